@@ -1,0 +1,3 @@
+"""Bitfinex market data that can be trusted."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""What the data means: no I/O, no clock, no Twisted. Time comes in as an argument."""

@@ -1,0 +1,190 @@
+"""Price levels: load, apply, checksum, and the bytes that readers are given.
+
+A side keeps two parallel lists, best first: what to sort by, and the rows of tokens as they came. Finding a level is a
+bisection, the checksum and the JSON text are joins over tokens that nobody has formatted anew.
+
+The exchange's rules (docs ws-public-books): a count of 0 deletes, the sign of the amount tells the side. Of a raw book (R0)
+the price is 0 in a delete, and a row is one order, known by its id.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from decimal import Decimal
+from itertools import chain, zip_longest
+from typing import Protocol
+from zlib import crc32
+
+from bfxtwist.core.messages import Row
+
+#: The checksum covers this many levels of each side, whatever the length of the book (docs ws-websocket-checksum).
+CHECKSUM_DEPTH = 25
+
+_MINUS = ord("-")
+
+
+class Side(Protocol):
+    """One side of a book."""
+
+    rows: list[Row]  # wire tokens, best first
+
+    def top(self) -> float | None:
+        """The best price, or None of an empty side."""
+
+
+class _Levels:
+    """The price levels of one side. `sign` is -1 for bids, so that the best price is first on both sides."""
+
+    __slots__ = ("keys", "rows", "sign")
+
+    def __init__(self, sign: int) -> None:
+        self.sign = sign
+        self.keys: list[float] = []
+        self.rows: list[Row] = []
+
+    def top(self) -> float | None:
+        return self.sign * self.keys[0] if self.keys else None
+
+    def put(self, row: Row) -> None:
+        index, known = self._find(row[0])
+        if known:
+            self.rows[index] = row
+        else:
+            self.keys.insert(index, self.sign * float(row[0]))
+            self.rows.insert(index, row)
+
+    def remove(self, price: bytes) -> bool:
+        """Whether there was such a level."""
+        index, known = self._find(price)
+        if known:
+            del self.keys[index], self.rows[index]
+        return known
+
+    def _find(self, price: bytes) -> tuple[int, bool]:
+        """Where the level of this price is or belongs.
+
+        Floats order the levels but do not tell them apart: two prices can differ beyond a float's 17 digits, and one price
+        can be written in two ways. Where floats are equal and tokens are not, decimals decide.
+        """
+        key = self.sign * float(price)
+        index = bisect_left(self.keys, key)
+        while index < len(self.keys) and self.keys[index] == key:
+            token = self.rows[index][0]
+            if token == price:
+                return index, True
+            known, wanted = self.sign * Decimal(token.decode()), self.sign * Decimal(price.decode())
+            if known >= wanted:
+                return index, known == wanted
+            index += 1
+        return index, False
+
+
+class _Orders:
+    """The orders of one side of a raw book: by price, then by id (bitfinex-api-node #360)."""
+
+    __slots__ = ("keys", "prices", "rows", "sign")
+
+    def __init__(self, sign: int) -> None:
+        self.sign = sign
+        self.keys: list[tuple[Decimal, int]] = []
+        self.rows: list[Row] = []
+        self.prices: dict[int, Decimal] = {}  # by order id, to find an order whose price has changed
+
+    def top(self) -> float | None:
+        return float(self.sign * self.keys[0][0]) if self.keys else None
+
+    def put(self, row: Row) -> None:
+        order_id = int(row[0])
+        self._remove(order_id)
+        key = (self.sign * Decimal(row[1].decode()), order_id)
+        index = bisect_left(self.keys, key)
+        self.keys.insert(index, key)
+        self.rows.insert(index, row)
+        self.prices[order_id] = key[0]
+
+    def remove(self, order_id: bytes) -> bool:
+        """Whether there was such an order."""
+        return self._remove(int(order_id))
+
+    def _remove(self, order_id: int) -> bool:
+        price = self.prices.pop(order_id, None)
+        if price is None:
+            return False
+        index = bisect_left(self.keys, (price, order_id))
+        del self.keys[index], self.rows[index]
+        return True
+
+
+class Book:
+    """One book as the exchange describes it.
+
+    `bids.rows` and `asks.rows` are tuples of wire tokens, best first: `(price, count, amount)`, or `(id, price, amount)` of
+    a raw book; the amounts of asks are negative, as on the wire. `unknown_deletes` counts deletes of levels that were not
+    there: none was seen in a million recorded updates, so they hint at a fault.
+    """
+
+    def __init__(self, raw: bool = False) -> None:
+        self.raw = raw
+        self.unknown_deletes = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        side = _Orders if self.raw else _Levels
+        self.bids: _Levels | _Orders = side(-1)
+        self.asks: _Levels | _Orders = side(1)
+
+    def load(self, rows: Iterable[Row]) -> None:
+        """Begin anew from a snapshot. Raises ValueError for a row that cannot be one of a book."""
+        self._clear()
+        for row in rows:
+            self.apply(row)
+
+    def apply(self, row: Row) -> None:
+        """Take in one row of an update. Raises ValueError for what cannot be a row; the book is then unchanged."""
+        if len(row) < 3:
+            raise ValueError(f"a row of a book has three fields, not {len(row)}")
+        amount = row[2]
+        if float(amount) == 0:
+            raise ValueError("the amount is 0, which belongs to neither side")
+        side = self.asks if amount[0] == _MINUS else self.bids
+        # A level is deleted by a count of 0, an order by a price of 0: of both kinds, the second field.
+        gone = float(row[1])
+        if gone < 0 or (not self.raw and float(row[0]) <= 0):
+            raise ValueError("a price or a count is negative")
+        if gone:
+            side.put(row)
+        elif not side.remove(row[0]):
+            self.unknown_deletes += 1
+
+    @property
+    def crossed(self) -> bool:
+        """Whether the best bid is at or above the best ask."""
+        bid, ask = self.bids.top(), self.asks.top()
+        return bid is not None and ask is not None and bid >= ask
+
+    @property
+    def depth(self) -> int:
+        """The number of levels of the longer side."""
+        return max(len(self.bids.rows), len(self.asks.rows))
+
+    def checksum(self) -> int:
+        """CRC-32 of the top 25 levels, signed, as in a `cs` message (docs ws-websocket-checksum).
+
+        Bids and asks alternate; of a level its price (of an order its id) and its amount; a missing level is left out.
+        """
+        bids, asks = self.bids.rows[:CHECKSUM_DEPTH], self.asks.rows[:CHECKSUM_DEPTH]
+        levels = chain.from_iterable(zip_longest(bids, asks))
+        value = crc32(b":".join([b"%b:%b" % (level[0], level[2]) for level in levels if level is not None]))
+        return value - (1 << 32) if value >= 1 << 31 else value
+
+    def levels_json(self, depth: int | None = None) -> bytes:
+        """`"bids":[[price,amount,count],…],"asks":[…]`: amounts positive, each number in the exchange's own digits.
+
+        Of a raw book the rows are `[price,amount,id]`. `depth` cuts each side.
+        """
+        bids = b",".join(map(self._level_json, self.bids.rows[:depth]))
+        asks = b",".join(map(self._level_json, self.asks.rows[:depth]))
+        return b'"bids":[%b],"asks":[%b]' % (bids, asks)
+
+    def _level_json(self, row: Row) -> bytes:
+        price, last = (row[1], row[0]) if self.raw else (row[0], row[1])
+        return b"[%b,%b,%b]" % (price, row[2].lstrip(b"-"), last)

@@ -1,0 +1,112 @@
+"""What can be wrong with the exchange's word, and whether the connection must end for it.
+
+Only the exchange's faults live here. What the user asked for in vain is a `usage.UsageError` at start; anything else is a
+bug and is logged as one.
+"""
+
+from typing import ClassVar
+
+
+class ExchangeError(Exception):
+    """The exchange broke its word, refused, or fell silent.
+
+    `reason` is a short word for logs and counters; `ends_connection` says whether what the socket still brings can be used.
+    """
+
+    reason: ClassVar[str] = "exchange"
+    ends_connection: ClassVar[bool] = True
+
+
+class MalformedMessage(ExchangeError):
+    """A frame that is no message of the protocol: what it meant to say is lost, so the connection's state is too."""
+
+    reason = "malformed"
+
+    def __init__(self, why: str, payload: bytes) -> None:
+        super().__init__(f"{why}: {excerpt(payload)}")
+
+
+class SequenceLost(ExchangeError):
+    """The sequence number of a frame did not follow its forerunner's: frames were lost or repeated."""
+
+    reason = "sequence"
+
+    def __init__(self, expected: int, received: int | None) -> None:
+        super().__init__(f"expected sequence number {expected}, received {received}")
+
+
+class UnsupportedVersion(ExchangeError):
+    """The server speaks another major version; the documents tell a client to refuse it (docs ws-general)."""
+
+    reason = "version"
+
+
+class ConfRefused(ExchangeError):
+    """The server did not grant the flags without which nothing can be verified."""
+
+    reason = "conf"
+
+
+class ServerRestarting(ExchangeError):
+    """Info code 20051: the server stops; connect again."""
+
+    reason = "restart"
+
+
+class MaintenanceTooLong(ExchangeError):
+    """Info code 20060 was not followed by 20061 within the documented 120 s."""
+
+    reason = "maintenance"
+
+
+class ConnectionSilent(ExchangeError):
+    """No frame for more than two heartbeats."""
+
+    reason = "silence"
+
+
+class Unanswered(ExchangeError):
+    """A subscribe, unsubscribe or hello had no answer in time, and asking again on this connection is of no use."""
+
+    reason = "unanswered"
+
+
+class WrongAnswer(ExchangeError):
+    """An acknowledgement for something that was never asked for."""
+
+    reason = "wrong-answer"
+
+
+class BookWrong(ExchangeError):
+    """A book that cannot be right. Only its own channel is subscribed again."""
+
+    reason = "book"
+    ends_connection = False
+
+
+class ChecksumMismatch(BookWrong):
+    """The book's CRC-32 is not the one that the exchange sent."""
+
+    reason = "checksum"
+
+    def __init__(self, expected: int, computed: int) -> None:
+        super().__init__(f"checksum {expected} sent, {computed} computed")
+
+
+class BookCrossed(BookWrong):
+    """The best bid is at or above the best ask, at a checksum or for too long."""
+
+    reason = "crossed"
+
+
+class BookTooDeep(BookWrong):
+    """Many more levels than were asked for: deletes were lost."""
+
+    reason = "depth"
+
+
+def excerpt(payload: bytes, limit: int = 80) -> str:
+    """The head of a payload, printable and bounded, for a log line."""
+    head = payload[:limit].decode("ascii", "backslashreplace")
+    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in head)
+    return shown if len(payload) <= limit else f"{shown}… ({len(payload)} bytes)"

@@ -1,0 +1,355 @@
+"""Every book and every tape by what was subscribed: its state, what it holds, and who wants to hear of changes.
+
+This is where the two halves meet: `feed/` puts facts in, `out/` reads them, and neither knows the other.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from bfxtwist.core.book import CHECKSUM_DEPTH, Book
+from bfxtwist.core.errors import BookCrossed, BookTooDeep, ChecksumMismatch, MalformedMessage
+from bfxtwist.core.messages import BookUpdate, ChannelName, Checksum, Row, Rows, Trade, TradeExecuted
+from bfxtwist.core.symbols import parse_pair
+
+#: A crossed book that lasts is not one that the exchange meant; in between the frames of a batch it can be (api_docs #9).
+CROSSED_FOR_TOO_LONG = 2.0
+
+#: A batch may go beyond the length for a moment; one client's author allows 30 levels for a length of 25.
+DEPTH_MARGIN = 25
+
+#: Checksums come every 2.5 s and at most 8 s apart while a book changes (measured in 2026).
+UNVERIFIED_AFTER = 60.0
+
+
+class Moment(NamedTuple):
+    """When something happened, by two clocks."""
+
+    monotonic: float  # seconds, for timers
+    wall: int  # microseconds since the epoch, for people and files
+
+
+class FeedState(StrEnum):
+    """Only what is live may be trusted."""
+
+    CONNECTING = "connecting"
+    SYNCING = "syncing"
+    LIVE = "live"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A symbol, a channel and its parameters; trades have none."""
+
+    channel: ChannelName
+    symbol: str
+    precision: str = "P0"
+    frequency: str = "F0"
+    length: int = 25
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """What a subscribe request carries, and its acknowledgement echoes, beside channel and symbol."""
+        if self.channel is ChannelName.TRADES:
+            return {}
+        return {"prec": self.precision, "freq": self.frequency, "len": str(self.length)}
+
+    def __str__(self) -> str:
+        return f"{parse_pair(self.symbol).name} {self.channel}"
+
+
+@dataclass(slots=True)
+class Counts:
+    """What has happened to one feed since the start."""
+
+    frames: int = 0
+    snapshots: int = 0
+    updates: int = 0
+    trades: int = 0
+    checksums_matched: int = 0
+    checksums_mismatched: int = 0
+    resubscriptions: int = 0
+    crossed: int = 0
+
+
+class Feed:
+    """One subscription's data, and whether it may be trusted."""
+
+    def __init__(self, subscription: Subscription, moment: Moment) -> None:
+        self.subscription = subscription
+        self.name = parse_pair(subscription.symbol).name
+        self.state = FeedState.CONNECTING
+        self.reason = "not connected yet"
+        self.since = moment
+        self.counts = Counts()
+        self.last_frame: Moment | None = None
+        self.exchange_time: int | None = None  # the exchange's clock in the last frame, ms
+        self.watchers: list[Callable[[Feed], None]] = []
+        self._late = False
+
+    def connecting(self, reason: str, moment: Moment) -> None:
+        """There is no connection, and there never was a book to lose."""
+        self._become(FeedState.CONNECTING, reason, moment)
+
+    def syncing(self, reason: str, moment: Moment) -> None:
+        """Subscribed; what comes next must be a snapshot."""
+        self._become(FeedState.SYNCING, reason, moment)
+
+    def lost(self, reason: str, moment: Moment) -> None:
+        """From here to the next snapshot anything may be missed."""
+        had_data = self.counts.snapshots > 0
+        self._become(FeedState.STALE if had_data else FeedState.CONNECTING, reason, moment)
+
+    def silent(self, moment: Moment) -> None:
+        """The heartbeat is late. Nothing is known to be lost: the next frame in sequence makes the feed live again."""
+        if self.state is FeedState.LIVE:
+            self._late = True
+            self._become(FeedState.STALE, "the heartbeat is late", moment)
+
+    def seen(self, timestamp: int | None, moment: Moment) -> None:
+        """A frame of this channel came, in sequence."""
+        self.counts.frames += 1
+        self.last_frame = moment
+        self.exchange_time = timestamp
+        if self._late:
+            self._become(FeedState.LIVE, "", moment)
+
+    def _become(self, state: FeedState, reason: str, moment: Moment) -> None:
+        if state is not FeedState.STALE:
+            self._late = False
+        if state is not self.state:
+            self.since = moment
+        changed = (state, reason) != (self.state, self.reason)
+        self.state, self.reason = state, reason
+        if changed:
+            for watcher in list(self.watchers):
+                watcher(self)
+
+    def status(self) -> dict[str, Any]:
+        """What `GET /status` says of this feed."""
+        last = self.last_frame
+        return {
+            "symbol": self.name,
+            "exchange_symbol": self.subscription.symbol,
+            "channel": self.subscription.channel.value,
+            "status": self.state.value,
+            "reason": self.reason,
+            "since": iso(self.since.wall // 1000),
+            "last_message": last and iso(last.wall // 1000),
+            "lag_ms": last and self.exchange_time and last.wall // 1000 - self.exchange_time,
+            "counters": msgspec.to_builtins(self.counts),
+        }
+
+
+class BookFeed(Feed):
+    """A book with its state. `version` grows with everything that its document shows."""
+
+    def __init__(self, subscription: Subscription, moment: Moment) -> None:
+        super().__init__(subscription, moment)
+        self.book = Book(raw=subscription.precision == "R0")
+        self.version = 0
+        self.nonce: int | None = None  # sequence number of the last frame that the book took in
+        self.updated: Moment | None = None  # when that frame came
+        self.sent: int | None = None  # when the exchange sent it, ms
+        self.checksum_value: int | None = None
+        self.checksum_at: Moment | None = None
+        self.verified = False
+        self._matched_version = -1
+        self._crossed_since: float | None = None
+
+    @property
+    def checked(self) -> bool:
+        """Whether checksums can be verified: with fewer levels than they cover, the client cannot compute them."""
+        return self.subscription.length >= CHECKSUM_DEPTH
+
+    @property
+    def status_now(self) -> FeedState:
+        """The state, and stale while the book is crossed without a checksum that says it should be."""
+        unsure = self.state is FeedState.LIVE and self.book.crossed and self.version != self._matched_version
+        return FeedState.STALE if unsure else self.state
+
+    @property
+    def reason_now(self) -> str:
+        """Why `status_now` is not live."""
+        return "the book is crossed" if self.status_now is not self.state else self.reason
+
+    def snapshot(self, message: Rows, moment: Moment) -> None:
+        """Begin anew. Raises MalformedMessage for rows that are not of a book."""
+        self._take(message, self.book.load, message.rows, moment)
+        self.counts.snapshots += 1
+        self.verified = False
+        self._crossed_since = None
+        self._become(FeedState.LIVE, "", moment)
+
+    def update(self, message: BookUpdate, moment: Moment) -> None:
+        """Take in one row. Raises MalformedMessage for one that is not of a book."""
+        self._take(message, self.book.apply, message.row, moment)
+        self.counts.updates += 1
+
+    def updates(self, message: Rows, moment: Moment) -> None:
+        """Take in several rows at once (BULK_UPDATES). Raises MalformedMessage as `update` does."""
+        for row in message.rows:
+            self._take(message, self.book.apply, row, moment)
+        self.counts.updates += len(message.rows)
+
+    def _take(self, message: BookUpdate | Rows, into: Callable[[Any], None], what: Row | list[Row], moment: Moment) -> None:
+        try:
+            into(what)
+        except ValueError as error:
+            raise MalformedMessage(str(error), repr(what).encode()) from None
+        self.nonce = message.seq
+        self.updated = moment
+        self.sent = message.timestamp
+        self.version += 1
+
+    def checksum(self, message: Checksum, moment: Moment) -> None:
+        """Compare. Raises ChecksumMismatch, and the book is not live any more."""
+        if not self.checked:
+            return
+        computed = self.book.checksum()
+        if computed != message.value:
+            self.counts.checksums_mismatched += 1
+            raise ChecksumMismatch(message.value, computed)
+        self.counts.checksums_matched += 1
+        self.checksum_value, self.checksum_at, self.verified = computed, moment, True
+        self.version += 1
+        self._matched_version = self.version
+
+    def check(self, moment: Moment) -> None:
+        """Look for what only time shows. Raises BookCrossed or BookTooDeep."""
+        self._check_crossed(moment)
+        if self.book.depth > self.subscription.length + DEPTH_MARGIN:
+            raise BookTooDeep(f"{self.book.depth} levels of {self.subscription.length}")
+        if self.verified and self.checksum_at and self.version != self._matched_version:
+            self.verified = moment.monotonic - self.checksum_at.monotonic <= UNVERIFIED_AFTER
+            self.version += not self.verified
+
+    def _check_crossed(self, moment: Moment) -> None:
+        if not self.book.crossed:
+            self._crossed_since = None
+        elif self._crossed_since is None:
+            self.counts.crossed += 1
+            self._crossed_since = moment.monotonic
+        elif moment.monotonic - self._crossed_since > CROSSED_FOR_TOO_LONG:
+            self._crossed_since = None
+            raise BookCrossed(f"bid {self.book.bids.top()} at or above ask {self.book.asks.top()}")
+
+    def _become(self, state: FeedState, reason: str, moment: Moment) -> None:
+        self.version += 1
+        super()._become(state, reason, moment)
+
+    def document(self, depth: int | None = None) -> bytes:
+        """The JSON text of `GET /book`: ccxt's unified order book, and what it lacks."""
+        subscription = self.subscription
+        updated = self.updated and self.updated.wall // 1000
+        checked_at = self.checksum_at and self.checksum_at.wall // 1000
+        head = {
+            "symbol": self.name,
+            "exchange_symbol": subscription.symbol,
+            "precision": subscription.precision,
+            "frequency": subscription.frequency,
+            "length": subscription.length,
+            "status": self.status_now.value,
+            "timestamp": updated,
+            "datetime": updated and iso(updated),
+            "exchange_timestamp": self.sent,
+            "nonce": self.nonce,
+            "verified": self.verified,
+            "checksum": self.checksum_at and {"value": self.checksum_value, "timestamp": checked_at},
+        }
+        return b"%b,%b}" % (msgspec.json.encode(head)[:-1], self.book.levels_json(depth))
+
+    def status(self) -> dict[str, Any]:
+        """What `GET /status` says of this feed."""
+        checked_at = self.checksum_at and iso(self.checksum_at.wall // 1000)
+        return {
+            **super().status(),
+            "status": self.status_now.value,
+            "reason": self.reason_now,
+            "verified": self.verified,
+            "last_checksum": checked_at,
+            "crossed": self.book.crossed,
+            "unknown_deletes": self.book.unknown_deletes,
+        }
+
+
+class TradeListener(Protocol):
+    """Who takes the trades of one symbol."""
+
+    def snapshot(self, trades: list[Trade], moment: Moment) -> None:
+        """The latest trades, newest first as on the wire: the first thing after each subscription."""
+
+    def executed(self, trade: Trade, confirmed: bool, moment: Moment) -> None:
+        """A trade, as `te` or (confirmed) once more as `tu`."""
+
+    def lost(self, reason: str, moment: Moment) -> None:
+        """From here to the next snapshot anything may be missed."""
+
+
+class TradeFeed(Feed):
+    """A stream of trades with its state, handed on to its listeners."""
+
+    def __init__(self, subscription: Subscription, moment: Moment) -> None:
+        super().__init__(subscription, moment)
+        self.listeners: list[TradeListener] = []
+
+    def snapshot(self, message: Rows, moment: Moment) -> None:
+        """The latest trades. Raises MalformedMessage for rows that are not of trades."""
+        try:
+            trades = [Trade.of(row) for row in message.rows]
+        except (ValueError, IndexError) as error:
+            raise MalformedMessage(str(error), repr(message.rows).encode()) from None
+        self.counts.snapshots += 1
+        for listener in self.listeners:
+            listener.snapshot(trades, moment)
+        self._become(FeedState.LIVE, "", moment)
+
+    def executed(self, message: TradeExecuted, moment: Moment) -> None:
+        """One trade."""
+        self.counts.trades += not message.confirmed
+        for listener in self.listeners:
+            listener.executed(message.trade, message.confirmed, moment)
+
+    def lost(self, reason: str, moment: Moment) -> None:
+        """From here to the next snapshot trades may be missed."""
+        super().lost(reason, moment)
+        for listener in self.listeners:
+            listener.lost(reason, moment)
+
+
+@dataclass
+class Market:
+    """All feeds of the program."""
+
+    books: dict[str, BookFeed] = field(default_factory=dict)  # by symbol
+    trades: dict[str, TradeFeed] = field(default_factory=dict)  # by symbol
+
+    def carry(self, subscription: Subscription, moment: Moment) -> Feed:
+        """Make a place for what is to be subscribed. Raises ValueError for a second book or tape of one symbol."""
+        place: dict[str, Any] = self.books if subscription.channel is ChannelName.BOOK else self.trades
+        if subscription.symbol in place:
+            raise ValueError(f"{subscription} is carried already")
+        kind = BookFeed if subscription.channel is ChannelName.BOOK else TradeFeed
+        feed: Feed = place.setdefault(subscription.symbol, kind(subscription, moment))
+        return feed
+
+    def feed(self, subscription: Subscription) -> BookFeed | TradeFeed:
+        """The feed of a subscription. Raises KeyError for one that is not carried."""
+        place = self.books if subscription.channel is ChannelName.BOOK else self.trades
+        return place[subscription.symbol]
+
+    def feeds(self) -> Iterator[BookFeed | TradeFeed]:
+        """Every feed, books first."""
+        yield from self.books.values()
+        yield from self.trades.values()
+
+
+def iso(milliseconds: int) -> str:
+    """`2026-09-23T03:33:34.850Z` of milliseconds since the epoch."""
+    whole = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"

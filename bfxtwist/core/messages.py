@@ -1,0 +1,239 @@
+"""The messages of the protocol, one class a meaning, for both sides. Their JSON text is `wire.py`'s.
+
+A number that came from the exchange keeps its JSON token: rows are tuples of the bytes that stood on the wire, because the
+checksum is computed over exactly those (`7e-7` stays `7e-7`; bitfinexcom/bfx-api-node-models #70).
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum, IntFlag, StrEnum
+from typing import Any, NamedTuple
+
+import msgspec
+
+#: The tokens of one row, as they stood on the wire: `(price, count, amount)` of a book, `(id, price, amount)` of a raw book,
+#: `(id, mts, amount, price)` of a trade.
+Row = tuple[bytes, ...]
+
+
+class ConfFlags(IntFlag):
+    """What a `conf` asks for; each conf replaces the whole set (docs ws-general)."""
+
+    TIMESTAMP = 32768
+    SEQ_ALL = 65536
+    OB_CHECKSUM = 131072
+    BULK_UPDATES = 536870912
+
+
+class Code(IntEnum):
+    """The codes of info and error events that either side acts upon."""
+
+    UNKNOWN_EVENT = 10000
+    GENERIC = 10001
+    CONF_FAILED = 10050
+    SUBSCRIBE_FAILED = 10300
+    ALREADY_SUBSCRIBED = 10301
+    UNKNOWN_CHANNEL = 10302
+    CHANNEL_LIMIT = 10305
+    UNSUBSCRIBE_FAILED = 10400
+    NOT_SUBSCRIBED = 10401
+    NOT_READY = 11000
+    RESTART = 20051
+    MAINTENANCE_START = 20060
+    MAINTENANCE_END = 20061
+
+
+class ChannelName(StrEnum):
+    """The public channels that are carried."""
+
+    BOOK = "book"
+    TRADES = "trades"
+
+
+# --- from the server: array frames --------------------------------------------------------------------------
+
+
+class BookUpdate(NamedTuple):
+    """One level set or deleted: `[chanId,[PRICE,COUNT,AMOUNT],seq,ts]`."""
+
+    channel_id: int
+    row: Row
+    seq: int | None
+    timestamp: int | None
+
+
+class Rows(NamedTuple):
+    """A list of rows. The first one after an acknowledgement is the snapshot, later ones are bulk updates."""
+
+    channel_id: int
+    rows: list[Row]
+    seq: int | None
+    timestamp: int | None
+
+
+class TradeExecuted(NamedTuple):
+    """A trade; `confirmed` is False for `te`, True for `tu`, which says the same once more, later and out of order."""
+
+    channel_id: int
+    confirmed: bool
+    trade: "Trade"
+    seq: int | None
+    timestamp: int | None
+
+
+class Checksum(NamedTuple):
+    """CRC-32 of the top 25 levels after all frames of this channel so far, as a signed 32-bit integer."""
+
+    channel_id: int
+    value: int
+    seq: int | None
+    timestamp: int | None
+
+
+class Heartbeat(NamedTuple):
+    """The channel is alive; every 15 s on each channel, busy or quiet."""
+
+    channel_id: int
+    seq: int | None
+    timestamp: int | None
+
+
+class UnknownFrame(NamedTuple):
+    """An array frame of a kind that is not carried. It still has a sequence number, and that counts."""
+
+    channel_id: int
+    seq: int | None
+    timestamp: int | None
+
+
+class Trade(NamedTuple):
+    """One trade: `id` and `mts` (ms) as integers, amount (positive bought, negative sold) and price as wire tokens."""
+
+    id: int
+    mts: int
+    amount: bytes
+    price: bytes
+
+    @classmethod
+    def of(cls, row: Row) -> "Trade":
+        """The trade in `[ID,MTS,AMOUNT,PRICE]`. Raises ValueError for what cannot be a trade."""
+        trade = cls(int(row[0]), int(row[1]), row[2], row[3])
+        if trade.id <= 0 or trade.mts <= 0 or float(trade.price) <= 0 or float(trade.amount) == 0:
+            raise ValueError("a trade needs a positive id, time and price and an amount")
+        return trade
+
+    @property
+    def row(self) -> Row:
+        """The tokens in the exchange's order."""
+        return (b"%d" % self.id, b"%d" % self.mts, self.amount, self.price)
+
+
+# --- from the server: events --------------------------------------------------------------------------------
+
+
+class Info(NamedTuple):
+    """The greeting (`version` set) or a notice (`code` set). `operative` is the platform's status, where it is told."""
+
+    version: int | None
+    code: int | None
+    text: str
+    operative: bool | None
+
+
+class ConfAck(NamedTuple):
+    """Whether the flags were granted."""
+
+    ok: bool
+    flags: int
+
+
+class Subscribed(NamedTuple):
+    """An acknowledgement; `request` is the whole event, for the fields that it echoes."""
+
+    channel_id: int
+    request: Mapping[str, Any]
+
+
+class Unsubscribed(NamedTuple):
+    """The channel is closed; a few of its frames may have come after the request."""
+
+    channel_id: int
+
+
+class Refused(NamedTuple):
+    """An error event; `request` is the whole event, for the fields that it echoes."""
+
+    code: int
+    text: str
+    request: Mapping[str, Any]
+
+
+class Pong(NamedTuple):
+    """The answer to a ping: `timestamp` is the server's clock in ms."""
+
+    cid: int | None
+    timestamp: int | None
+
+
+class UnknownEvent(NamedTuple):
+    """An event that is not known here: counted, otherwise ignored."""
+
+    name: str
+
+
+Frame = BookUpdate | Rows | TradeExecuted | Checksum | Heartbeat | UnknownFrame
+Event = Info | ConfAck | Subscribed | Unsubscribed | Refused | Pong | UnknownEvent
+
+
+# --- from the client ----------------------------------------------------------------------------------------
+
+
+class Conf(NamedTuple):
+    """Ask for flags."""
+
+    flags: int
+
+    def encode(self) -> bytes:
+        """The JSON text."""
+        return msgspec.json.encode({"event": "conf", "flags": self.flags})
+
+
+class Subscribe(NamedTuple):
+    """Ask for a channel; `parameters` are those of the channel (`prec`, `freq`, `len`, `subId`)."""
+
+    channel: str
+    symbol: str
+    parameters: Mapping[str, Any]
+
+    def encode(self) -> bytes:
+        """The JSON text."""
+        request = {"event": "subscribe", "channel": self.channel, "symbol": self.symbol}
+        return msgspec.json.encode({**request, **self.parameters})
+
+
+class Unsubscribe(NamedTuple):
+    """Ask to end a channel."""
+
+    channel_id: int
+
+    def encode(self) -> bytes:
+        """The JSON text."""
+        return msgspec.json.encode({"event": "unsubscribe", "chanId": self.channel_id})
+
+
+class Ping(NamedTuple):
+    """Ask for a pong."""
+
+    cid: int | None
+
+    def encode(self) -> bytes:
+        """The JSON text."""
+        return msgspec.json.encode({"event": "ping"} if self.cid is None else {"event": "ping", "cid": self.cid})
+
+
+class UnknownRequest(NamedTuple):
+    """An event from a client that no server knows."""
+
+    name: str
+
+
+Request = Conf | Subscribe | Unsubscribe | Ping | UnknownRequest

@@ -1,0 +1,295 @@
+"""JSON text ⇄ messages, for both sides of the protocol.
+
+    -> {"event":"conf","flags":229376}                            Conf            <- {"event":"conf","status":"OK",…}
+    -> {"event":"subscribe","channel":"book","symbol":"tBTCUSD"}  Subscribe       <- {"event":"subscribed",…}
+    -> {"event":"unsubscribe","chanId":5262}                      Unsubscribe     <- {"event":"unsubscribed",…}
+    -> {"event":"ping","cid":1}                                   Ping            <- {"event":"pong",…}
+    <- [5262,[6443.5,2,-0.4],17,1542045947738]                    BookUpdate
+    <- [5262,[[6443,5,1.2],…],1,1542045947738]                    Rows: a snapshot, or several updates in one frame
+    <- [5262,"te",[310628134,1542045968922,0.01,6443.1],18,…]     TradeExecuted ("te" at once, "tu" from the database)
+    <- [5262,"cs",-1175357890,19,…]                               Checksum
+    <- [5262,"hb",20,…]                                           Heartbeat
+
+Rows are tuples of the bytes that stood on the wire. msgspec decodes beside them, so that every token is known to be a finite
+JSON number. Frames are read from the front and further trailing fields are ignored: the exchange has added some.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from bfxtwist.core.errors import MalformedMessage
+from bfxtwist.core.messages import (
+    BookUpdate,
+    Checksum,
+    Conf,
+    ConfAck,
+    Event,
+    Frame,
+    Heartbeat,
+    Info,
+    Ping,
+    Pong,
+    Refused,
+    Request,
+    Row,
+    Rows,
+    Subscribe,
+    Subscribed,
+    Trade,
+    TradeExecuted,
+    UnknownEvent,
+    UnknownFrame,
+    UnknownRequest,
+    Unsubscribe,
+    Unsubscribed,
+)
+
+# --- what a server says -------------------------------------------------------------------------------------
+
+
+class _Numbers3(msgspec.Struct, array_like=True, gc=False):
+    first: float
+    second: float
+    third: float
+
+
+class _Numbers4(_Numbers3, array_like=True, gc=False):
+    fourth: float
+
+
+class _UpdateFrame(msgspec.Struct, array_like=True, gc=False):
+    channel_id: int
+    row: _Numbers3
+    seq: int | None = None
+    timestamp: int | None = None
+
+
+class _RowsFrame(msgspec.Struct, array_like=True, gc=False):
+    channel_id: int
+    rows: list[list[float]]
+    seq: int | None = None
+    timestamp: int | None = None
+
+
+class _TradeFrame(msgspec.Struct, array_like=True, gc=False):
+    channel_id: int
+    kind: str
+    row: _Numbers4
+    seq: int | None = None
+    timestamp: int | None = None
+
+
+class _ChecksumFrame(msgspec.Struct, array_like=True, gc=False):
+    channel_id: int
+    kind: str
+    value: int
+    seq: int | None = None
+    timestamp: int | None = None
+
+
+class _KindFrame(msgspec.Struct, array_like=True, gc=False):
+    channel_id: int
+    kind: str
+    seq: int | None = None
+    timestamp: int | None = None
+
+
+_update_frame = msgspec.json.Decoder(_UpdateFrame).decode
+_rows_frame = msgspec.json.Decoder(_RowsFrame).decode
+_trade_frame = msgspec.json.Decoder(_TradeFrame).decode
+_checksum_frame = msgspec.json.Decoder(_ChecksumFrame).decode
+_kind_frame = msgspec.json.Decoder(_KindFrame).decode
+_any_list = msgspec.json.Decoder(list[Any]).decode
+_event_object = msgspec.json.Decoder(dict[str, Any]).decode
+_rest_rows = msgspec.json.Decoder(list[list[float]]).decode
+
+_ARRAY, _OBJECT, _LIST, _TEXT = b'[{["'
+_WHITE_SPACE = b" \t\r\n"
+
+
+def decode(payload: bytes) -> Frame | Event:
+    """The message in one text frame from the server.
+
+    Raises MalformedMessage for anything that is not JSON, is not an array frame or an event object, or has a number that is
+    no finite number. Deep nesting and huge integers are refused by the decoder.
+    """
+    try:
+        return _decode(payload)
+    except (ValueError, TypeError, IndexError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        raise MalformedMessage(str(error) or type(error).__name__, payload) from None
+
+
+def _decode(payload: bytes) -> Frame | Event:
+    if payload[0] == _OBJECT:
+        return _event(_event_object(payload))
+    if payload[0] != _ARRAY:
+        raise ValueError("neither an array frame nor an event")
+    body = payload.index(b",") + 1
+    try:
+        if payload[body] == _LIST and payload[body + 1] not in b"[]":
+            update = _update_frame(payload)
+            return BookUpdate(update.channel_id, _row(payload, body), update.seq, update.timestamp)
+        return _rarer_frame(payload, body)
+    except msgspec.ValidationError:  # JSON, but not of the shape of a channel that is carried here
+        return _unknown_frame(payload)
+
+
+def _row(payload: bytes, start: int) -> Row:
+    """The tokens of the flat array that opens at `start`."""
+    inner = payload[start + 1 : payload.index(b"]", start)]
+    tokens = tuple(inner.split(b","))
+    # White space is legal around a token and is not part of it. The exchange sends none, so this is the rare way out.
+    return tokens if inner.find(b" ") < 0 and len(inner.split()) == 1 else tuple(token.strip() for token in tokens)
+
+
+def _rarer_frame(payload: bytes, body: int) -> Frame:
+    kind = payload[body]
+    if kind == _LIST:
+        rows = _rows_frame(payload)
+        return Rows(rows.channel_id, _rows(payload, body), rows.seq, rows.timestamp)
+    if kind in _WHITE_SPACE:
+        # Space before the body hides its kind. None of the texts in an array frame holds any, so it can be taken out.
+        return _compacted(payload)
+    if kind != _TEXT:
+        return _unknown_frame(payload)
+    name = payload[body + 1 : payload.index(b'"', body + 1)]
+    if name in (b"te", b"tu"):
+        return _trade(payload, confirmed=name == b"tu")
+    if name == b"cs":
+        checksum = _checksum_frame(payload)
+        return Checksum(checksum.channel_id, checksum.value, checksum.seq, checksum.timestamp)
+    if name == b"hb":
+        beat = _kind_frame(payload)
+        return Heartbeat(beat.channel_id, beat.seq, beat.timestamp)
+    return _unknown_frame(payload)
+
+
+def _trade(payload: bytes, confirmed: bool) -> TradeExecuted:
+    frame = _trade_frame(payload)
+    trade = Trade.of(_row(payload, payload.index(b"[", 1)))
+    return TradeExecuted(frame.channel_id, confirmed, trade, frame.seq, frame.timestamp)
+
+
+def _compacted(payload: bytes) -> Frame:
+    message = _decode(b"".join(payload.split()))
+    assert not isinstance(message, Event)  # an array frame stays one
+    return message
+
+
+def _unknown_frame(payload: bytes) -> UnknownFrame:
+    """A frame of a channel or kind that is not carried: status, ticker, funding trades.
+
+    Its sequence number stands after the body, and after the kind where the body is a text.
+    """
+    items = _any_list(payload)
+    channel_id = _integer(items[0])
+    after = 3 if isinstance(items[1], str) and len(items) > 2 and isinstance(items[2], list) else 2
+    numbers = [item for item in items[after : after + 2] if type(item) is int]
+    seq, timestamp, *_ = [*numbers, None, None]
+    return UnknownFrame(channel_id, seq, timestamp)
+
+
+def _rows(payload: bytes, start: int) -> list[Row]:
+    """The tokens of the array of flat arrays that opens at `start`; empty rows are left out (node #433 met one)."""
+    end = payload.find(b"]]", start)
+    if end < 0:  # `[c,[],seq]`, or space between the brackets
+        end = payload.index(b"]", payload.rfind(b"[", start) + 1)
+    inner = b"".join(payload[start:end].split()).strip(b"[")
+    return [tuple(row.split(b",")) for row in inner.split(b"],[") if row]
+
+
+def _event(event: Mapping[str, Any]) -> Event:
+    name = str(event.get("event"))
+    decoder = _EVENTS.get(name)
+    if decoder is None:
+        return UnknownEvent(name)
+    try:
+        return decoder(event)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{name} event, missing or wrong field: {error}") from None
+
+
+def _info(event: Mapping[str, Any]) -> Info:
+    status = (event.get("platform") or {}).get("status")
+    return Info(
+        _integer_or_none(event.get("version")),
+        _integer_or_none(event.get("code")),
+        str(event.get("msg", "")),
+        None if status is None else status == 1,
+    )
+
+
+def _integer(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{value!r} is not an integer")
+    return value
+
+
+def _integer_or_none(value: object) -> int | None:
+    return None if value is None else _integer(value)
+
+
+_EVENTS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
+    "info": _info,
+    "conf": lambda e: ConfAck(e.get("status") == "OK", _integer(e.get("flags", 0))),
+    "subscribed": lambda e: Subscribed(_integer(e["chanId"]), e),
+    "unsubscribed": lambda e: Unsubscribed(_integer(e["chanId"])),
+    "error": lambda e: Refused(_integer(e["code"]), str(e.get("msg", "")), e),
+    "pong": lambda e: Pong(_integer_or_none(e.get("cid")), _integer_or_none(e.get("ts"))),
+}
+
+
+def decode_trades(body: bytes) -> list[Trade]:
+    """The trades in a REST answer `[[ID,MTS,AMOUNT,PRICE],…]`. Raises ValueError when it is anything else."""
+    try:
+        _rest_rows(body)
+        compact = b"".join(body.split())
+        return [Trade.of(row) for row in _rows(compact, 0)]
+    except (msgspec.MsgspecError, IndexError, RecursionError) as error:
+        raise ValueError(f"not a list of trades: {error}") from None
+
+
+# --- what a client asks, and the server's answers -----------------------------------------------------------
+
+
+def decode_request(payload: bytes) -> Request:
+    """What a client asks. Raises MalformedMessage for text that is no JSON object: Bitfinex does not answer that at all."""
+    try:
+        request = _event_object(payload)
+        match request.get("event"):
+            case "conf":
+                return Conf(_integer(request.get("flags", 0)))
+            case "subscribe":
+                rest = {k: v for k, v in request.items() if k not in ("event", "channel", "symbol")}
+                return Subscribe(str(request.get("channel", "")), str(request.get("symbol", "")), rest)
+            case "unsubscribe":
+                return Unsubscribe(_integer(request.get("chanId", 0)))
+            case "ping":
+                return Ping(_integer_or_none(request.get("cid")))
+            case name:
+                return UnknownRequest(str(name))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise MalformedMessage(str(error), payload) from None
+
+
+def encode_event(event: Mapping[str, Any]) -> bytes:
+    """An event object, compact, in the order given."""
+    return msgspec.json.encode(event)
+
+
+def encode_frame(channel_id: int, *body: bytes, seq: int | None = None, timestamp: int | None = None) -> bytes:
+    """An array frame of parts that are JSON already: `encode_frame(7, b'"te"', encode_row(row), seq=3)`."""
+    tail = [b"%d" % number for number in (seq, timestamp) if number is not None]
+    return b"[%d,%b]" % (channel_id, b",".join([*body, *tail]))
+
+
+def encode_row(row: Iterable[bytes]) -> bytes:
+    """`[a,b,c]` of tokens."""
+    return b"[%b]" % b",".join(row)
+
+
+def encode_rows(rows: Iterable[Iterable[bytes]]) -> bytes:
+    """`[[a,b,c],…]` of tokens."""
+    return b"[%b]" % b",".join(map(encode_row, rows))

@@ -1,0 +1,1 @@
+"""The other side of the protocol: a small Bitfinex on real sockets."""

@@ -1,0 +1,1 @@
+"""Where data leaves: HTTP and the trade file, read from the core."""
