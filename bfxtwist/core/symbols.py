@@ -30,7 +30,7 @@ COMMON_NAMES: Mapping[str, str] = {
 #: Currencies that pairs are quoted in, to take `DOGEUSD` apart.
 _QUOTES = ("USTF0", "USDT", "EURT", "USD", "UST", "EUR", "GBP", "JPY", "TRY", "BTC", "ETH", "MIM", "XAUT", "CNHT", "EUT")
 
-_CODE = re.compile(r"[A-Z0-9]{2,12}")
+_CODE = re.compile(r"[A-Z0-9]{2,24}")  # the longest listed is AUSTRALIA200IXF0
 _SYMBOL = re.compile(r"t([A-Z0-9]+)(?::([A-Z0-9]+))?")
 _SEPARATED = re.compile(r"([A-Z0-9]+)[/:_-]([A-Z0-9]+)")
 _CCXT_PERPETUAL = re.compile(r"([A-Z0-9]+)/([A-Z0-9]+):\2")
