@@ -171,7 +171,8 @@ def _signed(value: int) -> int:
     return value - 2**32 if value >= 2**31 else value
 
 
-prices = st.sampled_from(["7e-7", "1", "1.0", "1.5", "0.00000070", "6443.1", "1.00000000000000000001", "99999", "12e1", "120"])
+PRICES = ["7e-7", "1", "1.0", "1.5", "0.00000070", "6443.1", "1.00000000000000000001", "99999", "12e1", "120"]
+prices = st.sampled_from(PRICES)
 updates = st.lists(st.tuples(prices, st.integers(0, 2), st.sampled_from(["1", "-1", "2.5", "-0.25"])), max_size=60)
 
 

@@ -1,0 +1,52 @@
+# make demo   runs the daemon on the embedded exchange; make test runs the whole check. Each sets up what it needs.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+LISTEN ?= tcp:8080:interface=127.0.0.1
+PEERS   = .venv-peers
+
+.PHONY: demo test unit lint wheel peers clean
+
+demo: $(VENV)/.installed
+	$(BIN)/twistd -n --pidfile= bfx --demo --listen $(LISTEN) \
+	    --pair BTC/USD --pair ETH/USD --channel book --channel trades --file-path demo-data/
+
+test: lint unit wheel
+
+unit: $(VENV)/.checks peers
+	BFXTWIST_BFXAPI_PYTHON=$(PEERS)/bfxapi/bin/python BFXTWIST_CCXT_PYTHON=$(PEERS)/ccxt/bin/python \
+	    $(BIN)/python -m twisted.trial tests
+
+lint: $(VENV)/.checks
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# The wheel is what users install: twistd must find both commands in it, and the demo must run from it.
+wheel: $(VENV)/.checks
+	rm -rf dist
+	$(BIN)/python -m build --wheel --outdir dist . >/dev/null
+	$(BIN)/python tests/wheel_check.py dist/*.whl
+
+# Other people's clients, run against the embedded exchange; the tests that need them skip where they cannot be installed.
+peers: $(PEERS)/.installed
+$(PEERS)/.installed:
+	-$(PYTHON) -m venv $(PEERS)/bfxapi && $(PEERS)/bfxapi/bin/pip install -q 'bitfinex-api-py==4.0.0'
+	-$(PYTHON) -m venv $(PEERS)/ccxt && $(PEERS)/ccxt/bin/pip install -q 'ccxt==4.5.90'
+	touch $@
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bfxtwist needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.made pyproject.toml
+	$(BIN)/pip install -q -e .
+	touch $@
+
+$(VENV)/.checks: $(VENV)/.installed pyproject.toml
+	$(BIN)/pip install -q -e '.[test,check]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(PEERS) dist demo-data _trial_temp* .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,131 @@
+"""The command line of `twistd bfx`. It gathers texts; what they mean and whether they may stand is `settings`' to say."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import ClassVar
+
+from twisted.python import usage
+
+from bfxtwist import __version__
+from bfxtwist.settings import FREQUENCIES, LENGTHS, LISTEN, PRECISIONS, REST_URL, SYNC_POLICIES, WS_URL, Settings, settings
+
+
+class OneLineErrors(usage.Options):
+    """Options whose mistakes end the program with one line and sysexits' EX_USAGE, not with a screen of help."""
+
+    command = ""
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            hint = f": see twistd {self.command} --help" if "recognized" in str(error) or "requires" in str(error) else ""
+            sys.stderr.write(f"{self.command}: {error}{hint}\n")
+            raise SystemExit(os.EX_USAGE) from None
+
+
+class Options(OneLineErrors):
+    """`twistd bfx`. After parsing, `settings` holds the result."""
+
+    command = "bfx"
+    synopsis = "Usage: twistd [-n] bfx --pair PAIR --channel CHANNEL [options]"
+    longdesc = (
+        "Keeps the order book of each pair and serves it at GET /book, only while it is verified; writes every trade once "
+        "to trade.csv, until it is stopped. Try: twistd -n bfx --pair BTC/USD --channel book --demo"
+    )
+    optParameters: ClassVar[list[list[str | None]]] = [
+        ["file-path", "f", None, "Folder for trade.csv, made if missing; needed for trades. Several pairs: one each in it."],
+        ["precision", None, "P0", f"Precision of the books: {', '.join(PRECISIONS)} (orders)."],
+        ["frequency", None, "F0", f"Frequency of the books: {', '.join(FREQUENCIES)} (each 2 s)."],
+        ["length", None, "25", f"Levels of each side of the books: {', '.join(LENGTHS)}."],
+        ["ws-url", None, WS_URL, "The exchange's WebSocket."],
+        ["rest-url", None, REST_URL, "The exchange's REST interface."],
+        ["sync", None, "1s", f"When trades are forced to disk: {', '.join(SYNC_POLICIES)}."],
+        ["ca-file", None, None, "Trust the certificates of this PEM file instead of the system's."],
+        ["lock-folder", None, None, "Folder in which daemons of one machine share the exchange's connect limit."],
+        ["token-file", None, None, "File (mode 0600) with a token that HTTP clients must send as a bearer."],
+    ]
+    optFlags: ClassVar[list[list[str | None]]] = [
+        ["demo", None, "Run the embedded exchange on a free loopback port, and use it."],
+        ["strict-disk", None, "Exit with code 74 when the disk fails three times in a row, instead of trying on."],
+        ["allow-remote", None, "Allow --listen beyond this machine; needs TLS (ssl:…) or --token-file."],
+    ]
+    compData = usage.Completions(
+        optActions={
+            "channel": usage.CompleteList(["book", "trades"]),
+            "file-path": usage.CompleteDirs(),
+            "precision": usage.CompleteList(list(PRECISIONS)),
+            "length": usage.CompleteList(list(LENGTHS)),
+        }
+    )
+    settings: Settings
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["pair"], self["channel"], self["listen"] = [], [], []
+        self["allow-host"], self["allow-origin"] = [], []
+
+    def opt_pair(self, value: str) -> None:
+        """A pair: BTC/USD, BTCUSD, tBTCUSD, tDOGE:USD, tBTCF0:USTF0. Repeatable, or comma-separated."""
+        self["pair"] += [text for text in value.split(",") if text.strip()]
+
+    def opt_channel(self, value: str) -> None:
+        """book or trades. Repeatable: every pair gets every channel named."""
+        self["channel"] += [text.strip() for text in value.split(",") if text.strip()]
+
+    def opt_listen(self, value: str) -> None:
+        self["listen"].append(value)
+
+    opt_listen.__doc__ = f"Where to serve HTTP, a Twisted endpoint. Repeatable. [default: {LISTEN}]"
+
+    def opt_allow_host(self, value: str) -> None:
+        """A further name under which HTTP clients may address this daemon. Repeatable."""
+        self["allow-host"].append(value)
+
+    def opt_allow_origin(self, value: str) -> None:
+        """An origin (https://example.org) whose pages may read over CORS. Repeatable."""
+        self["allow-origin"].append(value)
+
+    def opt_version(self) -> None:
+        """Print the version and exit."""
+        sys.stdout.write(f"bfxtwist {__version__}\n")
+        raise SystemExit(0)
+
+    opt_p = opt_pair
+    opt_c = opt_channel
+    opt_l = opt_listen
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        # The Python API says file_path, so people write that here too; usage.Options knows dashes only.
+        words = [word.replace("--file_path", "--file-path", 1) for word in options or ()]
+        super().parseOptions(words)
+
+    def parseArgs(self, *words: str) -> None:
+        if words:
+            raise usage.UsageError(f"{words[0]!r} is no option: write --pair {words[0]} for a pair")
+
+    def postOptions(self) -> None:
+        try:
+            self.settings = settings(
+                pairs=self["pair"],
+                channels=self["channel"],
+                file_path=self["file-path"],
+                listen=self["listen"],
+                precision=self["precision"],
+                frequency=self["frequency"],
+                length=self["length"],
+                ws_url=self["ws-url"],
+                rest_url=self["rest-url"],
+                demo=bool(self["demo"]),
+                sync=self["sync"],
+                strict_disk=bool(self["strict-disk"]),
+                ca_file=self["ca-file"],
+                lock_folder=self["lock-folder"],
+                allow_remote=bool(self["allow-remote"]),
+                token_file=self["token-file"],
+                allow_hosts=self["allow-host"],
+                allow_origins=self["allow-origin"],
+            )
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None

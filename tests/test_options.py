@@ -1,0 +1,74 @@
+"""The command line gathers what was said, in every spelling that is documented."""
+
+import io
+import os
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.options import Options
+from bfxtwist.settings import Settings, settings
+
+
+class CommandLine(SynchronousTestCase):
+    def parsed(self, line: str) -> Settings:
+        options = Options()
+        options.parseOptions(line.split())
+        return options.settings
+
+    def refused(self, line: str) -> str:
+        """The one line on standard error."""
+        stderr = io.StringIO()
+        self.patch(sys, "stderr", stderr)
+        error = self.assertRaises(SystemExit, self.parsed, line)
+        self.assertEqual(error.code, os.EX_USAGE)
+        [text, rest] = stderr.getvalue().split("\n")
+        self.assertEqual(rest, "")
+        return text
+
+    def test_short_and_long_words_mean_the_same(self) -> None:
+        short = self.parsed("-p BTC/USD -p ETHUSD -c book -c trades -f data/ -l tcp:0")
+        for line in (
+            "--pair BTC/USD,ETH/USD --channel book,trades --file-path data/ --listen tcp:0",
+            "--pair=tBTCUSD --pair=tETHUSD --channel=book --channel=trades --file_path=data/ --listen=tcp:0",
+            "--pair BTC/USD, --pair eth-usd --channel book --channel trades --file_path data/ --listen tcp:0",
+        ):
+            self.assertEqual(self.parsed(line), short)
+
+    def test_every_option_arrives(self) -> None:
+        self.assertEqual(
+            self.parsed(
+                "-p BTC/USD -c book --precision R0 --frequency F1 --length 100 --ws-url ws://127.0.0.1:9/ws/2 "
+                "--rest-url http://127.0.0.1:9/v2/ --sync always --strict-disk --lock-folder locks --allow-remote "
+                "--allow-host bfx.example --allow-origin https://a.example --allow-origin https://b.example"
+            ),
+            settings(
+                pairs=["BTC/USD"],
+                channels=["book"],
+                precision="R0",
+                frequency="F1",
+                length=100,
+                ws_url="ws://127.0.0.1:9/ws/2",
+                rest_url="http://127.0.0.1:9/v2",
+                sync="always",
+                strict_disk=True,
+                lock_folder="locks",
+                allow_remote=True,
+                allow_hosts=["bfx.example"],
+                allow_origins=["https://a.example", "https://b.example"],
+            ),
+        )
+        self.assertEqual(self.parsed("-p BTC/USD -c trades -f d --demo").file_path, Path("d"))
+
+    def test_a_mistake_is_one_line_and_exit_code_64(self) -> None:
+        self.assertIn("add --pair", self.refused("-c book"))
+        self.assertIn("write --pair BTC/USD", self.refused("BTC/USD -c book"))
+        self.assertIn("see twistd bfx --help", self.refused("--pairs"))
+        self.assertIn("see twistd bfx --help", self.refused("-p"))
+
+    def test_the_help_names_every_option(self) -> None:
+        text = str(Options())
+        for word in ("-p, --pair=", "-c, --channel=", "-f, --file-path=", "-l, --listen=", "--precision=", "--demo"):
+            self.assertIn(word, text)
+        self.assertIn("[default: tcp:8080:interface=127.0.0.1]", text)

@@ -1,0 +1,66 @@
+"""Install a wheel into a fresh environment and ask it what a user would: is the command there, and does the demo run?
+
+    python tests/wheel_check.py dist/bfxtwist-0.1.0-py3-none-any.whl
+"""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import venv
+from pathlib import Path
+
+
+def main(wheel: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        venv.create(home / "venv", with_pip=True)
+        subprocess.run([home / "venv/bin/pip", "install", "-q", Path(wheel).resolve()], check=True, cwd=home)
+        twistd = home / "venv/bin/twistd"
+        listed = subprocess.run([twistd, "--help"], check=True, cwd=home, capture_output=True, text=True).stdout
+        for command in ("bfx ", "bfx-exchange "):
+            if f"    {command}" not in listed:
+                sys.exit(f"twistd --help does not list {command}:\n{listed}")
+        _run_demo(twistd, home)
+    sys.stdout.write("the wheel brings both commands, and its demo serves a live book\n")
+
+
+def _run_demo(twistd: Path, home: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = f"-n --pidfile= bfx --demo -p BTC/USD -c book -c trades -f data -l tcp:{port}:interface=127.0.0.1".split()
+    with open(home / "log", "wb") as log:
+        daemon = subprocess.Popen([twistd, *words], cwd=home, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            book = _live_book(f"http://127.0.0.1:{port}/book", daemon)
+            if not (book["bids"] and book["asks"] and book["status"] == "live"):
+                sys.exit(f"the demo served {book}")
+        except BaseException:
+            sys.stderr.write((home / "log").read_text())
+            raise
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait(10)
+    if len((home / "data/trade.csv").read_text().splitlines()) < 2:
+        sys.exit("the demo wrote no trades")
+
+
+def _live_book(url: str, daemon: subprocess.Popen[bytes]) -> dict[str, object]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and daemon.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:  # a loopback address of our own making
+                return dict(json.load(answer))
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.2)
+    sys.exit(f"no live book within 60 s (exit code {daemon.poll()})")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
