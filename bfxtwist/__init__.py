@@ -1,3 +1,27 @@
-"""Bitfinex market data that can be trusted."""
+"""Bitfinex market data that can be trusted: a verified order book and a trade file with every trade once.
+
+    core/       what the data means: no I/O, no clock
+    feed/       where data comes in: WebSocket and REST
+    out/        where data leaves: HTTP and trade.csv
+    exchange/   the other side of the protocol, to run against
+    app.py      wires them into one service; settings.py says what that service was asked to be
+    bitfinex.py the object API below
+
+The public names are loaded when they are first used, so that `bfxtwist.core` alone brings no Twisted along.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+__all__ = ["Bitfinex", "Level", "OrderBook", "run", "service"]
+
+if TYPE_CHECKING:
+    from bfxtwist.bitfinex import Bitfinex, Level, OrderBook, run, service
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("bfxtwist.bitfinex"), name)
+    raise AttributeError(f"module 'bfxtwist' has no attribute {name!r}")

@@ -8,7 +8,18 @@ from typing import ClassVar
 from twisted.python import usage
 
 from bfxtwist import __version__
-from bfxtwist.settings import FREQUENCIES, LENGTHS, LISTEN, PRECISIONS, REST_URL, SYNC_POLICIES, WS_URL, Settings, settings
+from bfxtwist.settings import (
+    FREQUENCIES,
+    LENGTHS,
+    LISTEN,
+    PRECISIONS,
+    REST_URL,
+    SYNC_POLICIES,
+    WS_URL,
+    Settings,
+    feed,
+    settings,
+)
 
 
 class OneLineErrors(usage.Options):
@@ -107,25 +118,37 @@ class Options(OneLineErrors):
 
     def postOptions(self) -> None:
         try:
-            self.settings = settings(
-                pairs=self["pair"],
-                channels=self["channel"],
+            self.settings = self._settings()
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None
+
+    def _settings(self) -> Settings:
+        if not self["channel"]:
+            raise ValueError("no channel is named: add --channel book, --channel trades or both")
+        feeds = [
+            feed(
+                pair=pair,
+                channel=channel,
                 file_path=self["file-path"],
-                listen=self["listen"],
                 precision=self["precision"],
                 frequency=self["frequency"],
                 length=self["length"],
-                ws_url=self["ws-url"],
-                rest_url=self["rest-url"],
-                demo=bool(self["demo"]),
-                sync=self["sync"],
-                strict_disk=bool(self["strict-disk"]),
-                ca_file=self["ca-file"],
-                lock_folder=self["lock-folder"],
-                allow_remote=bool(self["allow-remote"]),
-                token_file=self["token-file"],
-                allow_hosts=self["allow-host"],
-                allow_origins=self["allow-origin"],
             )
-        except ValueError as error:
-            raise usage.UsageError(str(error)) from None
+            for pair in self["pair"]
+            for channel in self["channel"]
+        ]
+        return settings(
+            feeds=feeds,
+            listen=self["listen"],
+            ws_url=self["ws-url"],
+            rest_url=self["rest-url"],
+            demo=bool(self["demo"]),
+            sync=self["sync"],
+            strict_disk=bool(self["strict-disk"]),
+            ca_file=self["ca-file"],
+            lock_folder=self["lock-folder"],
+            allow_remote=bool(self["allow-remote"]),
+            token_file=self["token-file"],
+            allow_hosts=self["allow-host"],
+            allow_origins=self["allow-origin"],
+        )

@@ -3,8 +3,9 @@
 Every error here is the user's to mend, is found before anything starts, and says how.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,16 +25,30 @@ SYNC_POLICIES = ("always", "1s", "no")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """One daemon. Make it with `settings()`, which checks."""
+class FeedSettings:
+    """One pair on one channel, and for trades the folder of its trade.csv. Make it with `feed()`, which checks."""
 
-    pairs: tuple[Pair, ...]
-    channels: tuple[ChannelName, ...]
-    file_path: Path | None = None
-    listen: tuple[str, ...] = (LISTEN,)
+    pair: Pair
+    channel: ChannelName
     precision: str = "P0"
     frequency: str = "F0"
     length: int = 25
+    folder: Path | None = None
+
+    @property
+    def subscription(self) -> Subscription:
+        """What is to be subscribed."""
+        if self.channel is ChannelName.TRADES:
+            return Subscription(self.channel, self.pair.symbol)
+        return Subscription(self.channel, self.pair.symbol, self.precision, self.frequency, self.length)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One daemon. Make it with `settings()`, which checks."""
+
+    feeds: tuple[FeedSettings, ...]
+    listen: tuple[str, ...] = (LISTEN,)
     ws_url: str = WS_URL
     rest_url: str = REST_URL
     demo: bool = False
@@ -47,37 +62,38 @@ class Settings:
     allow_origins: tuple[str, ...] = ()
 
     @property
-    def books(self) -> tuple[Pair, ...]:
-        """The pairs whose book is kept."""
-        return self.pairs if ChannelName.BOOK in self.channels else ()
+    def pairs(self) -> tuple[Pair, ...]:
+        """Each pair once, in the order named."""
+        return tuple(dict.fromkeys(feed.pair for feed in self.feeds))
 
-    @property
-    def recorded(self) -> tuple[Pair, ...]:
-        """The pairs whose trades are recorded."""
-        return self.pairs if ChannelName.TRADES in self.channels else ()
 
-    def trade_folder(self, pair: Pair) -> Path:
-        """Where the trade.csv of a pair lies: in the folder itself when there is only one."""
-        assert self.file_path is not None  # settings() saw to it
-        return self.file_path if len(self.recorded) == 1 else self.file_path / pair.file_name
-
-    def subscriptions(self) -> Iterator[Subscription]:
-        """What is to be subscribed."""
-        for pair in self.books:
-            yield Subscription(ChannelName.BOOK, pair.symbol, self.precision, self.frequency, self.length)
-        for pair in self.recorded:
-            yield Subscription(ChannelName.TRADES, pair.symbol)
+def feed(
+    *,
+    pair: str,
+    channel: str,
+    file_path: str | None = None,
+    precision: str = "P0",
+    frequency: str = "F0",
+    length: str | int = 25,
+) -> FeedSettings:
+    """One feed, from texts as people write them. Raises ValueError with one line that names the fix."""
+    chosen = ChannelName(_one_of("channel", channel, [*ChannelName]))
+    if chosen is ChannelName.TRADES and not file_path:
+        raise ValueError("trades need a folder for trade.csv: add --file-path data/ (in Python, file_path=)")
+    return FeedSettings(
+        pair=parse_pair(pair),
+        channel=chosen,
+        precision=_one_of("precision", precision, PRECISIONS),
+        frequency=_one_of("frequency", frequency, FREQUENCIES),
+        length=int(_one_of("length", str(length), LENGTHS)),
+        folder=Path(file_path) if file_path and chosen is ChannelName.TRADES else None,
+    )
 
 
 def settings(
     *,
-    pairs: Iterable[str],
-    channels: Iterable[str],
-    file_path: str | None = None,
-    listen: Sequence[str] = (LISTEN,),
-    precision: str = "P0",
-    frequency: str = "F0",
-    length: str | int = 25,
+    feeds: Iterable[FeedSettings],
+    listen: Iterable[str] = (LISTEN,),
     ws_url: str = WS_URL,
     rest_url: str = REST_URL,
     demo: bool = False,
@@ -91,24 +107,11 @@ def settings(
     allow_origins: Iterable[str] = (),
 ) -> Settings:
     """The settings, from texts as people write them. Raises ValueError with one line that names the fix."""
-    chosen = tuple(dict.fromkeys(ChannelName(_one_of("channel", name, [*ChannelName])) for name in channels))
-    named = tuple(dict.fromkeys(parse_pair(text) for text in pairs))
-    if not named:
-        raise ValueError("no pair is named: add --pair BTC/USD")
-    if not chosen:
-        raise ValueError("no channel is named: add --channel book, --channel trades or both")
-    if ChannelName.TRADES in chosen and not file_path:
-        raise ValueError("trades need a folder for trade.csv: add --file-path data/")
     if demo and (ws_url, rest_url) != (WS_URL, REST_URL):
         raise ValueError("--demo brings its own exchange: leave out --ws-url and --rest-url, or --demo")
     return Settings(
-        pairs=named,
-        channels=chosen,
-        file_path=Path(file_path) if file_path else None,
+        feeds=_apart(_once(feeds)),
         listen=tuple(listen) or (LISTEN,),
-        precision=_one_of("precision", precision, PRECISIONS),
-        frequency=_one_of("frequency", frequency, FREQUENCIES),
-        length=int(_one_of("length", str(length), LENGTHS)),
         ws_url=_url("--ws-url", ws_url, ("wss", "ws")),
         rest_url=_url("--rest-url", rest_url, ("https", "http")).rstrip("/"),
         demo=demo,
@@ -120,6 +123,26 @@ def settings(
         token_file=_file("--token-file", token_file),
         allow_hosts=tuple(allow_hosts),
         allow_origins=tuple(allow_origins),
+    )
+
+
+def _once(feeds: Iterable[FeedSettings]) -> list[FeedSettings]:
+    """Each feed once; a pair cannot have two different books, since GET /book names it by its pair."""
+    wanted: dict[tuple[Pair, ChannelName], FeedSettings] = {}
+    for feed in feeds:
+        if wanted.setdefault((feed.pair, feed.channel), feed) != feed:
+            raise ValueError(f"{feed.pair.name} {feed.channel} is asked for in two ways: keep one of them")
+    if not wanted:
+        raise ValueError("no pair is named: add --pair BTC/USD")
+    return list(wanted.values())
+
+
+def _apart(feeds: Sequence[FeedSettings]) -> tuple[FeedSettings, ...]:
+    """Pairs that would share a folder get one each within it: `data/BTC-USD/trade.csv`."""
+    sharing = Counter(feed.folder for feed in feeds if feed.folder)
+    return tuple(
+        replace(feed, folder=feed.folder / feed.pair.file_name) if feed.folder and sharing[feed.folder] > 1 else feed
+        for feed in feeds
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.options import Options
-from bfxtwist.settings import Settings, settings
+from bfxtwist.settings import Settings, feed, settings
 
 
 class CommandLine(SynchronousTestCase):
@@ -44,11 +44,7 @@ class CommandLine(SynchronousTestCase):
                 "--allow-host bfx.example --allow-origin https://a.example --allow-origin https://b.example"
             ),
             settings(
-                pairs=["BTC/USD"],
-                channels=["book"],
-                precision="R0",
-                frequency="F1",
-                length=100,
+                feeds=[feed(pair="BTC/USD", channel="book", precision="R0", frequency="F1", length=100)],
                 ws_url="ws://127.0.0.1:9/ws/2",
                 rest_url="http://127.0.0.1:9/v2",
                 sync="always",
@@ -59,10 +55,12 @@ class CommandLine(SynchronousTestCase):
                 allow_origins=["https://a.example", "https://b.example"],
             ),
         )
-        self.assertEqual(self.parsed("-p BTC/USD -c trades -f d --demo").file_path, Path("d"))
+        self.assertEqual(self.parsed("-p BTC/USD -c trades -f d --demo").feeds[0].folder, Path("d"))
 
     def test_a_mistake_is_one_line_and_exit_code_64(self) -> None:
         self.assertIn("add --pair", self.refused("-c book"))
+        self.assertIn("add --channel book", self.refused("-p BTC/USD"))
+        self.assertIn("add --file-path", self.refused("-p BTC/USD -c trades"))
         self.assertIn("write --pair BTC/USD", self.refused("BTC/USD -c book"))
         self.assertIn("see twistd bfx --help", self.refused("--pairs"))
         self.assertIn("see twistd bfx --help", self.refused("-p"))
