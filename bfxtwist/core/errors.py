@@ -77,11 +77,63 @@ class WrongAnswer(ExchangeError):
     reason = "wrong-answer"
 
 
-class BookWrong(ExchangeError):
-    """A book that cannot be right. Only its own channel is subscribed again."""
+class HandshakeRefused(ExchangeError):
+    """The server did not answer the handshake with 101. `status` is its HTTP status, or None of no HTTP at all.
+
+    In maintenance Bitfinex answers 408 and 503, over the connection limit 429 (bitfinex-api-node #528, #266).
+    `retry_after` is what the answer's header of that name asks for, in seconds.
+    """
+
+    reason = "handshake"
+
+    def __init__(self, why: str, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(why)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class ConnectionEnded(ExchangeError):
+    """The other side closed the connection, or the network did."""
+
+    reason = "lost"
+
+
+class ChannelWrong(ExchangeError):
+    """One channel is not what was subscribed. It alone is subscribed again.
+
+    More than `tolerated` of these `within` so many seconds, and subscribing again is of no use: see `StillWrong`.
+    """
+
+    reason = "channel"
+    ends_connection = False
+    tolerated: ClassVar[int] = 2
+    within: ClassVar[float] = 60.0
+
+
+class StillWrong(ExchangeError):
+    """A channel went wrong again and again although it was subscribed anew each time (Krypto-trading-bot #1018)."""
+
+    reason = "still-wrong"
+
+
+class SnapshotMissing(ChannelWrong):
+    """Something else than a heartbeat came before the snapshot."""
+
+    reason = "no-snapshot"
+
+
+class ChannelSilent(ChannelWrong):
+    """No frame for more than two heartbeats, or no snapshot, while the connection itself is alive."""
+
+    reason = "channel-silence"
+    tolerated = 1
+    within = 120.0
+
+
+class BookWrong(ChannelWrong):
+    """A book that cannot be right."""
 
     reason = "book"
-    ends_connection = False
 
 
 class ChecksumMismatch(BookWrong):

@@ -103,6 +103,7 @@ class Feed:
     def lost(self, reason: str, moment: Moment) -> None:
         """From here to the next snapshot anything may be missed."""
         had_data = self.counts.snapshots > 0
+        self._late = False  # no frame makes up for what is lost now
         self._become(FeedState.STALE if had_data else FeedState.CONNECTING, reason, moment)
 
     def silent(self, moment: Moment) -> None:

@@ -1,0 +1,176 @@
+"""All subscriptions of one connection: which of them an answer is meant for, and what follows from it.
+
+The session knows how the connection is; here is what it is for. Wrong channels are dealt with here, each for itself; an
+ExchangeError that leaves this module ends the connection.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bfxtwist.core.channel import Channel, ChannelState
+from bfxtwist.core.errors import ChannelWrong, WrongAnswer
+from bfxtwist.core.market import Market, Moment, Subscription
+from bfxtwist.core.messages import Code, Frame, Refused, Subscribed
+
+
+class SessionObserver(Protocol):
+    """Who is told what the market does not show."""
+
+    def noted(self, text: str, /, **fields: object) -> None:
+        """Something for the log: a format and its fields."""
+
+    def refused(self, subscription: Subscription, refusal: Refused) -> None:
+        """The exchange does not have it. It is not asked for again on this connection."""
+
+    def displaced(self, subscription: Subscription) -> None:
+        """The connection has as many channels as the exchange allows: the subscription belongs on another one."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has been seen, over as many sessions as share it."""
+
+    frames: int = 0
+    bytes: int = 0
+    stray_frames: int = 0  # of channels that are not ours, or not yet, or not any more
+    unknown_events: int = 0
+    refusals: int = 0
+    pongs: int = 0
+
+
+class Channels:
+    """The channels of one connection."""
+
+    def __init__(self, market: Market, send: Callable[[bytes], None], observer: SessionObserver, tally: Tally) -> None:
+        self._market = market
+        self._send = send
+        self._observer = observer
+        self._tally = tally
+        self._channels: dict[Subscription, Channel] = {}
+        self._by_id: dict[int, Channel] = {}
+        self._made = 0
+
+    def __iter__(self) -> Iterator[Channel]:
+        return iter(list(self._channels.values()))
+
+    # --- what is wanted -----------------------------------------------------------------------------------------
+
+    def add(self, subscription: Subscription) -> Channel:
+        """The channel of a subscription, which is wanted from now on; it is subscribed when it is ticked."""
+        channel = self._channels.get(subscription)
+        if channel is None:
+            self._made += 1
+            channel = Channel(subscription, self._market.feed(subscription), self._made, self._send)
+            self._channels[subscription] = channel
+        channel.wanted = True
+        return channel
+
+    def drop(self, subscription: Subscription, moment: Moment) -> None:
+        """It is not wanted any more. Raises KeyError for what never was."""
+        channel = self._channels[subscription]
+        channel.wanted = False
+        channel.feed.lost("not subscribed any more", moment)
+        if channel.state in (ChannelState.ACKNOWLEDGED, ChannelState.LIVE):
+            channel.leave(moment)
+        self._forget_if_gone(channel)
+
+    # --- what comes -----------------------------------------------------------------------------------------------
+
+    def received(self, frame: Frame, moment: Moment) -> None:
+        """Hand a frame to its channel; those of channels that are not ours are counted."""
+        channel = self._by_id.get(frame.channel_id)
+        if channel is None:
+            self._tally.stray_frames += 1
+            return
+        try:
+            channel.received(frame, moment)
+        except ChannelWrong as error:
+            self._subscribe_again(channel, error, moment)
+
+    def subscribed(self, ack: Subscribed, moment: Moment) -> None:
+        """Raises WrongAnswer for what was never asked for."""
+        channel = self._asked_by(ack.request)
+        if channel is not None and channel.id == ack.channel_id:
+            return  # said twice
+        if channel is None or channel.state is not ChannelState.REQUESTED:
+            echo = [f"{key} {ack.request[key]}" for key in ("channel", "symbol", "chanId") if key in ack.request]
+            raise WrongAnswer(f"never asked for: {', '.join(echo)[:200]}")
+        channel.acknowledged(ack.channel_id, moment)
+        self._by_id[ack.channel_id] = channel
+
+    def unsubscribed(self, channel_id: int, moment: Moment) -> None:
+        """Nothing is done where it was not asked for: the channel's silence will tell."""
+        for channel in self:
+            if channel.id == channel_id and channel.state is ChannelState.LEAVING:
+                self._by_id.pop(channel_id, None)
+                channel.left(moment)
+                self.tick(channel, moment)
+
+    def refused(self, refusal: Refused, operative: bool, moment: Moment) -> None:
+        """An error, of which everything but the code may be missing. In maintenance, not `operative`, none is final."""
+        channel = self._asked_by(refusal.request)
+        if refusal.code in (Code.UNSUBSCRIBE_FAILED, Code.NOT_SUBSCRIBED):
+            self.unsubscribed(refusal.request.get("chanId", -1), moment)
+        elif channel is None or channel.state is not ChannelState.REQUESTED:
+            self._observer.noted("the exchange refuses: {text} ({code})", text=refusal.text[:200], code=refusal.code)
+        elif refusal.code == Code.CHANNEL_LIMIT:
+            channel.feed.lost(f"{refusal.text} ({refusal.code})", moment)
+            del self._channels[channel.subscription]
+            if channel.wanted:
+                self._observer.displaced(channel.subscription)
+        else:
+            if channel.refused(refusal, operative, moment):
+                self._observer.refused(channel.subscription, refusal)
+            self._forget_if_gone(channel)
+
+    def _asked_by(self, echo: Mapping[str, Any]) -> Channel | None:
+        """The channel whose request this answer echoes: by our own id, or by every field that we sent."""
+        sub_id = echo.get("subId")
+        if sub_id is None and "symbol" not in echo:
+            return None
+        for channel in self:
+            if sub_id in (None, channel.sub_id) and _same_request(channel.subscription, echo):
+                return channel
+        return None
+
+    # --- time -----------------------------------------------------------------------------------------------------
+
+    def tick_all(self, moment: Moment) -> None:
+        """Do what is due."""
+        for channel in self:
+            self.tick(channel, moment)
+
+    def tick(self, channel: Channel, moment: Moment) -> None:
+        """Do what is due of one channel."""
+        try:
+            channel.tick(moment)
+        except ChannelWrong as error:
+            self._subscribe_again(channel, error, moment)
+        self._forget_if_gone(channel)
+
+    def renew_all(self, moment: Moment) -> None:
+        """Begin every channel anew."""
+        for channel in self:
+            channel.renew(moment)
+            self.tick(channel, moment)
+
+    def lost(self, reason: str, moment: Moment) -> None:
+        """Nothing of what the channels brought is to be trusted any more."""
+        for channel in self:
+            if channel.state is not ChannelState.REFUSED:
+                channel.feed.lost(reason, moment)
+
+    def _subscribe_again(self, channel: Channel, error: ChannelWrong, moment: Moment) -> None:
+        self._observer.noted("{what}: {error}; subscribing again", what=str(channel.subscription), error=str(error))
+        channel.resubscribe(error, moment)
+
+    def _forget_if_gone(self, channel: Channel) -> None:
+        if channel.gone:
+            self._channels.pop(channel.subscription, None)
+
+
+def _same_request(subscription: Subscription, echo: Mapping[str, Any]) -> bool:
+    """Whether nothing in the answer contradicts the request. Not every field is always echoed: `freq` is missing in some."""
+    asked = {"channel": subscription.channel, "symbol": subscription.symbol, **subscription.parameters}
+    return all(str(echo.get(key, value)) == value for key, value in asked.items())
