@@ -1,0 +1,54 @@
+"""A bound on the requests that are served in one turn of the reactor, so that clients flat out do not starve the feed.
+
+Everything runs in one thread. A hundred connections that ask without pause make a turn of a hundred requests, ten
+milliseconds and more, in which no message of the exchange is read (measured: the feed's p99 went from 0.4 to 10-35 ms). With
+a portion of few requests the feed is looked at after each portion, and the requests wait for each other instead.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+
+#: A request for a book costs about 0.1 ms, so the feed waits for about a millisecond.
+PORTION = 8
+
+
+class Turns:
+    """Admits `portion` pieces of work in each turn of the reactor; what is beyond waits, first come first served."""
+
+    def __init__(self, clock: IReactorTime, portion: int = PORTION) -> None:
+        self._clock = clock
+        self._portion = portion
+        self._left = portion
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._turn_ends = False  # whether the beginning of the next turn is scheduled
+
+    def admit(self, later: Callable[[], object]) -> bool:
+        """Whether the caller may go on now. If not, `later` is called in one of the next turns."""
+        self._see_turn_end()
+        if self._left and not self._waiting:
+            self._left -= 1
+            return True
+        self._waiting.append(later)
+        return False
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a turn."""
+        return len(self._waiting)
+
+    def _see_turn_end(self) -> None:
+        # What is called later by 0 s from within a turn is called at the beginning of the next one, before sockets are read.
+        if not self._turn_ends:
+            self._turn_ends = True
+            self._clock.callLater(0, self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        self._turn_ends = False
+        self._left = self._portion
+        if self._waiting:
+            self._see_turn_end()
+        while self._waiting and self._left:
+            self._left -= 1
+            self._waiting.popleft()()

@@ -1,0 +1,249 @@
+"""What is served over HTTP: the routes, and nothing of the server under them.
+
+    GET /book      the book, or a problem that says why there is none to trust
+    GET /books     the books that are carried, with their states
+    GET /livez     200: the process answers
+    GET /readyz    200 if every feed is live and every other check passes, 503 with what is not ready
+    GET /status    everything that is known about the daemon, as one JSON object
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+from klein import Klein
+from klein.resource import KleinResource
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from bfxtwist.core.market import BookFeed, FeedState, Market, Moment, iso
+from bfxtwist.core.symbols import COMMON_NAMES, parse_pair
+from bfxtwist.out.problems import RETRY_AFTER, Problem, not_allowed
+from bfxtwist.out.responses import Body, BookBodies, reply
+
+_log = Logger()
+
+#: More levels than any book has; a number of more digits is not a depth.
+_DEPTH_DIGITS = 6
+
+
+class HttpApi:
+    """The routes over a market. Other parts of the daemon add their own: status sections, readiness checks, resources."""
+
+    def __init__(
+        self, market: Market, moment: Callable[[], Moment], version: str, names: Mapping[str, str] = COMMON_NAMES
+    ) -> None:
+        """`names`: the exchange's codes of common names, for `?pair=`."""
+        self._market = market
+        self._moment = moment
+        self._version = version
+        self._names = names
+        self._started = moment()
+        self._bodies = BookBodies()
+        self._sections: dict[str, Callable[[], Any]] = {}
+        self._checks: dict[str, Callable[[], str | None]] = {}
+        self._app = Klein()
+        self._app.url_map.merge_slashes = False  # no redirects: they would repeat the client's Host header
+        self._add_routes()
+
+    def _add_routes(self) -> None:
+        for path, route in {
+            "/book": self._book,
+            "/books": self._books,
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/status": self._status,
+        }.items():
+            # Klein serves every method unless they are named; GET brings HEAD with it.
+            self._app.route(path, methods=["GET"])(route)
+        self._app.handle_errors(Problem)(_answer)
+        self._app.handle_errors(HTTPException)(_unroutable)
+        self._app.handle_errors(Exception)(_failed)
+
+    def resource(self) -> KleinResource:
+        """The root of the site."""
+        return self._app.resource()
+
+    def mount(self, path: str, resource: IResource, *, methods: Iterable[str] = ("GET",), branch: bool = False) -> None:
+        """Serve `resource` at `path`, and with `branch` at all paths below it."""
+        self._app.route(path, methods=list(methods), branch=branch, endpoint=path)(lambda request: resource)
+
+    def add_status(self, name: str, section: Callable[[], Any]) -> None:
+        """Show what `section` returns (anything that JSON can say) as `name` in `GET /status`."""
+        if name in self._sections or name in ("version", "started", "uptime_s", "feeds"):
+            raise ValueError(f"/status has {name} already")
+        self._sections[name] = section
+
+    def add_readiness(self, name: str, check: Callable[[], str | None]) -> None:
+        """Be ready only while `check` returns None; otherwise it returns why not."""
+        if name in self._checks:
+            raise ValueError(f"/readyz asks {name} already")
+        self._checks[name] = check
+
+    def _book(self, request: IRequest) -> bytes:
+        query = _query(request, "pair", "depth", "stale")
+        depth = _depth(query)
+        feed = self._feed(query.get("pair"))
+        if feed.status_now is not FeedState.LIVE and not (_stale_is_ok(query) and feed.counts.snapshots):
+            raise _not_live(feed)
+        return reply(request, self._bodies.get(feed, depth), cached=True)
+
+    def _feed(self, text: str | None) -> BookFeed:
+        books = self._market.books
+        carried = [feed.name for feed in books.values()]
+        if text is None:
+            if len(books) == 1:
+                return next(iter(books.values()))
+            if not books:
+                raise Problem(404, "no book is carried: start with --channel book")
+            raise Problem(400, f"which book? Add ?pair= with one of {', '.join(carried)}", pairs=carried)
+        try:
+            pair = parse_pair(text, self._names)
+        except ValueError as error:
+            raise Problem(400, str(error)) from None
+        if pair.symbol not in books:
+            raise Problem(404, f"{pair.name} is not carried: the books are {', '.join(carried) or 'none'}", pairs=carried)
+        return books[pair.symbol]
+
+    def _books(self, request: IRequest) -> bytes:
+        _query(request)
+        return _json(request, {"books": [_entry(feed) for feed in self._market.books.values()]}, cached=True)
+
+    def _livez(self, request: IRequest) -> bytes:
+        _query(request)
+        return _json(request, {"alive": True})
+
+    def _readyz(self, request: IRequest) -> bytes:
+        _query(request)
+        not_ready = list(self._not_ready())
+        if not_ready:
+            named = ", ".join(entry["what"] for entry in not_ready)
+            headers = {"Retry-After": str(RETRY_AFTER)}
+            raise Problem(503, f"not ready: {named}", kind="not-ready", headers=headers, ready=False, not_ready=not_ready)
+        return _json(request, {"ready": True})
+
+    def _not_ready(self) -> Iterable[dict[str, Any]]:
+        for feed in self._market.feeds():
+            status = feed.status()
+            if status["status"] != FeedState.LIVE:
+                facts = {"state": status["status"], "since": status["since"], "reason": status["reason"]}
+                yield {"what": str(feed.subscription), **facts}
+        for name, check in self._checks.items():
+            if reason := check():
+                yield {"what": name, "reason": reason}
+
+    def _status(self, request: IRequest) -> bytes:
+        _query(request)
+        about = {
+            "version": self._version,
+            "started": iso(self._started.wall // 1000),
+            "uptime_s": round(self._moment().monotonic - self._started.monotonic, 3),
+            "feeds": [feed.status() for feed in self._market.feeds()],
+        }
+        return _json(request, about | {name: section() for name, section in self._sections.items()})
+
+
+def _query(request: IRequest, *known: str) -> dict[str, str]:
+    """The parameters of a request. Raises Problem for one that is unknown, repeated or not UTF-8."""
+    query = {}
+    for raw_name, raw_values in request.args.items():
+        try:
+            name, values = raw_name.decode(), [value.decode() for value in raw_values]
+        except UnicodeDecodeError:
+            raise Problem(400, "the query is not UTF-8") from None
+        if name not in known:
+            raise Problem(400, _unknown(name, known))
+        if len(values) > 1:
+            raise Problem(400, f"{name} is given {len(values)} times: give it once")
+        query[name] = values[0]
+    return query
+
+
+def _unknown(name: str, known: tuple[str, ...]) -> str:
+    if not known:
+        return f"there is no parameter {name!r} here, nor any other"
+    near = get_close_matches(name.lower(), known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    return f"there is no parameter {name!r}: {hint}"
+
+
+def _depth(query: Mapping[str, str]) -> int | None:
+    text = query.get("depth")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= _DEPTH_DIGITS and int(text) > 0):
+        raise Problem(400, f"depth {text!r} is not a number of levels: use a whole number from 1 on")
+    return int(text)
+
+
+def _stale_is_ok(query: Mapping[str, str]) -> bool:
+    if query.get("stale", "ok") != "ok":
+        raise Problem(400, f"stale {query['stale']!r} means nothing: use stale=ok or leave it out")
+    return "stale" in query
+
+
+def _not_live(feed: BookFeed) -> Problem:
+    state, reason, since = feed.status_now.value, feed.reason_now, _since(feed)
+    return Problem(
+        503,
+        f"the book of {feed.name} has been {state} since {since}: {reason or 'no snapshot has come yet'}",
+        kind="book-not-live",
+        headers={"Retry-After": str(RETRY_AFTER)},
+        symbol=feed.name,
+        state=state,
+        since=since,
+        reason=reason,
+    )
+
+
+def _since(feed: BookFeed) -> str:
+    """Since when the book is what it is. One that is crossed for the moment became so with its last frame."""
+    moment = feed.since if feed.status_now is feed.state or feed.updated is None else feed.updated
+    return iso(moment.wall // 1000)
+
+
+def _entry(feed: BookFeed) -> dict[str, Any]:
+    return {
+        "symbol": feed.name,
+        "exchange_symbol": feed.subscription.symbol,
+        "precision": feed.subscription.precision,
+        "frequency": feed.subscription.frequency,
+        "length": feed.subscription.length,
+        "status": feed.status_now.value,
+        "since": _since(feed),
+        "reason": feed.reason_now,
+        "url": f"/book?pair={feed.name}",
+    }
+
+
+def _json(request: IRequest, value: Any, *, cached: bool = False) -> bytes:
+    return reply(request, Body(msgspec.json.encode(value)), cached=cached)
+
+
+def _answer(request: IRequest, failure: Failure) -> bytes:
+    assert isinstance(failure.value, Problem)
+    return failure.value.answer(request)
+
+
+def _unroutable(request: IRequest, failure: Failure) -> bytes:
+    """No such path, or not by this method. Werkzeug would answer in HTML."""
+    error = failure.value
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted({*(error.valid_methods or ()), "OPTIONS"}))
+        if request.method != b"OPTIONS":
+            return not_allowed(request.method.decode(), allowed).answer(request)
+        request.setResponseCode(204)
+        request.setHeader(b"Allow", allowed.encode())
+        return b""
+    path = request.path.decode("ascii", "backslashreplace")
+    return Problem(getattr(error, "code", None) or 500, f"there is nothing at {path[:100]}").answer(request)
+
+
+def _failed(request: IRequest, failure: Failure) -> bytes:
+    """A bug: logged, and answered without a word of what it was."""
+    _log.failure("{method} {path} failed", failure, method=request.method, path=request.path)
+    return Problem(500, "this is a fault of the server, and is in its log").answer(request)

@@ -1,0 +1,138 @@
+"""Where the daemon listens: what is refused before it starts, and the service that binds.
+
+A bind beyond this machine is asked for by name and protected, or it is refused: a daemon that turns out to be readable by
+everybody on the network is found late.
+"""
+
+import stat
+from collections.abc import Iterable
+from ipaddress import ip_address
+from pathlib import Path
+
+from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IAddress, IListeningPort, IReactorCore
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from bfxtwist.out.site import Site
+
+_log = Logger()
+
+#: Shorter tokens are guessed.
+TOKEN_BYTES = 16
+
+
+def check_listen(description: str, *, allow_remote: bool = False, token: bool = False) -> None:
+    """See to it that listening there is safe: this machine only, or asked for and protected by TLS or a token.
+
+    Raises ValueError with one line that names the fix. Whether the description is one at all, `serverFromString` says.
+    """
+    if _is_local(description):
+        return
+    if not allow_remote:
+        raise ValueError(
+            f"{description} can be reached from other machines: add :interface=127.0.0.1, or --allow-remote if you mean it"
+        )
+    if not token and _parts(description)[0] != "ssl":
+        raise ValueError(f"{description} can be read by everybody who reaches it: add --token-file, or listen on ssl:")
+
+
+def _is_local(description: str) -> bool:
+    kind, *arguments = _parts(description)
+    if kind in ("unix", "systemd"):  # of a socket that systemd has bound, the unit decides
+        return True
+    interface = next((part.removeprefix("interface=") for part in arguments if part.startswith("interface=")), "")
+    return kind in ("tcp", "tcp6", "ssl") and _is_loopback(interface)
+
+
+def _parts(description: str) -> list[str]:
+    r"""`tcp6:8080:interface=\:\:1` taken apart: a colon separates unless a backslash stands before it."""
+    parts, escaped = [""], False
+    for character in description:
+        if escaped or character not in "\\:":
+            parts[-1] += character
+        elif character == ":":
+            parts.append("")
+        escaped = character == "\\" and not escaped
+    return parts
+
+
+def _is_loopback(interface: str) -> bool:
+    try:
+        return ip_address(interface).is_loopback
+    except ValueError:
+        return interface == "localhost"
+
+
+def read_token(path: Path) -> bytes:
+    """The bearer token in a file that nobody else can read. Raises ValueError with one line that names the fix."""
+    try:
+        mode, token = path.stat().st_mode, path.read_bytes().strip()
+    except OSError as error:
+        raise ValueError(f"--token-file {path} cannot be read: {error.strerror}") from None
+    if stat.S_IMODE(mode) & 0o077:
+        raise ValueError(f"--token-file {path} can be read by others: chmod 600 {path}")
+    if len(token) < TOKEN_BYTES or not token.isascii() or len(token.split()) != 1:
+        raise ValueError(f"--token-file {path} must hold one word of {TOKEN_BYTES} bytes or more: openssl rand -hex 32")
+    return token
+
+
+def url_of(address: IAddress, *, secure: bool = False) -> str:
+    """What to open in a browser, or to hand to a client."""
+    if not isinstance(address, IPv4Address | IPv6Address):
+        return f"unix:{getattr(address, 'name', b'').decode()}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 - shown, not bound
+    return f"http{'s' if secure else ''}://{f'[{host}]' if ':' in host else host}:{address.port}"
+
+
+class HttpService(Service):
+    """Listens on every description while it runs.
+
+    It binds in `privilegedStartService`, where a failure still stops twistd (in `startService` it would be logged, and the
+    daemon would run on without HTTP).
+    """
+
+    name = "http"
+
+    def __init__(self, reactor: IReactorCore, descriptions: Iterable[str], site: Site) -> None:
+        self._endpoints = [(what, serverFromString(reactor, what)) for what in descriptions]
+        self._site = site
+        self._ports: list[tuple[str, IListeningPort]] = []  # with the description of each
+
+    @property
+    def addresses(self) -> list[str]:
+        """The URLs, once it listens."""
+        return [url_of(port.getHost(), secure=what.startswith("ssl:")) for what, port in self._ports]
+
+    def privilegedStartService(self) -> None:
+        """Bind. Raises SystemExit with one line that says what cannot be had: twistd ends with it, and with exit code 1."""
+        super().privilegedStartService()
+        for what, endpoint in self._endpoints:
+            failures: list[Failure] = []
+            listening = endpoint.listen(self._site)
+            listening.addCallbacks(lambda port, what=what: self._ports.append((what, port)), failures.append)
+            if failures:
+                raise SystemExit(f"bfxtwist cannot listen on {what} ({_why(failures[0])}): choose another --listen")
+
+    def startService(self) -> None:
+        """Bind, where nobody has called `privilegedStartService` (a program with its own reactor)."""
+        if not self._ports:
+            self.privilegedStartService()
+        super().startService()
+        for address in self.addresses:
+            _log.info("listening on {address}", address=address)
+
+    def stopService(self) -> Deferred[None]:
+        """Listen no more, and end the connections."""
+        super().stopService()
+        ports, self._ports = self._ports, []
+        stopped = gatherResults([maybeDeferred(port.stopListening) for _, port in ports])
+        return stopped.addCallback(lambda _: self._site.close_connections())
+
+
+def _why(failure: Failure) -> str:
+    error = getattr(failure.value, "socketError", failure.value)
+    return getattr(error, "strerror", None) or str(error)
