@@ -1,0 +1,172 @@
+"""The Autobahn side of a server of the protocol: sockets in, conversations behind them.
+
+Nothing is decided here. A `ServerFactory` is given how to begin a conversation on a socket, beats the global heart, and
+drops sockets that nobody uses; the simulator, the replay and the daemon's relay differ only in the conversations they begin.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from bfxtwist.exchange.conversation import Conversation
+from bfxtwist.exchange.venue import Limits
+
+_log = Logger()
+
+#: No client says anything longer; Autobahn's own default is no limit at all.
+LONGEST_REQUEST = 64 * 1024
+
+
+def text_frame(payload: bytes) -> bytes:
+    """An unmasked, final text frame (RFC 6455, 5.2).
+
+    Autobahn's own `sendMessage` takes 20 µs each, which a burst would pay by the thousand.
+    """
+    size = len(payload)
+    if size < 126:
+        return b"\x81%c%b" % (size, payload)
+    if size < 1 << 16:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), payload)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
+
+
+@implementer(IPushProducer)
+class ServerProtocol(WebSocketServerProtocol):
+    """One socket. Hands what comes to its conversation, and sends what that says."""
+
+    factory: "ServerFactory"
+    conversation: Conversation | None = None
+    choked = False
+    _idle: IDelayedCall | None = None
+
+    # --- Autobahn calls -------------------------------------------------------------------------------------
+
+    def onOpen(self) -> None:
+        """Greet."""
+        # twisted.web's channel produced for this transport before the upgrade.
+        self.transport.unregisterProducer()
+        self.transport.registerProducer(self, True)
+        self.last_heard = self.factory.clock.seconds()
+        self.conversation = self.factory.begin_conversation(self)
+        self.factory.sockets.add(self)
+        self._watch_idleness()
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """A client's request; a binary one is not answered, like all that is no JSON text."""
+        self.last_heard = self.factory.clock.seconds()
+        if self.conversation is None or isBinary:
+            return
+        try:
+            self.conversation.received(payload)
+        except Exception:  # noqa: BLE001 - Autobahn would lose it: a bug is logged as one, and ends this socket alone
+            _log.failure("a request could not be answered: {payload!r}", failure=Failure(), payload=payload[:200])
+            self.drop()
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        """The socket is gone."""
+        self.factory.sockets.discard(self)
+        if self._idle is not None and self._idle.active():
+            self._idle.cancel()
+        if self.conversation is not None:
+            self.conversation.end()
+            self.conversation = None
+
+    # --- the conversation calls -----------------------------------------------------------------------------
+
+    def send(self, texts: Sequence[bytes]) -> None:
+        """Text frames, in one write."""
+        self.send_raw(b"".join(map(text_frame, texts)))
+
+    def send_raw(self, data: bytes) -> None:
+        """Bytes as they are, while the socket is open."""
+        if self.state == self.STATE_OPEN:
+            self.transport.write(data)
+
+    def drop(self) -> None:
+        """Cut TCP, without a close frame."""
+        self.transport.abortConnection()
+
+    # --- the transport calls --------------------------------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """The client does not read as fast as it is sent to."""
+        self.choked = True
+
+    def resumeProducing(self) -> None:
+        """It has caught up."""
+        self.choked = False
+
+    def stopProducing(self) -> None:
+        """The connection is being lost; onClose follows."""
+
+    # --- idleness -------------------------------------------------------------------------------------------
+
+    def _watch_idleness(self) -> None:
+        allowed = self.factory.limits.idle_seconds
+        if self.conversation is None or not allowed:
+            return
+        now = self.factory.clock.seconds()
+        if self.conversation.channels:
+            self.last_heard = now
+        left = self.last_heard + allowed - now
+        if left <= 0:
+            self.drop()
+        else:
+            self._idle = self.factory.clock.callLater(left, self._watch_idleness)
+
+
+class ServerFactory(WebSocketServerFactory):
+    """Makes sockets. `begin_conversation(outlet)` returns a conversation that has greeted already."""
+
+    protocol = ServerProtocol
+
+    def __init__(
+        self, clock: IReactorTime, begin_conversation: Callable[[ServerProtocol], Conversation], limits: Limits
+    ) -> None:
+        super().__init__(server="")
+        self.clock = clock
+        self.begin_conversation = begin_conversation
+        self.limits = limits
+        self.sockets: set[ServerProtocol] = set()
+        self._heart = LoopingCall(self.beat)
+        self._heart.clock = clock
+        # No deadline for the handshake: the request is here whole when it begins, and Autobahn's timer is not `clock`'s.
+        sizes = {"maxMessagePayloadSize": LONGEST_REQUEST, "maxFramePayloadSize": LONGEST_REQUEST}
+        self.setProtocolOptions(openHandshakeTimeout=0, tcpNoDelay=True, **sizes)
+
+    @property
+    def conversations(self) -> list[Conversation]:
+        """Those of the open sockets."""
+        return [socket.conversation for socket in self.sockets if socket.conversation is not None]
+
+    def beat(self) -> None:
+        """One heartbeat on every channel of every connection."""
+        for conversation in self.conversations:
+            conversation.beat()
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self.startFactory()
+        self._heart.start(self.limits.heartbeat_seconds, now=False)
+
+    def stop(self) -> None:
+        """Beat no more, and cut every connection."""
+        if self._heart.running:
+            self._heart.stop()
+        for socket in list(self.sockets):
+            socket.drop()
+        self.stopFactory()
+
+    def __repr__(self) -> str:
+        return f"<ServerFactory, {len(self.sockets)} sockets>"
+
+    # Autobahn's class is untyped, and mypy asks for what it inherits.
+    def setProtocolOptions(self, **options: Any) -> None:
+        """As Autobahn's."""
+        super().setProtocolOptions(**options)
