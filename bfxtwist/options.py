@@ -1,25 +1,19 @@
-"""The command line of `twistd bfx`. It gathers texts; what they mean and whether they may stand is `settings`' to say."""
+"""The command line of `twistd bfx`. It gathers texts; what they mean and whether they may stand is said elsewhere.
+
+`config.py` adds what the environment and a file say, `settings.py` checks it all.
+"""
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from twisted.python import usage
 
 from bfxtwist import __version__
-from bfxtwist.settings import (
-    FREQUENCIES,
-    LENGTHS,
-    LISTEN,
-    PRECISIONS,
-    REST_URL,
-    SYNC_POLICIES,
-    WS_URL,
-    Settings,
-    feed,
-    settings,
-)
+from bfxtwist.config import DEFAULTS, Config, gather
+from bfxtwist.settings import FREQUENCIES, LENGTHS, LISTEN, PRECISIONS, REST_URL, SYNC_POLICIES, WS_URL, Settings
 
 
 class OneLineErrors(usage.Options):
@@ -45,14 +39,16 @@ class Options(OneLineErrors):
         "Keeps the order book of each pair and serves it at GET /book, only while it is verified; writes every trade once "
         "to trade.csv, until it is stopped. Try: twistd -n bfx --pair BTC/USD --channel book --demo"
     )
+    # No defaults here: what was not said on the command line may have been said elsewhere.
     optParameters: ClassVar[list[list[str | None]]] = [
+        ["config", None, None, "Read settings from this TOML file. Options and BFXTWIST_… variables stand above it."],
         ["file-path", "f", None, "Folder for trade.csv, made if missing; needed for trades. Several pairs: one each in it."],
-        ["precision", None, "P0", f"Precision of the books: {', '.join(PRECISIONS)} (orders)."],
-        ["frequency", None, "F0", f"Frequency of the books: {', '.join(FREQUENCIES)} (each 2 s)."],
-        ["length", None, "25", f"Levels of each side of the books: {', '.join(LENGTHS)}."],
-        ["ws-url", None, WS_URL, "The exchange's WebSocket."],
-        ["rest-url", None, REST_URL, "The exchange's REST interface."],
-        ["sync", None, "1s", f"When trades are forced to disk: {', '.join(SYNC_POLICIES)}."],
+        ["precision", None, None, f"Precision of the books: {', '.join(PRECISIONS)} (orders). [default: P0]"],
+        ["frequency", None, None, f"Frequency of the books: {', '.join(FREQUENCIES)} (each 2 s). [default: F0]"],
+        ["length", None, None, f"Levels of each side of the books: {', '.join(LENGTHS)}. [default: 25]"],
+        ["ws-url", None, None, f"The exchange's WebSocket. [default: {WS_URL}]"],
+        ["rest-url", None, None, f"The exchange's REST interface. [default: {REST_URL}]"],
+        ["sync", None, None, f"When trades are forced to disk: {', '.join(SYNC_POLICIES)}. [default: 1s]"],
         ["ca-file", None, None, "Trust the certificates of this PEM file instead of the system's."],
         ["lock-folder", None, None, "Folder in which daemons of one machine share the exchange's connect limit."],
         ["token-file", None, None, "File (mode 0600) with a token that HTTP clients must send as a bearer."],
@@ -61,29 +57,33 @@ class Options(OneLineErrors):
         ["demo", None, "Run the embedded exchange on a free loopback port, and use it."],
         ["strict-disk", None, "Exit with code 74 when the disk fails three times in a row, instead of trying on."],
         ["allow-remote", None, "Allow --listen beyond this machine; needs TLS (ssl:…) or --token-file."],
+        ["print-config", None, "Print each setting and where it came from, and exit."],
     ]
     compData = usage.Completions(
         optActions={
             "channel": usage.CompleteList(["book", "trades"]),
+            "config": usage.CompleteFiles("*.toml"),
             "file-path": usage.CompleteDirs(),
             "precision": usage.CompleteList(list(PRECISIONS)),
             "length": usage.CompleteList(list(LENGTHS)),
         }
     )
+    config: Config
     settings: Settings
 
-    def __init__(self) -> None:
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         super().__init__()
-        self["pair"], self["channel"], self["listen"] = [], [], []
-        self["allow-host"], self["allow-origin"] = [], []
+        self._environ = environ
+        for name in ("pair", "channel", "listen", "allow-host", "allow-origin"):
+            self[name] = []
 
     def opt_pair(self, value: str) -> None:
         """A pair: BTC/USD, BTCUSD, tBTCUSD, tDOGE:USD, tBTCF0:USTF0. Repeatable, or comma-separated."""
-        self["pair"] += [text for text in value.split(",") if text.strip()]
+        self["pair"] += value.split(",")
 
     def opt_channel(self, value: str) -> None:
         """book or trades. Repeatable: every pair gets every channel named."""
-        self["channel"] += [text.strip() for text in value.split(",") if text.strip()]
+        self["channel"] += value.split(",")
 
     def opt_listen(self, value: str) -> None:
         self["listen"].append(value)
@@ -118,37 +118,16 @@ class Options(OneLineErrors):
 
     def postOptions(self) -> None:
         try:
-            self.settings = self._settings()
+            self.config = self.read()
+            self.settings = self.config.settings()
         except ValueError as error:
             raise usage.UsageError(str(error)) from None
+        if self["print-config"]:
+            sys.stdout.write(self.config.describe())
+            raise SystemExit(0)
 
-    def _settings(self) -> Settings:
-        if not self["channel"]:
-            raise ValueError("no channel is named: add --channel book, --channel trades or both")
-        feeds = [
-            feed(
-                pair=pair,
-                channel=channel,
-                file_path=self["file-path"],
-                precision=self["precision"],
-                frequency=self["frequency"],
-                length=self["length"],
-            )
-            for pair in self["pair"]
-            for channel in self["channel"]
-        ]
-        return settings(
-            feeds=feeds,
-            listen=self["listen"],
-            ws_url=self["ws-url"],
-            rest_url=self["rest-url"],
-            demo=bool(self["demo"]),
-            sync=self["sync"],
-            strict_disk=bool(self["strict-disk"]),
-            ca_file=self["ca-file"],
-            lock_folder=self["lock-folder"],
-            allow_remote=bool(self["allow-remote"]),
-            token_file=self["token-file"],
-            allow_hosts=self["allow-host"],
-            allow_origins=self["allow-origin"],
-        )
+    def read(self) -> Config:
+        """Everything that was said, the file as it is now. Raises ValueError with one line that names the fix."""
+        said = {name: self[option] for name in DEFAULTS if self[option := name.replace("_", "-")]}
+        said |= {name: True for name in said if isinstance(DEFAULTS[name], bool)}  # a flag counts how often it was given
+        return gather(said, self._environ, Path(self["config"]) if self["config"] else None)

@@ -1,0 +1,120 @@
+"""Option over variable over file over default, and a mistake in any of them is told with its fix."""
+
+import tomllib
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.config import DEFAULTS, Config, gather
+from bfxtwist.settings import feed, settings
+
+FILE = """
+listen = ["tcp:0", "tcp:1"]
+length = 100
+strict_disk = true
+
+[[feed]]
+pair = ["BTC/USD", "ETH/USD"]
+channel = "book"
+
+[[feed]]
+pair = "DOGE/USD"
+channel = ["book", "trades"]
+length = 250
+file_path = "data/"
+"""
+
+
+class FromFile(SynchronousTestCase):
+    def file(self, text: str) -> Path:
+        path = Path(self.mktemp())
+        path.write_text(text)
+        return path
+
+    def test_every_feed_table_counts(self) -> None:
+        self.assertEqual(
+            gather({}, {}, self.file(FILE)).settings(),
+            settings(
+                feeds=[
+                    feed(pair="BTC/USD", channel="book", length=100),
+                    feed(pair="ETH/USD", channel="book", length=100),
+                    feed(pair="DOGE/USD", channel="book", length=250, file_path="data/"),
+                    feed(pair="DOGE/USD", channel="trades", length=250, file_path="data/"),
+                ],
+                listen=["tcp:0", "tcp:1"],
+                strict_disk=True,
+            ),
+        )
+
+    def test_pairs_of_the_command_line_stand_in_place_of_the_files_feeds(self) -> None:
+        config = gather({"pair": ["LTC/USD"], "channel": ["book"]}, {}, self.file(FILE))
+        self.assertEqual(config.settings().feeds, (feed(pair="LTC/USD", channel="book", length=100),))
+
+    def test_an_option_stands_above_a_feed_table(self) -> None:
+        lengths = [one.length for one in gather({"length": "25"}, {}, self.file(FILE)).settings().feeds]
+        self.assertEqual(lengths, [25, 25, 25, 25])
+
+    def test_mistakes_name_the_file_and_the_fix(self) -> None:
+        for text, fix in (
+            ("lenght = 25", "did you mean length?"),
+            ("[[feed]]\nchanel = 'book'", "did you mean channel?"),
+            ("[[feed]]\nlisten = 'tcp:0'", "unknown key 'listen'"),
+            ("[feed]\npair = 'BTC/USD'", "[[feed]]"),
+            ("length = ", "is not TOML"),
+            ("zzz = 1", "known are"),
+        ):
+            path = self.file(text)
+            error = str(self.assertRaises(ValueError, gather, {}, {}, path))
+            self.assertIn(fix, error)
+            self.assertIn(str(path), error)
+            self.assertNotIn("\n", error)
+        self.assertIn("name a file that can", str(self.assertRaises(ValueError, gather, {}, {}, Path("nowhere.toml"))))
+
+    def test_a_value_of_the_wrong_kind_is_refused(self) -> None:
+        for text in ("pair = 5", "demo = 'maybe'", "sync = 1", "listen = [1]", "length = 2.5"):
+            self.assertRaises(ValueError, gather, {}, {}, self.file(text))
+
+
+class Order(SynchronousTestCase):
+    def test_option_over_variable_over_file_over_default(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text('sync = "no"\nprecision = "P1"\nfrequency = "F1"\n')
+        environ = {"BFXTWIST_SYNC": "always", "BFXTWIST_PRECISION": "P2", "BFXTWIST_DEMO": "yes", "HOME": "/"}
+        values = gather({"sync": "1s"}, environ, path).values
+        self.assertEqual(values["sync"], ("1s", "--sync"))
+        self.assertEqual(values["precision"], ("P2", "BFXTWIST_PRECISION"))
+        self.assertEqual(values["frequency"], ("F1", str(path)))
+        self.assertEqual(values["length"], ("25", "default"))
+        self.assertEqual(values["demo"], (True, "BFXTWIST_DEMO"))
+
+    def test_a_mistyped_variable_is_refused_and_a_stranger_is_not(self) -> None:
+        error = self.assertRaises(ValueError, gather, {}, {"BFXTWIST_LENGHT": "25"})
+        self.assertIn("did you mean BFXTWIST_LENGTH?", str(error))
+        gather({}, {"BFXTWIST_DATA": "/somewhere"})
+
+    def test_several_come_as_a_list_or_with_commas(self) -> None:
+        values = gather({"pair": ["BTC/USD", "ETH/USD"]}, {"BFXTWIST_CHANNEL": "book, trades,"}).values
+        self.assertEqual((values["pair"].value, values["channel"].value), (("BTC/USD", "ETH/USD"), ("book", "trades")))
+
+
+class Description(SynchronousTestCase):
+    def test_it_is_a_file_that_gives_the_same(self) -> None:
+        said = {"pair": ["BTC/USD"], "channel": ["book", "trades"], "file_path": 'a "folder"\\', "strict_disk": True}
+        config = gather(said, {})
+        path = Path(self.mktemp())
+        path.write_text(config.describe())
+        self.assertEqual(gather({}, {}, path).settings(), config.settings())
+
+    def test_feeds_of_a_file_are_described_as_such(self) -> None:
+        path, again = Path(self.mktemp()), Path(self.mktemp())
+        path.write_text(FILE)
+        config = gather({}, {}, path)
+        again.write_text(config.describe())
+        self.assertEqual(gather({}, {}, again).settings(), config.settings())
+        self.assertIn("# default", config.describe())
+        self.assertIn(f"# {path}", config.describe())
+
+    def test_every_setting_is_there(self) -> None:
+        text = Config(gather({}, {}).values).describe()
+        self.assertEqual({line.split(" =")[0].removeprefix("# ") for line in text.splitlines()}, set(DEFAULTS))
+        tomllib.loads(text)
