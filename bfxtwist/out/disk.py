@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import stat
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 #: macOS has no fdatasync.
@@ -72,7 +73,7 @@ class Disk(Protocol):
 class OsDisk:
     """The real one."""
 
-    def open(self, path: str) -> int:  # noqa: D102 - the protocol says it
+    def open(self, path: str) -> int:
         # O_NONBLOCK: a FIFO that took the file's place must not block the reactor until someone writes to it.
         return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
 
@@ -109,10 +110,8 @@ class OsDisk:
         os.replace(source, target)
 
     def remove(self, path: str) -> None:
-        try:
+        with suppress(FileNotFoundError):
             os.unlink(path)
-        except FileNotFoundError:
-            pass
 
     def make_folder(self, path: str, mode: int) -> None:
         missing = []

@@ -5,7 +5,11 @@ import os
 from typing import ClassVar
 
 #: No room, no permission and the like: what else open() says is an I/O error.
-_CANNOT_CREATE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT, errno.EEXIST}
+_CANNOT_CREATE = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOENT, errno.ENOTDIR, errno.EEXIST),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+}
 
 
 class TradeFileError(Exception):

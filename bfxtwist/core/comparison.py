@@ -1,0 +1,335 @@
+"""Comparing the file with the exchange's history: how far that has come, and what is to be asked next.
+
+The frontier V is the heart of it: every trade older than V less an overlap is on file or in the gap ledger. V moves only
+to a trade that REST itself showed, that is old enough for all its forerunners to be published, and below which REST showed
+every trade that is on file. Beginning again "from the last row" would be wrong: that row may be newer than a trade which is
+still under way, or was lost silently.
+
+Three jobs ask for pages, one page at a time: after a (re)connection the interval from V to what the socket told first; every
+minute an audit of what came after V; and the open gaps, for ever, at growing intervals.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from bfxtwist.core.gaps import Gap, GapState, Mark
+from bfxtwist.core.history import OVERLAP, PAGE_LIMIT, Loss, Page, PageRequest, Step, Walk
+from bfxtwist.core.known_ids import KnownIds
+from bfxtwist.core.market import Moment
+from bfxtwist.core.messages import Trade
+
+#: Seconds from going live to the first audit, and from one audit to the next.
+FIRST_AUDIT = 30.0
+AUDIT = 60.0
+
+#: Everything that is older than this has been published, ms (a tu, "is in the database", follows its te within 2 s).
+PUBLISHED_AFTER = 30_000
+
+#: How often history is asked before it is believed to lack a trade that is on file, and the seconds in between.
+LOOKS = 3
+LOOK_AGAIN = 5.0
+
+#: So many trades beyond V are compared with REST.
+RECENT_LIMIT = 20_000
+
+LACKS = "the exchange's history lacks a trade that is on file"
+
+
+class Progress(msgspec.Struct):
+    """What has been compared with history. It may become durable only after the rows that it speaks of."""
+
+    start: int | None = None  # id of the first trade ever recorded here; older ones are not wanted
+    frontier: Mark | None = None  # V
+    floor: int = 0  # no trade that is still to be fetched from V on has a smaller id
+    gaps: list[Gap] = msgspec.field(default_factory=list)  # the open ones
+
+    def copy(self) -> "Progress":
+        """The same, to come back to."""
+        return msgspec.structs.replace(self, gaps=[msgspec.structs.replace(gap) for gap in self.gaps])
+
+
+class Purpose(StrEnum):
+    """What a page was asked for."""
+
+    SYNC = "sync"
+    AUDIT = "audit"
+    GAP = "gap"
+
+
+class Found(NamedTuple):
+    """What a page brought: trades, known ones among them, and whether the walk that asked for it has ended."""
+
+    purpose: Purpose
+    trades: Iterable[Trade] = ()
+    done: bool = False
+    gap: Gap | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A walk through history, and when to go on with it."""
+
+    purpose: Purpose
+    walk: Walk
+    due: float
+    first_delay: float
+    longest_delay: float
+    gap: Gap | None = None
+    delay: float = 0.0
+    looks: int = 1
+
+    def postpone(self, now: float) -> None:
+        """No progress: wait, longer each time."""
+        self.delay = min(self.delay * 2, self.longest_delay) if self.delay else self.first_delay
+        self.due = now + self.delay
+
+    def progressed(self, now: float) -> None:
+        """Ask for the next page at once."""
+        self.due, self.delay = now, 0.0
+
+
+class Comparison:
+    """The progress of one pair's comparison with history."""
+
+    def __init__(self, known: KnownIds, progress: Progress) -> None:
+        self.progress = progress
+        self.revision = 0  # grows with every change of `progress`
+        self.changes: list[Gap] = []  # what the ledger does not say yet
+        self.pages = 0
+        self.failures = 0
+        self.error = ""  # why the last question had no answer
+        self._known = known
+        self._written = progress.copy()
+        self._written_revision = 0
+        self._recent: dict[int, Trade | None] = {}  # on file and beyond V; the trade itself where this run saw it
+        self._sync: _Job | None = None
+        self._audit: _Job | None = None
+        self._repairs = [_repair(gap, 0.0) for gap in progress.gaps]
+        self._asked: _Job | None = None
+        self._exchange_time = 0  # the latest that any trade or answer told, ms
+        self._ends_with: int | None = None  # the newest id of a history that was told to its end
+        self._ended_at = 0
+        if progress.frontier is not None:
+            self._recent = dict.fromkeys(known.newest(0, RECENT_LIMIT, progress.frontier.id + 1))
+
+    # --- what the tape tells ------------------------------------------------------------------------------
+
+    def begin(self, first: Mark) -> None:
+        """The first trade that is ever recorded here."""
+        self.progress = Progress(first.id, first, first.id, self.progress.gaps)
+        self.revision += 1
+        self.written()  # nothing is promised of what came before
+
+    def released(self, trade: Trade) -> None:
+        """A trade is on its way to the file."""
+        self._exchange_time = max(self._exchange_time, trade.mts)
+        frontier = self.progress.frontier
+        if frontier is not None and trade.id > frontier.id:
+            self._recent[trade.id] = trade
+            if len(self._recent) > RECENT_LIMIT:
+                del self._recent[next(iter(self._recent))]
+
+    def recent(self, trade_id: int) -> Trade | None:
+        """The trade of this id as it was released, if it is a recent one of this run."""
+        return self._recent.get(trade_id)
+
+    def synchronise(self, right: Mark | None, now: float) -> None:
+        """Compare from V until history has caught up with `right`."""
+        assert self.progress.frontier is not None
+        self._audit = None
+        self._sync = _Job(Purpose.SYNC, Walk(self.progress.frontier, right and right.id), now, 1.0, 16.0)
+
+    def live(self, now: float) -> None:
+        """Everything came up to now; from here on audits will do."""
+        self._sync, self._audit = None, None
+        self._plan_audit(now + FIRST_AUDIT)
+
+    def stop(self) -> None:
+        """The socket's word is lost. Open gaps are fetched all the same."""
+        self._sync = self._audit = None
+
+    def set_aside(self, right: Mark, cause: str, moment: Moment) -> None:
+        """History did not come in time: what lies between V and `right` becomes an open gap, and V goes on."""
+        frontier, job = self.progress.frontier, self._sync
+        assert frontier is not None and job is not None
+        gap = Gap(frontier, right, cause, moment.wall, frontier, self.progress.floor)
+        self._repairs.append(_repair(gap, moment.monotonic, job.walk))
+        self._sync = None
+        self.progress.gaps.append(gap)
+        self.changes.append(gap)
+        self.progress.frontier = right
+        self._recent = {trade_id: trade for trade_id, trade in self._recent.items() if trade_id > right.id}
+        self.revision += 1
+
+    # --- asking -------------------------------------------------------------------------------------------
+
+    def request(self, now: float) -> PageRequest | None:
+        """The page to ask for now, if any: one at a time, what holds live trades back first."""
+        if self._asked is not None:
+            return None
+        for job in (self._sync, self._audit, *self._repairs):
+            if job is not None and job.due <= now:
+                self._asked = job
+                return job.walk.request()
+        return None
+
+    def failed(self, error: str, now: float) -> None:
+        """The page asked for did not come."""
+        job, self._asked = self._asked, None
+        self.failures += 1
+        self.error = error
+        if job is not None:
+            job.postpone(now)
+
+    def take(self, page: Page, moment: Moment) -> Found | None:
+        """The page asked for came. None if it is of no use any more."""
+        job, self._asked = self._asked, None
+        self.pages += 1
+        self.error = ""
+        self._exchange_time = max(self._exchange_time, page.date or 0, *(trade.mts for trade in page.trades), 0)
+        if job is None or not (job is self._sync or job is self._audit or job in self._repairs):
+            return None
+        step = job.walk.take(page.trades, self._known.__contains__, moment.monotonic)
+        for loss in step.losses:
+            self._write_off(loss, moment)
+        if step.again:
+            job.postpone(moment.monotonic)
+        else:
+            job.progressed(moment.monotonic)
+        done = self._conclude(job, page.trades, step, moment)
+        return Found(job.purpose, step.trades, done, job.gap)
+
+    def _conclude(self, job: _Job, page: list[Trade], step: Step, moment: Moment) -> bool:
+        """Move what a page allows to be moved. Whether the job has ended."""
+        if job.gap is not None:
+            return self._narrow(job, job.gap, page, step, moment)
+        advanced = self._advance(job, page, step, moment)
+        if not step.done:
+            return False
+        if job.purpose is Purpose.AUDIT:
+            self._ends_with, self._ended_at = max(job.walk.seen, default=None), self._exchange_time
+            if advanced:
+                self._plan_audit(moment.monotonic + AUDIT)
+            else:
+                job.looks += 1
+                assert self.progress.frontier is not None
+                job.walk, job.due = Walk(self.progress.frontier), moment.monotonic + LOOK_AGAIN
+        return True
+
+    def _plan_audit(self, due: float) -> None:
+        frontier = self.progress.frontier
+        if frontier is None:  # nothing has been recorded yet
+            self._audit = None
+            return
+        self._audit = _Job(Purpose.AUDIT, Walk(frontier), due, LOOK_AGAIN, AUDIT)
+
+    # --- the frontier and the gaps ------------------------------------------------------------------------
+
+    def _advance(self, job: _Job, page: list[Trade], step: Step, moment: Moment) -> bool:
+        """Move V as far as a page allows. False if history lacks a trade that is on file, and V stays for now."""
+        target = self._target(job, page, step)
+        frontier = self.progress.frontier
+        if target is None or frontier is None:
+            return True
+        seen = job.walk.seen
+        lacking = [i for i in self._recent if frontier.id < i < target.id and i not in seen]
+        if lacking:
+            if job.purpose is not Purpose.AUDIT or job.looks < LOOKS or not step.done:
+                return False
+            self._write_off(_around(lacking, seen, frontier, target), moment)
+        self.progress.frontier = target
+        self.progress.floor = min(seen)
+        self._recent = {trade_id: trade for trade_id, trade in self._recent.items() if trade_id > target.id}
+        job.walk.seen = {trade_id: mts for trade_id, mts in seen.items() if mts >= target.mts - OVERLAP}
+        self.revision += 1
+        return True
+
+    def _target(self, job: _Job, page: list[Trade], step: Step) -> Mark | None:
+        """The newest trade of a page that V may move to. The last millisecond of a full page is not complete."""
+        frontier = self.progress.frontier
+        if not job.walk.reached_back or step.again or not page or frontier is None:
+            return None
+        before = self._exchange_time - PUBLISHED_AFTER
+        if not step.done:
+            before = min(before, page[-1].mts - 1)
+        settled = [(trade.mts, trade.id) for trade in page if trade.mts <= before]
+        mts, trade_id = max(settled, default=(0, 0))
+        return Mark(trade_id, mts) if mts >= frontier.mts and trade_id > frontier.id else None
+
+    def _narrow(self, job: _Job, gap: Gap, page: list[Trade], step: Step, moment: Moment) -> bool:
+        """Move the left edge of a gap, or close it."""
+        job.walk.seen.clear()
+        if step.done:
+            gap.close(GapState.FILLED, moment.wall)
+            self.progress.gaps.remove(gap)
+            self._repairs.remove(job)
+            self.changes.append(gap)
+            self.revision += 1
+        elif len(page) >= PAGE_LIMIT and job.walk.reached_back:
+            before = page[-1].mts
+            mts, trade_id = max(((t.mts, t.id) for t in page if t.mts < before), default=(0, 0))
+            if mts > gap.left.mts:
+                gap.left = Mark(trade_id, mts)
+                self.revision += 1
+        return step.done
+
+    def _write_off(self, loss: Loss, moment: Moment) -> None:
+        gap = Gap(loss.start, loss.end, loss.cause, moment.wall, loss.start, loss.start.id)
+        gap.close(GapState.LOST, moment.wall)
+        self.changes.append(gap)
+
+    def filled(self, start: Mark, end: Mark, cause: str, count: int, moment: Moment) -> None:
+        """An interval that history filled before anyone waited for it: the ledger names it all the same."""
+        gap = Gap(start, end, cause, moment.wall, start, start.id, filled=count)
+        gap.close(GapState.FILLED, moment.wall)
+        self.changes.append(gap)
+
+    def through(self, newest: int | None) -> int | None:
+        """Every trade up to this time (ms) has been compared. `newest` is the newest id on file.
+
+        Where history ended with our own newest trade, there has been nothing to compare since.
+        """
+        if self.progress.frontier is None:
+            return None
+        quiet = newest is not None and newest == self._ends_with
+        reached = max(self.progress.frontier.mts, self._ended_at - PUBLISHED_AFTER if quiet else 0)
+        return reached - OVERLAP
+
+    # --- the disk -----------------------------------------------------------------------------------------
+
+    def written(self) -> None:
+        """Every row released so far is in the file: there is no need to go back beyond this."""
+        if self._written_revision != self.revision:
+            self._written, self._written_revision = self.progress.copy(), self.revision
+
+    def go_back(self, forgotten: Iterable[int], now: float) -> None:
+        """Rows were released and never written: so much has not been compared after all."""
+        for trade_id in forgotten:
+            self._recent.pop(trade_id, None)
+        self.progress = self._written.copy()
+        self.changes.extend(self.progress.gaps)
+        self._repairs = [_repair(gap, now) for gap in self.progress.gaps]
+        self._sync = self._audit = None
+        frontier = self.progress.frontier
+        if frontier is not None:
+            known = dict.fromkeys(self._known.newest(0, RECENT_LIMIT, frontier.id + 1))
+            self._recent = {trade_id: self._recent.get(trade_id) for trade_id in known}
+        self.revision += 1
+
+
+def _repair(gap: Gap, now: float, walk: Walk | None = None) -> _Job:
+    if walk is None:
+        walk = Walk(gap.left, gap.end.id)
+    walk.until = gap.end.mts + OVERLAP
+    return _Job(Purpose.GAP, walk, now, 10.0, 600.0, gap)
+
+
+def _around(lacking: list[int], seen: dict[int, int], frontier: Mark, target: Mark) -> Loss:
+    """The interval that history tells with something missing: between the trades that it does show."""
+    before = max((i for i in seen if i < min(lacking)), default=frontier.id)
+    after = min((i for i in seen if i > max(lacking)), default=target.id)
+    return Loss(Mark(before, seen.get(before, frontier.mts)), Mark(after, seen.get(after, target.mts)), LACKS)

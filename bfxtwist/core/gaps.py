@@ -1,0 +1,103 @@
+"""Intervals in which trades may have been missed, and the ledger that names them to people and programs.
+
+    start_time,end_time,start_id,end_id,cause,state,filled,noticed,closed
+    2018-11-12T18:05:47.738Z,2018-11-12T18:07:12.000Z,310628121,310629002,"REST did not answer",filled,12,…,…
+
+A gap is open (it is still being fetched), filled (compared with REST to its end) or lost (the exchange has it no more). Its
+edges are trades on file; what may be missing lies between them.
+"""
+
+import re
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from bfxtwist.core.market import iso
+
+LEDGER_HEADER = b"start_time,end_time,start_id,end_id,cause,state,filled,noticed,closed\n"
+
+
+class Mark(NamedTuple):
+    """One trade as a point in history."""
+
+    id: int
+    mts: int
+
+
+class GapState(StrEnum):
+    """What has become of a gap."""
+
+    OPEN = "open"
+    FILLED = "filled"
+    LOST = "lost"
+
+
+class Gap(msgspec.Struct):
+    """One gap. `left` moves towards `end` as the gap is filled; all else but `state`, `filled` and `closed` stays."""
+
+    start: Mark
+    end: Mark
+    cause: str
+    noticed: int  # µs since the epoch
+    left: Mark
+    floor: int  # no trade that is fetched for this gap has a smaller id
+    state: GapState = GapState.OPEN
+    filled: int = 0
+    closed: int | None = None  # µs since the epoch
+
+    def close(self, state: GapState, wall: int) -> None:
+        """Nothing more will be fetched."""
+        self.state, self.closed = state, wall
+
+    def line(self) -> bytes:
+        """The ledger's line of this gap."""
+        cells = (
+            iso(self.start.mts),
+            iso(self.end.mts),
+            str(self.start.id),
+            str(self.end.id),
+            f'"{self.cause.replace(chr(34), chr(39))}"',
+            self.state.value,
+            str(self.filled),
+            iso(self.noticed // 1000),
+            "" if self.closed is None else iso(self.closed // 1000),
+        )
+        return (",".join(cells).replace("\n", " ") + "\n").encode()
+
+
+class Ledger:
+    """The text of the ledger: one line a gap, the last one said about it, in the order in which they were noticed."""
+
+    def __init__(self, text: bytes = b"") -> None:
+        """`text` is what an earlier run wrote. Raises ValueError if it is something else."""
+        self._lines: dict[bytes, bytes] = {}
+        if not text:
+            return
+        header, *lines = text.splitlines(keepends=True)
+        if header != LEDGER_HEADER:
+            raise ValueError("its first line is not the header of a gap ledger")
+        for line in lines:
+            self._put(line)
+
+    def record(self, gap: Gap) -> None:
+        """Write down what is now known of a gap."""
+        self._put(gap.line())
+
+    def text(self) -> bytes:
+        """The whole ledger."""
+        return b"".join([LEDGER_HEADER, *self._lines.values()])
+
+    def count(self, state: GapState) -> int:
+        """How many gaps are in a state."""
+        return sum(b",%b," % state.encode() in line for line in self._lines.values())
+
+    def _put(self, line: bytes) -> None:
+        row = _LINE.fullmatch(line)
+        if row is None:
+            raise ValueError(f"it holds a line that is not of a gap ledger: {line[:80]!r}")
+        self._lines[b",".join(row.groups())] = line
+
+
+#: Start id, end id and when it was noticed tell a gap from all others.
+_LINE = re.compile(rb'[^,]+,[^,]+,([0-9]+),([0-9]+),"[^"]*",(?:open|filled|lost),[0-9]+,([^,]+),[^,]*\n')

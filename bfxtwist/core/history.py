@@ -1,0 +1,158 @@
+"""Walking through the exchange's history of trades, page by page, without believing more than it shows.
+
+REST can be late, short, cut at its horizon, or wrong. A walk therefore ends only when both of its witnesses hold: on the
+left, that history reaches back to where the walk began (the trade there, or an older one on file); on the right, that
+history has caught up with what the socket already told. Until then the same page is asked for again.
+
+Filter and order of the endpoint are by time, not by id, and several trades share a millisecond: the next page begins at the
+last time of the one before, inclusive, and what comes twice is told apart by id.
+"""
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from bfxtwist.core.gaps import Mark
+from bfxtwist.core.messages import Trade
+
+#: The most that the endpoint gives; more is an error (ccxt #19248).
+PAGE_LIMIT = 10_000
+
+#: How far before its beginning a walk asks again, ms: a trade is published late, and its time there can differ from the
+#: socket's by some milliseconds (measured in a 2018 capture).
+OVERLAP = 60_000
+
+#: After so many seconds without a trade from before the walk's beginning, history does not reach back to it.
+SETTLE = 30.0
+
+
+class PageRequest(NamedTuple):
+    """What to ask of `GET /v2/trades/{symbol}/hist`; times in ms, both inclusive."""
+
+    start: int
+    end: int | None = None
+    newest_first: bool = False
+    limit: int = PAGE_LIMIT
+
+
+class Page(NamedTuple):
+    """An answer: the trades in the order asked for, and the exchange's clock (ms) if it told."""
+
+    trades: list[Trade]
+    date: int | None = None
+
+
+class HistoryUnavailable(Exception):
+    """There is no page: no answer, a refusal, or an answer that cannot be right."""
+
+
+class History(Protocol):
+    """Past trades of any symbol."""
+
+    def page(self, symbol: str, request: PageRequest) -> Awaitable[Page]:
+        """One page. Raises HistoryUnavailable."""
+
+
+class Loss(NamedTuple):
+    """Trades between two points that the exchange does not tell any more."""
+
+    start: Mark
+    end: Mark
+    cause: str
+
+
+class Step(NamedTuple):
+    """What one page brought."""
+
+    trades: Collection[Trade] = ()
+    losses: tuple[Loss, ...] = ()
+    again: bool = False  # no progress: ask once more, later
+    done: bool = False
+
+
+def check_page(request: PageRequest, trades: list[Trade]) -> None:
+    """Raises HistoryUnavailable for a page that is no answer to its request: too long, unsorted, or out of range."""
+    times = [trade.mts for trade in trades]
+    if len(trades) > request.limit:
+        raise HistoryUnavailable(f"{len(trades)} trades where at most {request.limit} were asked for")
+    if times != sorted(times, reverse=request.newest_first):
+        raise HistoryUnavailable("the trades are not in the order of time")
+    if times and (min(times) < request.start or (request.end is not None and max(times) > request.end)):
+        raise HistoryUnavailable("there are trades from outside of what was asked for")
+
+
+@dataclass(slots=True)
+class Walk:
+    """From `left` to the present, or until `right` is passed when `until` (ms) is given as the place to stop."""
+
+    left: Mark
+    right: int | None = None  # history must have reached this id
+    until: int | None = None
+    reached_back: bool = False
+    caught_up: bool = False
+    seen: dict[int, int] = field(default_factory=dict)  # what history has shown on this walk: time by id
+    _cursor: int = field(init=False)
+    _waiting_since: float | None = None
+    _one_millisecond: dict[int, Trade] | None = None  # a full page of it, whose other end is asked for next
+
+    def __post_init__(self) -> None:
+        self._cursor = max(self.left.mts - OVERLAP, 0)
+        self.caught_up = self.right is None
+
+    def request(self) -> PageRequest:
+        """The page to ask for now."""
+        if self._one_millisecond is not None:
+            return PageRequest(self._cursor, self._cursor, newest_first=True)
+        return PageRequest(self._cursor)
+
+    def take(self, page: list[Trade], holds: Callable[[int], bool], now: float) -> Step:
+        """Go on by one checked page. `holds` knows the ids on file, `now` is monotonic seconds."""
+        if self._one_millisecond is not None:
+            return self._take_other_end(page)
+        losses: tuple[Loss, ...] = ()
+        full = len(page) >= PAGE_LIMIT
+        if not self.reached_back and not (full and page[-1].mts < self.left.mts):
+            # Judged before these trades are known: afterwards every older trade would be one that is on file.
+            waiting, losses = self._look_left(page, holds, now)
+            if waiting:
+                return Step(again=True)
+        self._see(page)
+        if not full:
+            done = self.reached_back and self.caught_up
+            return Step(page, losses, again=not done, done=done)
+        if page[-1].mts == self._cursor:
+            self._one_millisecond = {trade.id: trade for trade in page}
+            return Step(page, losses)
+        self._cursor = page[-1].mts
+        past = self.until is not None and self._cursor > self.until
+        return Step(page, losses, done=past and self.reached_back and self.caught_up)
+
+    def _see(self, page: list[Trade]) -> None:
+        self.seen.update((trade.id, trade.mts) for trade in page)
+        self.caught_up = self.caught_up or any(trade.id >= self.right for trade in page if self.right is not None)
+
+    def _look_left(self, page: list[Trade], holds: Callable[[int], bool], now: float) -> tuple[bool, tuple[Loss, ...]]:
+        """Whether to wait for a trade from where the walk begins, and what is lost when there has been none for too long."""
+        if any(trade.id == self.left.id or (trade.id < self.left.id and holds(trade.id)) for trade in page):
+            self.reached_back = True
+            return False, ()
+        if self._waiting_since is None:
+            self._waiting_since = now
+        first = next((trade for trade in page if trade.id > self.left.id), None)
+        if first is None or now - self._waiting_since < SETTLE:
+            return True, ()
+        self.reached_back = True
+        return False, (Loss(self.left, Mark(first.id, first.mts), "the exchange's history does not reach back"),)
+
+    def _take_other_end(self, page: list[Trade]) -> Step:
+        """More trades in one millisecond than a page holds: complete if its two ends meet."""
+        assert self._one_millisecond is not None
+        head, self._one_millisecond = self._one_millisecond, None
+        self._see(page)
+        losses: tuple[Loss, ...] = ()
+        if not any(trade.id in head for trade in page):
+            last = page[0].id if page else max(head)
+            there = self._cursor
+            losses = (Loss(Mark(max(head), there), Mark(last, there), "more trades in a millisecond than can be asked for"),)
+        self._cursor += 1
+        return Step(page, losses)

@@ -1,0 +1,207 @@
+"""What to make of a file that was left behind: which rows stand, what is torn and may be cut, and what is refused.
+
+A process that was killed leaves a torn last row. A machine that lost power leaves any part of what was not synced: a prefix,
+holes of zeros, later blocks without earlier ones. Both only ever touch what lies above the synced mark, so there the file is
+cut at the first byte that is no row of it. Below the mark nothing of ours can have done damage: that is refused, and the
+file stays as it is.
+"""
+
+from array import array
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import NamedTuple
+
+import msgspec
+
+from bfxtwist.core.comparison import Progress
+from bfxtwist.core.gaps import Mark
+from bfxtwist.core.known_ids import KnownIds, repeated
+from bfxtwist.core.trade_rows import HEADER, Layout
+
+#: Reads so many bytes from an offset; fewer only at the end.
+Read = Callable[[int, int], bytes]
+
+#: What can be lost by a crash is never longer: rows are synced or kept in memory (`trade_file.py`). Where no state says how
+#: far the file was synced, less is taken for a crash's work.
+TORN_LIMIT = 16 * 1024 * 1024
+TORN_LIMIT_WITHOUT_STATE = 1024 * 1024
+
+#: Ids that are kept in the state for the day when the file has been rotated away.
+EARLIER_AT_LEAST = 1_000
+EARLIER_AT_MOST = 200_000
+
+_CHUNK = 1024 * 1024
+_LONGEST_LINE = 1024
+
+
+class Refused(Exception):
+    """The file cannot be continued. `fix` says what its owner can do."""
+
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(f"{reason}; {fix}")
+        self.reason, self.fix = reason, fix
+
+
+class FileId(msgspec.Struct, frozen=True):
+    """Which file this is, whatever its name."""
+
+    device: int
+    inode: int
+
+
+class Saved(msgspec.Struct):
+    """The state beside the file."""
+
+    exchange: str
+    symbol: str
+    file: FileId
+    synced: int  # bytes of the file that are on disk for sure
+    last_id: int | None  # the row that ends there
+    progress: Progress
+    earlier: list[int]  # the newest ids, in case that the file is rotated away
+
+
+class Header(Enum):
+    """What stands in the first line."""
+
+    WHOLE = "whole"
+    TORN = "torn"
+    FOREIGN = "foreign"
+
+
+class Scan(NamedTuple):
+    """What a file holds."""
+
+    header: Header
+    end: int  # of the last whole row before anything else
+    ids: "array[int]"
+    first: Mark | None
+    stranger: str | None = None  # whose row stands at the end, if it is another pair's
+
+
+class Plan(NamedTuple):
+    """How to continue a file."""
+
+    keep: int  # bytes; what follows is torn. 0: the header is to be written
+    rewrite_from: int  # from here to `keep` the disk may not have what the page cache shows
+    known: KnownIds
+    progress: Progress
+    notes: list[str]  # what the owner should hear of
+
+
+def scan(layout: Layout, read: Read, size: int) -> Scan:
+    """Read the whole file. Half a second per million rows."""
+    head = read(0, len(HEADER))
+    if head != HEADER:
+        torn = size <= len(HEADER) and all(byte in (0, wanted) for byte, wanted in zip(head, HEADER, strict=False))
+        return Scan(Header.TORN if torn else Header.FOREIGN, 0, array("q"), None)
+    ids = array("q")
+    end = len(HEADER)
+    for lines in _whole_lines(read, end, size):
+        found = layout.ids(lines)
+        if found is None:
+            end += _take_while_good(layout, lines, ids)
+            break
+        ids.extend(map(int, found))
+        end += len(lines)
+    if repeated(ids):
+        end, ids = _up_to_repeat(layout, read, end)
+    first = layout.read(read(len(HEADER), _LONGEST_LINE).split(b"\n", 1)[0]) if len(ids) else None
+    stranger = layout.stranger(read(end, _LONGEST_LINE).split(b"\n", 1)[0])
+    return Scan(Header.WHOLE, end, ids, Mark(*first) if first else None, stranger)
+
+
+def _whole_lines(read: Read, start: int, size: int) -> Iterator[bytes]:
+    """The file in large pieces that end with a line. The last one may be a line without its end."""
+    while start < size:
+        piece = read(start, _CHUNK)
+        whole = piece.rfind(b"\n") + 1
+        yield piece[:whole] or piece
+        if not whole:
+            return
+        start += whole
+
+
+def _take_while_good(layout: Layout, lines: bytes, ids: "array[int]") -> int:
+    """Take ids up to the first line that is no row. How many bytes that were."""
+    length = 0
+    for line in lines.split(b"\n")[:-1]:
+        row = layout.read(line)
+        if row is None:
+            break
+        ids.append(row[0])
+        length += len(line) + 1
+    return length
+
+
+def _up_to_repeat(layout: Layout, read: Read, end: int) -> "tuple[int, array[int]]":
+    """The rows before the first id that stands twice."""
+    known: set[int] = set()
+    position = len(HEADER)
+    for lines in _whole_lines(read, position, end):
+        for line in lines.split(b"\n")[:-1]:
+            row = layout.read(line)
+            if row is None or row[0] in known:
+                return position, array("q", sorted(known))
+            known.add(row[0])
+            position += len(line) + 1
+    return position, array("q", sorted(known))
+
+
+def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | None) -> Plan:
+    """Decide. Raises Refused."""
+    if saved is not None and (saved.exchange, saved.symbol) != (layout.exchange, layout.symbol):
+        raise Refused(f"the state beside it is of {saved.symbol} of {saved.exchange}", "name another folder for this pair")
+    found = scan(layout, read, size)
+    if found.header is Header.FOREIGN:
+        raise Refused("its first line is not the header of a trade file", "name another folder, or move the file away")
+    if found.stranger:
+        raise Refused(f"it records {found.stranger}", "name another folder for this pair")
+    if found.header is Header.TORN or not len(found.ids):
+        notes = ["the trade file is new or was rotated away: recording goes on where it ended"] if saved is not None else []
+        _check_tail(found, size, file, saved)
+        return Plan(found.end, found.end, *_continued(saved), notes)
+    _check_tail(found, size, file, saved)
+    known = KnownIds([*found.ids, *(saved.earlier if saved is not None else ())])
+    if saved is not None and _ends_as_saved(layout, read, found.end, saved):
+        rewrite_from = saved.synced if saved.file == file else max(found.end - TORN_LIMIT, 0)
+        return Plan(found.end, rewrite_from, known, saved.progress, [])
+    assert found.first is not None
+    notes = ["there is no usable state beside the trade file" if saved is None else "rows are missing from the trade file"]
+    notes.append("everything from its first row on will be compared with the exchange's history again")
+    gaps = saved.progress.gaps if saved is not None else []
+    progress = Progress(min(found.ids), found.first, min(found.ids), gaps)
+    return Plan(found.end, max(found.end - TORN_LIMIT, 0), known, progress, notes)
+
+
+def _check_tail(found: Scan, size: int, file: FileId, saved: Saved | None) -> None:
+    """Refuse to cut what no crash can have damaged."""
+    same = saved is not None and saved.file == file
+    if same and saved is not None and found.end < min(saved.synced, size) and found.header is Header.WHOLE:
+        reason = f"it is damaged at byte {found.end}, below byte {saved.synced} up to which it was safely on disk"
+        raise Refused(reason, "bring it back from a backup, or move it away to begin a new one")
+    if size - found.end > (TORN_LIMIT if same else TORN_LIMIT_WITHOUT_STATE):
+        reason = f"it is damaged at byte {found.end}, and {size - found.end} bytes follow"
+        raise Refused(reason, "mend that line, bring the file back from a backup, or move it away to begin a new one")
+
+
+def _continued(saved: Saved | None) -> tuple[KnownIds, Progress]:
+    """There are no rows: everything that is known of earlier ones, the state says."""
+    if saved is None:
+        return KnownIds(), Progress()
+    progress = saved.progress
+    if saved.earlier and progress.start is not None:
+        progress.start = max(progress.start, saved.earlier[0])  # what is older is in an older file
+    return KnownIds(saved.earlier), progress
+
+
+def _ends_as_saved(layout: Layout, read: Read, end: int, saved: Saved) -> bool:
+    """Whether the rows that the state speaks of are still there."""
+    if saved.last_id is None:
+        return saved.synced <= end
+    if saved.synced > end:
+        return False
+    start = max(saved.synced - _LONGEST_LINE, 0)
+    lines = read(start, saved.synced - start).split(b"\n")
+    last = layout.read(lines[-2]) if len(lines) > 1 and not lines[-1] else None
+    return last is not None and last[0] == saved.last_id

@@ -1,0 +1,266 @@
+"""The tape of one pair: which trade is new, and in which order the new ones are released to the file.
+
+    socket ── snapshot, te, tu, lost ──►┌──────┐──► released     rows for the file, each id once
+    REST ──── page, unanswered ────────►│ Tape │──► request      the page to ask for now
+    disk ──── written, saved, forgot ──►└──────┘──► progress     what must be durable after those rows
+
+No I/O and no clock. After every (re)connection what the socket tells is held back (SYNC) until REST has told what happened
+before; should that take more than a minute, the interval becomes an open gap, which is made durable first, and the tape goes
+LIVE. A trade is known by its id alone: the same trade has another time in the database, 1 to 9 ms off (measured in 2018).
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+import msgspec
+
+from bfxtwist.core.comparison import Comparison, Found, Progress, Purpose
+from bfxtwist.core.gaps import Mark
+from bfxtwist.core.history import HistoryUnavailable, Page, PageRequest, check_page
+from bfxtwist.core.known_ids import KnownIds
+from bfxtwist.core.market import Moment
+from bfxtwist.core.messages import Trade
+from bfxtwist.core.trade_rows import Arrival, recordable
+
+#: Seconds that live trades are held back for history.
+HOLD = 60.0
+
+#: So many live trades are held back at most; what is more, REST will tell.
+BUFFER_LIMIT = 10_000
+
+
+class Mode(StrEnum):
+    """What becomes of a trade from the socket: it is ignored, held back, or released at once."""
+
+    DOWN = "down"
+    SYNC = "sync"
+    LIVE = "live"
+
+
+class Counters(msgspec.Struct):
+    """What happened since the start."""
+
+    rows: int = 0  # released to the file
+    duplicates: int = 0  # told again, by whatever source
+    conflicts: int = 0  # told again with another price or amount
+    backfilled: int = 0  # rows that came from REST, after a (re)connection or for a gap
+    audited: int = 0  # rows that only a comparison with REST found: the socket never told them
+    rejected: int = 0  # trades that no row can hold
+    forgotten: int = 0  # rows given up while the disk was full, to be fetched again
+
+
+class Tape:
+    """The trades of one pair, in the order of release."""
+
+    def __init__(self, known: KnownIds, progress: Progress) -> None:
+        """`known` holds the ids on file, `progress` what was durable when the last run ended."""
+        self.known = known
+        self.comparison = Comparison(known, progress)
+        self.mode = Mode.DOWN
+        self.reason = "not connected yet"
+        self.counters = Counters()
+        self.last_trade: Mark | None = None  # the newest that was released
+        self._requested: PageRequest | None = None
+        self._released: list[Arrival] = []
+        self._held_back: dict[int, Arrival] = {}
+        self._right: Mark | None = None  # history must catch up with this one
+        self._hold_until = 0.0
+        self._durable_first: int | None = None  # the revision of the progress that must be saved before going live
+        self._before: Mark | None = None  # the last trade before the socket's word was lost
+        self._filled = 0  # trades that history told since then
+
+    # --- the socket ---------------------------------------------------------------------------------------
+
+    def snapshot(self, trades: Iterable[Trade], moment: Moment) -> None:
+        """The latest trades; whatever comes after them comes to `executed`."""
+        ordered = sorted(filter(self._recordable, trades), key=lambda trade: trade.id)
+        oldest = Mark(ordered[0].id, ordered[0].mts) if ordered else None
+        if self.comparison.progress.frontier is not None:
+            self._synchronise(oldest, moment)
+            for trade in ordered:
+                self._hold_back(trade, moment)
+            return
+        if oldest is not None:
+            self.comparison.begin(oldest)
+        self._release(Arrival(trade, moment.wall) for trade in ordered)
+        self._go_live(moment)
+
+    def executed(self, trade: Trade, moment: Moment) -> None:
+        """A trade from `te`, or from `tu`: whichever is first is written, so that a `tu` without its `te` is too."""
+        if self.mode is Mode.DOWN or not self._recordable(trade):
+            return
+        if self.comparison.progress.frontier is None:  # the snapshot was empty
+            self.comparison.begin(Mark(trade.id, trade.mts))
+            self.comparison.live(moment.monotonic)
+        if self.mode is Mode.SYNC:
+            self._hold_back(trade, moment)
+        else:
+            self._release([Arrival(trade, moment.wall)])
+
+    def lost(self, reason: str) -> None:
+        """From here to the next snapshot anything may be missed. V has not moved over it, so nothing is."""
+        self.mode, self.reason = Mode.DOWN, reason
+        self._held_back.clear()
+        self._durable_first = None
+        self.comparison.stop()
+
+    def _recordable(self, trade: Trade) -> bool:
+        if recordable(trade):
+            return True
+        self.counters.rejected += 1
+        return False
+
+    # --- new or not ---------------------------------------------------------------------------------------
+
+    def _is_new(self, trade: Trade) -> bool:
+        """Whether a trade is wanted, and not yet on file, on its way there or held back."""
+        start = self.comparison.progress.start
+        if start is not None and trade.id < start:
+            return False
+        held_back = self._held_back.get(trade.id)
+        if held_back is None and trade.id not in self.known:
+            return True
+        self.counters.duplicates += 1
+        first = self.comparison.recent(trade.id) if held_back is None else held_back.trade
+        if first is not None and (first.amount, first.price) != (trade.amount, trade.price):
+            self.counters.conflicts += 1
+        return False
+
+    def _hold_back(self, trade: Trade, moment: Moment) -> None:
+        if not self._is_new(trade):
+            return
+        self._held_back[trade.id] = Arrival(trade, moment.wall)
+        if len(self._held_back) > BUFFER_LIMIT:
+            newest = self._held_back[max(self._held_back)].trade
+            self._synchronise(Mark(newest.id, newest.mts), moment)
+
+    def _release(self, arrivals: Iterable[Arrival]) -> int:
+        """Hand the new ones over to the file. How many they were."""
+        before = len(self._released)
+        for arrival in arrivals:
+            trade = arrival.trade
+            if self._is_new(trade):
+                self.known.add(trade.id)
+                self.comparison.released(trade)
+                self._released.append(arrival)
+                if self.last_trade is None or trade.id > self.last_trade.id:
+                    self.last_trade = Mark(trade.id, trade.mts)
+        count = len(self._released) - before
+        self.counters.rows += count
+        return count
+
+    def released(self) -> list[Arrival]:
+        """What is to be written now, in this order."""
+        arrivals, self._released = self._released, []
+        return arrivals
+
+    # --- held back, then live -----------------------------------------------------------------------------
+
+    def _synchronise(self, right: Mark | None, moment: Moment) -> None:
+        """Hold live trades back until history has been told from V to `right`."""
+        if self.mode is not Mode.SYNC:
+            self._hold_until, self._filled = moment.monotonic + HOLD, 0
+            self._before = self.last_trade or self.comparison.progress.frontier
+        self.mode = Mode.SYNC
+        self._held_back.clear()
+        self._right, self._durable_first = right, None
+        self.comparison.synchronise(right, moment.monotonic)
+
+    def tick(self, moment: Moment) -> None:
+        """Time has passed. Live trades are held back for a minute, then the interval becomes an open gap."""
+        if self.mode is not Mode.SYNC or self._durable_first is not None or moment.monotonic < self._hold_until:
+            return
+        frontier = self.comparison.progress.frontier
+        if self._right is None or frontier is None or self._right.id <= frontier.id:
+            self._go_live(moment)  # there is nothing in between, and V stays where it is until history moves it
+            return
+        cause = f"{self.reason}; history did not follow in {HOLD:.0f} s: {self.comparison.error or 'too much to fetch'}"
+        self.comparison.set_aside(self._right, cause, moment)
+        self._durable_first = self.comparison.revision
+
+    def _go_live(self, moment: Moment) -> None:
+        held_back = sorted(self._held_back.values(), key=lambda arrival: (arrival.trade.mts, arrival.trade.id))
+        self._held_back.clear()
+        self.mode, self._durable_first = Mode.LIVE, None
+        self._release(held_back)
+        self.comparison.live(moment.monotonic)
+
+    # --- history ------------------------------------------------------------------------------------------
+
+    def request(self, moment: Moment) -> PageRequest | None:
+        """The page to ask for now, if any. One at a time: each is followed by `page` or `unanswered`."""
+        request = self.comparison.request(moment.monotonic)
+        if request is not None:
+            self._requested = request
+        return request
+
+    def unanswered(self, error: str, moment: Moment) -> None:
+        """The page that was asked for did not come."""
+        self.comparison.failed(error, moment.monotonic)
+
+    def page(self, page: Page, moment: Moment) -> None:
+        """The page that was asked for. One that cannot be right did not come."""
+        assert self._requested is not None
+        try:
+            check_page(self._requested, page.trades)
+        except HistoryUnavailable as error:
+            self.unanswered(str(error), moment)
+            return
+        found = self.comparison.take(page, moment)
+        if found is None:
+            return
+        trades = sorted(filter(self._recordable, found.trades), key=lambda trade: (trade.mts, trade.id))
+        if found.purpose is Purpose.SYNC:
+            self._fill(trades, found, moment)
+            return
+        count = self._release(Arrival(trade, moment.wall) for trade in trades)
+        if found.gap is None:
+            self.counters.audited += count
+        else:
+            self.counters.backfilled += count
+            found.gap.filled += count
+
+    def _fill(self, trades: list[Trade], found: Found, moment: Moment) -> None:
+        """Release what is older than the first live trade, hold back the rest, and go live when history has been told."""
+        waiting = len(self._held_back)
+        older = [trade for trade in trades if self._right is None or trade.mts < self._right.mts]
+        count = self._release(Arrival(trade, moment.wall) for trade in older)
+        for trade in trades[len(older) :]:
+            self._hold_back(trade, moment)
+        count += max(len(self._held_back) - waiting, 0)
+        self._filled += count
+        self.counters.backfilled += count
+        if not found.done or self.mode is not Mode.SYNC:
+            return
+        if self._filled and self._before is not None and self._right is not None:
+            self.comparison.filled(self._before, self._right, self.reason, self._filled, moment)
+        self._go_live(moment)
+
+    # --- the disk -----------------------------------------------------------------------------------------
+
+    def written(self) -> None:
+        """Every row that was released is in the file."""
+        self.comparison.written()
+
+    def saved(self, revision: int, moment: Moment) -> None:
+        """The progress of this revision is durable."""
+        if self._durable_first is not None and revision >= self._durable_first:
+            self._go_live(moment)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether live trades wait for the progress to be saved."""
+        return self._durable_first is not None
+
+    def forgot(self, arrivals: list[Arrival], moment: Moment) -> None:
+        """These were released and will not be written: the disk was full for too long. REST will tell them again."""
+        for arrival in arrivals:
+            self.known.discard(arrival.trade.id)
+        self.counters.forgotten += len(arrivals)
+        self.counters.rows -= len(arrivals)
+        self.comparison.go_back([arrival.trade.id for arrival in arrivals], moment.monotonic)
+        self.last_trade = None
+        if self.mode is not Mode.DOWN:
+            newest = max([*arrivals, *self._held_back.values()], key=lambda arrival: arrival.trade.id).trade
+            self.reason = "the disk was full"
+            self._synchronise(Mark(newest.id, newest.mts), moment)

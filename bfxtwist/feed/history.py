@@ -1,0 +1,138 @@
+"""Past trades over REST: `GET /v2/trades/{symbol}/hist`, at the rate that the exchange allows.
+
+The documents allow 15 questions a minute and block the address for 60 s when there are more; all recorders of the process
+share ten, first come, first served. A recorder has one question under way at a time, so each pair has its turn.
+"""
+
+from collections import deque
+from itertools import count
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from bfxtwist.core.errors import excerpt
+from bfxtwist.core.history import HistoryUnavailable, Page, PageRequest, check_page
+from bfxtwist.core.wire import decode_trades
+from bfxtwist.feed.rest import Answer, Unanswered, get
+
+#: Questions in any minute.
+PER_MINUTE = 10
+#: How long the address is blocked after a 429 (docs requirements-and-limitations).
+BLOCKED = 60.0
+
+#: There may be a cache in between that goes by the whole URL (an extra parameter misses Cloudflare's: measured in 2026). A
+#: question without an end therefore gets one that says nothing and is never the same: the year 2100, and a few ms.
+_FAR_FUTURE = 4_102_444_800_000
+
+
+class NoAnswer(HistoryUnavailable):
+    """Nobody there, too late, too long, or cut off."""
+
+
+class RateLimited(HistoryUnavailable):
+    """Too many questions. Nothing is asked for a minute."""
+
+
+class HistoryRefused(HistoryUnavailable):
+    """The exchange's own error, such as `["error",10020,"symbol: invalid"]`, or another HTTP status than 200."""
+
+
+class NotHistory(HistoryUnavailable):
+    """An answer that is no list of trades, or not of those that were asked for."""
+
+
+class RateBudget:
+    """Turns, at most so many in any minute, first come, first served."""
+
+    def __init__(self, clock: IReactorTime, per_minute: int = PER_MINUTE) -> None:
+        self._clock = clock
+        self._taken: deque[float] = deque([float("-inf")] * per_minute, maxlen=per_minute)
+        self._waiting: deque[Deferred[None]] = deque()
+        self._blocked_until = float("-inf")
+        self._call: IDelayedCall | None = None
+
+    def turn(self) -> "Deferred[None]":
+        """Fires when it is the caller's turn. May be cancelled."""
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        self._give()
+        return waiting
+
+    def block(self, seconds: float) -> None:
+        """Nobody's turn for a while."""
+        self._blocked_until = max(self._blocked_until, self._clock.seconds() + seconds)
+
+    def _give(self) -> None:
+        while self._waiting:
+            wait = max(self._taken[0] + 60.0, self._blocked_until) - self._clock.seconds()
+            if wait > 0:
+                if self._call is None:
+                    self._call = self._clock.callLater(wait, self._later)
+                return
+            self._taken.append(self._clock.seconds())
+            self._waiting.popleft().callback(None)
+
+    def _later(self) -> None:
+        self._call = None
+        self._give()
+
+
+class RestHistory:
+    """The exchange's history of trades, as `core/history.py` wants it."""
+
+    def __init__(self, client: Any, rest_url: str, clock: IReactorTime, budget: RateBudget | None = None) -> None:
+        """`client` is a treq HTTPClient, or anything that has its `get`; `rest_url` ends in `/v2`."""
+        self._client = client
+        self._url = rest_url.rstrip("/")
+        self._clock = clock
+        self._budget = budget if budget is not None else RateBudget(clock)
+        self._numbers = count()
+
+    async def page(self, symbol: str, request: PageRequest) -> Page:
+        """One page, when it is its turn. Raises HistoryUnavailable."""
+        await self._budget.turn()
+        end = request.end if request.end is not None else _FAR_FUTURE + next(self._numbers)
+        params = {
+            "limit": str(request.limit),
+            "sort": "-1" if request.newest_first else "1",
+            "start": str(request.start),
+            "end": str(end),
+        }
+        try:
+            answer = await get(self._client, f"{self._url}/trades/{symbol}/hist", params, self._clock)
+        except Unanswered as error:
+            raise NoAnswer(str(error)) from error
+        return self._page(answer, request)
+
+    def _page(self, answer: Answer, request: PageRequest) -> Page:
+        code = _error_code(answer.body)
+        if answer.status == 429 or code in (11010, "ERR_RATE_LIMIT"):
+            self._budget.block(BLOCKED)
+            raise RateLimited(f"too many questions: nothing is asked for {BLOCKED:.0f} s")
+        if answer.status != 200 or code is not None:
+            raise HistoryRefused(f"HTTP {answer.status}: {excerpt(answer.body)}")
+        try:
+            trades = decode_trades(answer.body)
+            check_page(request, trades)
+        except ValueError as error:
+            raise NotHistory(f"{error}: {excerpt(answer.body)}") from None
+        except HistoryUnavailable as error:
+            raise NotHistory(str(error)) from None
+        return Page(trades, answer.date)
+
+
+def _error_code(body: bytes) -> object:
+    """Of `["error",11010,"ratelimit: error"]` and of `{"error":"ERR_RATE_LIMIT"}`: the exchange has both."""
+    if not body.startswith((b'["error"', b'{"error"')):
+        return None
+    try:
+        match msgspec.json.decode(body):
+            case ["error", code, *_]:
+                return code
+            case {"error": code}:
+                return code
+    except msgspec.DecodeError:
+        pass
+    return "error"

@@ -1,0 +1,110 @@
+"""One GET over REST, with an end to everything: time, size, redirects.
+
+treq's own timeout ends when the headers arrive, and a body that stalls after them hangs for ever; so the time here is for
+the whole answer. A body that grows beyond its limit, unpacked too, ends the connection.
+"""
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import RequestTransmissionFailed, ResponseDone, ResponseFailed
+from twisted.web.http import PotentialDataLoss
+
+#: For the whole answer, in seconds and in bytes. 10,000 trades are some 600 kB.
+TIMEOUT = 30.0
+LARGEST = 4 * 1024 * 1024
+
+
+#: What connecting, DNS, TLS, HTTP and unpacking fail with; ValueError is an answer's that is not HTTP.
+_FAILURES = (OSError, ConnectError, ConnectionClosed, RequestTransmissionFailed, ResponseFailed, ValueError)
+
+
+class Unanswered(Exception):
+    """There is no answer: nobody there, too late, too long, or cut off."""
+
+
+class Answer(NamedTuple):
+    """What a server answered. `date` is its clock, ms since the epoch."""
+
+    status: int
+    body: bytes
+    date: int | None
+
+
+async def get(
+    client: Any,
+    url: str,
+    params: Mapping[str, str],
+    clock: IReactorTime,
+    *,
+    timeout: float = TIMEOUT,
+    largest: int = LARGEST,
+) -> Answer:
+    """Ask. `client` is a treq HTTPClient, or anything that has its `get`. Raises Unanswered."""
+    asking = Deferred.fromCoroutine(_get(client, url, params, largest))
+    asking.addTimeout(timeout, clock)
+    try:
+        return await asking
+    except TimeoutError:
+        raise Unanswered(f"no whole answer within {timeout:.0f} s") from None
+    except _FAILURES as error:
+        raise Unanswered(_text(error)) from error
+
+
+async def _get(client: Any, url: str, params: Mapping[str, str], largest: int) -> Answer:
+    response = await client.get(url, params=dict(params), allow_redirects=False, unbuffered=True)
+    body = _Body(largest)
+    response.deliverBody(body)
+    return Answer(response.code, await body.whole, _date(response.headers.getRawHeaders("date")))
+
+
+class _Body(Protocol):
+    """Collects a body up to a limit."""
+
+    def __init__(self, largest: int) -> None:
+        self.whole: Deferred[bytes] = Deferred(lambda _: self._end())
+        self._largest = largest
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        self._size += len(data)
+        self._pieces.append(data)
+        if self._size > self._largest and not self.whole.called:
+            self.whole.errback(Unanswered(f"more than {self._largest} bytes"))
+            self._end()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.whole.called:
+            return
+        # A body without a length that is cut cannot be told from a whole one; what is in it will not parse.
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.whole.callback(b"".join(self._pieces))
+        else:
+            self.whole.errback(Unanswered(f"cut off: {reason.getErrorMessage()}"))
+
+    def _end(self) -> None:
+        self._pieces.clear()
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+
+def _date(values: list[str] | None) -> int | None:
+    try:
+        return int(parsedate_to_datetime(values[0]).timestamp() * 1000) if values else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _text(error: BaseException) -> str:
+    """What went wrong, of twisted.web's failures within failures too."""
+    reasons = getattr(error, "reasons", None)
+    if reasons:
+        return "; ".join(_text(reason.value) for reason in reasons)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,208 @@
+"""The deferred-based consumer of trades: rows leave for trade.csv at most one turn of the reactor after they came.
+
+    written = csv.write(arrivals)      # fires when the rows are in the file; with sync="always", on the disk
+
+A disk that is full, or fails, is tried again with the same bytes at the same place until it works. What waits is bounded:
+when it has grown too long it is forgotten, its Deferreds fail, and who writes is told, to fetch it again from the exchange.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from bfxtwist.core.trade_rows import Arrival, Layout
+from bfxtwist.out.trade_file import TradeFile
+
+_T = TypeVar("_T")
+
+#: Rows that wait while the disk does not take them.
+QUEUE_LIMIT = 10_000
+#: Bytes in one write.
+BATCH_LIMIT = 256 * 1024
+#: Seconds between two attempts of a failing disk, the first and the longest.
+RETRY_FIRST, RETRY_LONGEST = 0.25, 5.0
+
+
+class SyncPolicy(Enum):
+    """When rows are made to survive a power loss: with each write, every second, or only with the state, once a minute."""
+
+    ALWAYS = "always"
+    SECOND = "1s"
+    NO = "no"
+
+
+class RowsForgotten(Exception):
+    """These rows were not written: the disk was full for too long. They will be fetched again."""
+
+
+class InThread(Protocol):
+    """Runs what blocks; `twisted.internet.threads.deferToThread` is one."""
+
+    def __call__(self, job: Callable[[], _T], /) -> "Deferred[_T]":
+        """Fires with the job's result."""
+
+
+class _Waiter:
+    """A Deferred for rows: how many rows must be in the file (or on disk), counted from the start."""
+
+    __slots__ = ("deferred", "rows")
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.deferred: Deferred[None] = Deferred()
+
+
+class TradeCsv:
+    """The queue in front of one trade.csv."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        file: TradeFile,
+        layout: Layout,
+        clock: IReactorTime,
+        *,
+        forgotten: Callable[[list[Arrival]], None],
+        drained: Callable[[], None],
+        sync: SyncPolicy = SyncPolicy.SECOND,
+    ) -> None:
+        """`forgotten` hears of rows that are given up, `drained` that every row is in the file."""
+        self.error: str | None = None  # why the disk does not take rows, since when
+        self._file = file
+        self._layout = layout
+        self._clock = clock
+        self._forgotten = forgotten
+        self._drained = drained
+        self._always = sync is SyncPolicy.ALWAYS
+        self._queue: deque[tuple[Arrival, bytes]] = deque()
+        self._accepted = 0  # rows, ever
+        self._written = 0  # rows that have left the queue, ever
+        self._waiters: deque[_Waiter] = deque()
+        self._call: IDelayedCall | None = None
+        self._delay = RETRY_FIRST
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def write(self, arrivals: Sequence[Arrival]) -> "Deferred[None]":
+        """Take rows, in this order. The Deferred fails with RowsForgotten if they are given up."""
+        self._queue.extend((arrival, self._layout.line(arrival)) for arrival in arrivals)
+        self._accepted += len(arrivals)
+        waiter = _Waiter(self._accepted)
+        self._waiters.append(waiter)
+        if self.error is not None and len(self._queue) > QUEUE_LIMIT:
+            self._forget()
+        elif self._call is None:
+            self._call = self._clock.callLater(0, self._flush)
+        return waiter.deferred
+
+    # --- writing ------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write all that waits, now, or as much as the disk takes."""
+        self._cancel()
+        while self._queue and self._write_batch():
+            pass
+        self._after_writing()
+
+    def _flush(self) -> None:
+        self._call = None
+        self._write_batch()
+        self._after_writing()
+
+    def _after_writing(self) -> None:
+        if not self._queue:
+            if self._written == self._accepted:
+                self._drained()
+        elif self._call is None:
+            self._call = self._clock.callLater(0 if self.error is None else self._delay, self._flush)
+        if not self._always:
+            self._fire(self._written)
+
+    def _write_batch(self) -> bool:
+        batch, last_id = self._batch()
+        if not batch:
+            return True
+        try:
+            self._file.append(b"".join(batch), last_id)
+        except OSError as error:
+            self._failed(error)
+            return False
+        for _ in batch:
+            self._queue.popleft()
+        self._written += len(batch)
+        if self.error is not None:
+            self._log.info("{path} is written again", path=self._file.path)
+        self.error, self._delay = None, RETRY_FIRST
+        return True
+
+    def _batch(self) -> tuple[list[bytes], int]:
+        batch, length, last_id = [], 0, 0
+        for arrival, line in self._queue:
+            length += len(line)
+            if length > BATCH_LIMIT:
+                break
+            batch.append(line)
+            last_id = arrival.trade.id
+        return batch, last_id
+
+    def _failed(self, error: OSError) -> None:
+        text = error.strerror or str(error)
+        if text != self.error:
+            self._log.error("{path} cannot be written: {error}; trying again", path=self._file.path, error=text)
+            self._delay = RETRY_FIRST
+        else:
+            self._delay = min(self._delay * 2, RETRY_LONGEST)
+        self.error = text
+
+    def _forget(self) -> None:
+        """Give up what waits: it takes too much memory, and the exchange still has it."""
+        arrivals = [arrival for arrival, _ in self._queue]
+        self._queue.clear()
+        self._written = self._accepted
+        self._file.forget()
+        self._log.warn("{path}: {count} rows are given up, to be fetched again", path=self._file.path, count=len(arrivals))
+        waiters, self._waiters = self._waiters, deque()
+        self._forgotten(arrivals)
+        for waiter in waiters:
+            waiter.deferred.errback(RowsForgotten(f"{len(arrivals)} rows for {self._file.path}"))
+
+    # --- waiting ------------------------------------------------------------------------------------------
+
+    @property
+    def rows_written(self) -> int:
+        """Rows that have left the queue since the start; with `always`, `synced` wants such a number."""
+        return self._written
+
+    def synced(self, rows: int) -> None:
+        """So many rows are on disk."""
+        if self._always:
+            self._fire(rows)
+
+    def _fire(self, rows: int) -> None:
+        while self._waiters and self._waiters[0].rows <= rows:
+            self._waiters.popleft().deferred.callback(None)
+
+    def retry(self) -> None:
+        """Try a failing disk at once."""
+        if self._queue:
+            self._cancel()
+            self._flush()
+
+    def stop(self) -> int:
+        """Write what waits, once. How many rows could not be written; nothing is tried again."""
+        self.flush()
+        self._cancel()
+        return len(self._queue)
+
+    def _cancel(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+
