@@ -63,6 +63,7 @@ class Channels:
             self._made += 1
             channel = Channel(subscription, self._market.feed(subscription), self._made, self._send)
             self._channels[subscription] = channel
+        channel.feed = self._market.feed(subscription)  # a new one, where it was dropped and is wanted again
         channel.wanted = True
         return channel
 
@@ -114,7 +115,7 @@ class Channels:
             self.unsubscribed(refusal.request.get("chanId", -1), moment)
         elif channel is None or channel.state is not ChannelState.REQUESTED:
             self._observer.noted("the exchange refuses: {text} ({code})", text=refusal.text[:200], code=refusal.code)
-        elif refusal.code == Code.CHANNEL_LIMIT:
+        elif refusal.code == Code.CHANNEL_LIMIT and len(self._channels) > 1:  # of a lone one, no other connection has room
             channel.feed.lost(f"{refusal.text} ({refusal.code})", moment)
             del self._channels[channel.subscription]
             if channel.wanted:

@@ -3,6 +3,7 @@
 This is where the two halves meet: `feed/` puts facts in, `out/` reads them, and neither knows the other.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +25,9 @@ DEPTH_MARGIN = 25
 
 #: Checksums come every 2.5 s and at most 8 s apart while a book changes (measured in 2026).
 UNVERIFIED_AFTER = 60.0
+
+#: A snapshot of trades has so many (measured in 2018 and 2021), and so many are kept for those who come later.
+LATEST_TRADES = 30
 
 
 class Moment(NamedTuple):
@@ -147,6 +151,13 @@ class Feed:
         }
 
 
+class BookListener(Protocol):
+    """Who wants to know that a book has changed, and looks at it when there is time."""
+
+    def changed(self) -> None:
+        """A snapshot or an update was taken in, or a checksum agreed. Called for each frame: do no work here."""
+
+
 class BookFeed(Feed):
     """A book with its state. `version` grows with everything that its document shows."""
 
@@ -160,6 +171,7 @@ class BookFeed(Feed):
         self.checksum_value: int | None = None
         self.checksum_at: Moment | None = None
         self.verified = False
+        self.listeners: list[BookListener] = []
         self._matched_version = -1
         self._crossed_since: float | None = None
 
@@ -207,6 +219,8 @@ class BookFeed(Feed):
         self.updated = moment
         self.sent = message.timestamp
         self.version += 1
+        for listener in self.listeners:
+            listener.changed()
 
     def checksum(self, message: Checksum, moment: Moment) -> None:
         """Compare. Raises ChecksumMismatch, and the book is not live any more."""
@@ -220,6 +234,8 @@ class BookFeed(Feed):
         self.checksum_value, self.checksum_at, self.verified = computed, moment, True
         self.version += 1
         self._matched_version = self.version
+        for listener in self.listeners:
+            listener.changed()
 
     def check(self, moment: Moment) -> None:
         """Look for what only time shows. Raises BookCrossed or BookTooDeep."""
@@ -293,11 +309,12 @@ class TradeListener(Protocol):
 
 
 class TradeFeed(Feed):
-    """A stream of trades with its state, handed on to its listeners."""
+    """A stream of trades with its state, handed on to its listeners. `latest` are the last ones, oldest first."""
 
     def __init__(self, subscription: Subscription, moment: Moment) -> None:
         super().__init__(subscription, moment)
         self.listeners: list[TradeListener] = []
+        self.latest: deque[Trade] = deque(maxlen=LATEST_TRADES)
 
     def snapshot(self, message: Rows, moment: Moment) -> None:
         """The latest trades. Raises MalformedMessage for rows that are not of trades."""
@@ -306,13 +323,16 @@ class TradeFeed(Feed):
         except (ValueError, IndexError) as error:
             raise MalformedMessage(str(error), repr(message.rows).encode()) from None
         self.counts.snapshots += 1
+        self.latest = deque(reversed(trades), maxlen=LATEST_TRADES)
         for listener in self.listeners:
             listener.snapshot(trades, moment)
         self._become(FeedState.LIVE, "", moment)
 
     def executed(self, message: TradeExecuted, moment: Moment) -> None:
         """One trade."""
-        self.counts.trades += not message.confirmed
+        if not message.confirmed:
+            self.counts.trades += 1
+            self.latest.append(message.trade)
         for listener in self.listeners:
             listener.executed(message.trade, message.confirmed, moment)
 
@@ -338,6 +358,10 @@ class Market:
         kind = BookFeed if subscription.channel is ChannelName.BOOK else TradeFeed
         feed: Feed = place.setdefault(subscription.symbol, kind(subscription, moment))
         return feed
+
+    def forget(self, subscription: Subscription) -> None:
+        """It is not wanted any more. Raises KeyError for one that is not carried."""
+        del (self.books if subscription.channel is ChannelName.BOOK else self.trades)[subscription.symbol]
 
     def feed(self, subscription: Subscription) -> BookFeed | TradeFeed:
         """The feed of a subscription. Raises KeyError for one that is not carried."""

@@ -1,0 +1,27 @@
+"""How long to wait before the next try: longer each time, never in step with others."""
+
+from random import Random
+
+
+class Backoff:
+    """Full jitter: anything between nothing and a ceiling that doubles from `first` to `longest` seconds.
+
+    Clients that lost their connections together come back spread over the whole interval (the "full jitter" of AWS
+    Architecture Blog, "Exponential Backoff And Jitter", 2015).
+    """
+
+    def __init__(self, rng: Random, first: float = 1.0, longest: float = 60.0) -> None:
+        self._rng = rng
+        self._first = first
+        self._longest = longest
+        self._ceiling = first
+
+    def next_delay(self) -> float:
+        """Seconds to wait now; the next wait may be twice as long."""
+        delay = self._rng.uniform(0, self._ceiling)
+        self._ceiling = min(2 * self._ceiling, self._longest)
+        return delay
+
+    def reset(self) -> None:
+        """What was tried went well for long enough."""
+        self._ceiling = self._first

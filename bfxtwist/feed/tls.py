@@ -1,0 +1,63 @@
+"""TLS to the exchange: verified as Twisted verifies, against the system's authorities or a file's, and the reason told.
+
+There is no switch to go without. When OpenSSL refuses a certificate it says no more than "certificate verify failed"; the
+alert that it sends to the server says why, and that is what the log gets.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+_END = b"-----END CERTIFICATE-----"
+
+#: Alerts by which a client refuses a certificate (RFC 8446, 6.2). Which one OpenSSL sends for what: ssl_x509err2alert.
+_REFUSALS: Mapping[int, str] = {
+    42: "the certificate is bad: not yet valid, or its signature is wrong",
+    43: "the certificate is of an unsupported kind, or not for a server",
+    44: "the certificate has been revoked",
+    45: "the certificate has expired",
+    48: "the certificate is from an unknown authority; if it is a private one's, name it with --ca-file",
+    70: "the server speaks an old version of TLS only",
+}
+
+
+class CertificateRefused(Exception):
+    """The server's certificate, or its TLS, is not good enough."""
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class ExplainedTLS:
+    """Twisted's own verification of `host`, with the reason of a refusal for `connectionLost`."""
+
+    def __init__(self, host: str, ca_file: Path | None = None) -> None:
+        self._verified = optionsForClientTLS(host, trustRoot=None if ca_file is None else _authorities(ca_file))
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """A connection as Twisted makes it, with an ear for the alerts that it sends."""
+        connection: SSL.Connection = self._verified.clientConnectionForTLS(tlsProtocol)
+
+        def told(_connection: SSL.Connection, where: int, alert: int) -> None:
+            # Of a wrong name Twisted itself knows the reason, and the alert (46, "unknown") is none of these.
+            if where == SSL.SSL_CB_WRITE_ALERT and (alert & 0xFF) in _REFUSALS:
+                tlsProtocol.failVerification(Failure(CertificateRefused(_REFUSALS[alert & 0xFF])))
+
+        connection.set_info_callback(told)
+        return connection
+
+
+def _authorities(ca_file: Path) -> Any:
+    """Those in a PEM file. Raises ValueError, with the fix, when there is none in it."""
+    blocks = [block + _END for block in ca_file.read_bytes().split(_END)[:-1]]
+    try:
+        certificates = [Certificate.loadPEM(block[block.index(b"-----BEGIN") :]) for block in blocks]
+    except (SSL.Error, ValueError) as error:
+        raise ValueError(f"--ca-file {ca_file} cannot be read: {error}") from None
+    if not certificates:
+        raise ValueError(f"--ca-file {ca_file} holds no certificate: give it one in PEM form")
+    return trustRootFromCertificates(certificates)

@@ -1,0 +1,217 @@
+"""Frames to the session, and the session's requests to frames: the thin Autobahn protocol of one connection.
+
+Nothing is decided here but when to drop the connection: on an ExchangeError that leaves the session, and on a bug of ours,
+which is logged as one. Autobahn loses exceptions that its callbacks raise, so that none may get that far; what ended a
+connection is in `ended`, and nowhere else.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import txaio
+from autobahn.twisted.websocket import WebSocketClientFactory
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from bfxtwist.core.errors import ConnectionEnded, ExchangeError, HandshakeRefused, MalformedMessage
+from bfxtwist.core.market import Moment
+from bfxtwist.core.session import Session
+from bfxtwist.feed.fast_frames import FastFrames
+
+_log = Logger()
+
+#: A snapshot of 250 levels has 10 KB; Autobahn's own default is no limit at all.
+LONGEST_MESSAGE = 1 << 20
+
+#: No server's handshake needs more; Autobahn would gather a header for as long as it comes.
+LONGEST_HEADER = 16 * 1024
+
+#: Autobahn's timers are rounded down to whole seconds, so that each has one second more than is meant.
+HANDSHAKE_TIMEOUT = 10 + 1
+PING_EVERY = 10
+PONG_TIMEOUT = 10
+
+#: How long the exchange may take to answer a close, in seconds.
+CLOSE_TIMEOUT = 2.0
+
+BeginSession = Callable[[Callable[[bytes], None]], Session]
+
+
+class FeedProtocol(FastFrames):
+    """One connection.
+
+    `opened` fires when the WebSocket is open and fails with what came instead: HandshakeRefused, ConnectionEnded, or the
+    transport's own error. `ended` fires, always and never with a failure, with the error that ended the connection.
+    """
+
+    def __init__(self, begin: BeginSession, clock: IReactorTime, moment: Callable[[], Moment]) -> None:
+        super().__init__()
+        self.opened: Deferred[None] = Deferred()
+        self.ended: Deferred[Exception] = Deferred()
+        self.session: Session | None = None
+        self._begin = begin
+        self._clock = clock
+        self._moment = moment
+        self._cause: Exception | None = None
+
+    # --- Autobahn and the transport call ----------------------------------------------------------------------
+
+    def onOpen(self) -> None:
+        """The handshake is done."""
+        self.session = self._begin(self._send)
+        self.do(self.session.opened)
+        self.opened.callback(None)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """A message that is long, or not plain; the exchange speaks in text only."""
+        if isBinary:
+            self.fail(MalformedMessage("a binary frame", payload))
+        else:
+            self.payloads_received([payload])
+
+    def payloads_received(self, payloads: Sequence[bytes]) -> None:
+        """Messages that came together."""
+        assert self.session is not None  # there are no messages before onOpen
+        moment = self._moment()
+        try:
+            for payload in payloads:
+                self.session.received(payload, moment)
+        except Exception as error:  # noqa: BLE001 - Autobahn would lose it; `fail` logs what is not the exchange's
+            self.fail(error)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes, of which a handshake may not have too many."""
+        if self.state == self.STATE_CONNECTING and len(self.data) > LONGEST_HEADER:
+            self.fail(HandshakeRefused(f"a header of more than {LONGEST_HEADER} bytes"))
+            return
+        try:
+            super().dataReceived(data)
+        except Exception as error:  # noqa: BLE001 - `fail` logs what is not the exchange's
+            # Autobahn logs the header as UTF-8, which it need not be.
+            unreadable = self.state == self.STATE_CONNECTING and isinstance(error, ValueError)
+            self.fail(HandshakeRefused(f"an unreadable answer: {error}"[:200]) if unreadable else error)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The socket is gone, whoever closed it."""
+        super().connectionLost(reason)
+        cause = self._cause or self._what_ended_it(reason)
+        self._end_session(cause)
+        if not self.opened.called:
+            self.opened.errback(cause)
+        self.ended.callback(cause)
+
+    # --- the connection's owner calls -------------------------------------------------------------------------
+
+    def do(self, action: Callable[[Moment], object]) -> None:
+        """Call a method of the session with the moment it is now, and take the consequences."""
+        try:
+            action(self._moment())
+        except Exception as error:  # noqa: BLE001 - `fail` logs what is not the exchange's
+            self.fail(error)
+
+    def tick(self) -> None:
+        """A second has passed."""
+        if self.session is not None and self.state == self.STATE_OPEN:
+            self.do(self.session.tick)
+
+    def fail(self, error: Exception) -> None:
+        """Drop the connection: what it brings from now on is of no use. Of several errors the first counts."""
+        if self._cause is not None:
+            return
+        self._cause = error
+        if not isinstance(error, ExchangeError):
+            _log.failure("a bug; the connection is made anew", Failure(error))
+        self._end_session(error)
+        self.wasNotCleanReason = str(error)
+        self.dropConnection(abort=True)
+
+    def close(self) -> None:
+        """Say goodbye; hang up when the exchange does not answer."""
+        if self.state != self.STATE_OPEN:
+            self.transport.abortConnection()
+            return
+        self.sendClose(1000)
+        hanging_up = self._clock.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
+        self.is_closed.addBoth(lambda _: hanging_up.cancel() if hanging_up.active() else None)
+
+    # --- the parts --------------------------------------------------------------------------------------------
+
+    def _send(self, payload: bytes) -> None:
+        if self.state == self.STATE_OPEN:  # else it is closing, and there is nobody to ask
+            self.sendMessage(payload)
+
+    def _end_session(self, cause: Exception) -> None:
+        """Tell the feeds, at once."""
+        if self.session is None:
+            return
+        try:
+            self.session.ended(str(cause), self._moment())
+        except Exception:  # noqa: BLE001 - it must not keep the connection from ending
+            _log.failure("a bug at the end of a session")
+
+    def _what_ended_it(self, reason: Failure) -> Exception:
+        if self.opened.called:
+            return ConnectionEnded(self._last_words(reason))
+        if self.wasOpenHandshakeTimeout:
+            return HandshakeRefused("no answer to the handshake")
+        status_line = getattr(self, "http_status_line", None)
+        if status_line is None:
+            # The peer closed, or TLS failed; Autobahn's own text would hide why.
+            return reason.value if isinstance(reason.value, Exception) else ConnectionEnded(str(reason.value))
+        headers: Mapping[str, str] = self.http_headers
+        why, pause = self.wasNotCleanReason or status_line, _seconds(headers.get("retry-after"))
+        return HandshakeRefused(why, _status(status_line), pause)
+
+    def _last_words(self, reason: Failure) -> str:
+        if self.remoteCloseCode is not None:
+            return f"the exchange closed the connection: {self.remoteCloseCode} {self.remoteCloseReason or ''}".rstrip()
+        if self.droppedByMe and self.wasNotCleanReason:  # by Autobahn: a message too long, a ping without a pong
+            return str(self.wasNotCleanReason)
+        return f"the connection was lost: {reason.value}"
+
+
+def _status(status_line: str) -> int | None:
+    words = status_line.split()
+    return int(words[1]) if len(words) > 1 and words[1].isdecimal() else None
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """What Retry-After says in seconds; a date is not worth reading."""
+    text = (retry_after or "").strip()
+    return float(text) if text.isdecimal() and len(text) < 6 else None
+
+
+class FeedFactory(WebSocketClientFactory):
+    """Makes protocols for one URL. Each begins its own session, with what `begin` makes of its way to send."""
+
+    noisy = False
+
+    def __init__(self, url: str, begin: BeginSession, clock: Any, moment: Callable[[], Moment]) -> None:
+        # Autobahn's timers run on this, whatever reactor its factory is given.
+        txaio.config.loop = clock
+        super().__init__(url=url, reactor=clock, useragent="bfxtwist")
+        self._begin = begin
+        self._clock = clock
+        self._moment = moment
+        self.setProtocolOptions(
+            # The decoder refuses texts that are no UTF-8 where it keeps them; numbers are ASCII. It costs 16 % of the path.
+            utf8validateIncoming=False,
+            maxFramePayloadSize=LONGEST_MESSAGE,
+            maxMessagePayloadSize=LONGEST_MESSAGE,
+            openHandshakeTimeout=HANDSHAKE_TIMEOUT,
+            # Ours does not round: see `close`.
+            closeHandshakeTimeout=0,
+            serverConnectionDropTimeout=0,
+            autoPingInterval=PING_EVERY,
+            autoPingTimeout=PONG_TIMEOUT,
+            tcpNoDelay=True,
+        )
+
+    def buildProtocol(self, _address: object) -> FeedProtocol:
+        """A protocol for one connection."""
+        protocol = FeedProtocol(self._begin, self._clock, self._moment)
+        protocol.factory = self
+        return protocol
