@@ -1,0 +1,184 @@
+"""`python -m bfxtwist verify|merge|sort`: work on trade files, while a daemon runs or not.
+
+Exit codes: 0 clean, 1 not clean, and of sysexits.h: 64 wrong usage, 65 rows that cannot be merged, 66 nothing to read,
+73 nowhere to write, 74 the disk failed.
+"""
+
+import argparse
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+from bfxtwist import __version__
+from bfxtwist.files.compare import compare
+from bfxtwist.files.merge import CannotMerge, Merged, merge
+from bfxtwist.files.progress import Progress
+from bfxtwist.files.recording import NoRecording, Recording, ledger_of, recordings
+from bfxtwist.files.report import as_json, as_text
+from bfxtwist.files.rest import RestHistory
+from bfxtwist.files.trade_file import MissingDecompressor
+from bfxtwist.files.verify import Report, verify
+from bfxtwist.settings import REST_URL
+
+_CLEAN, _NOT_CLEAN, _INTERRUPTED = 0, 1, 130
+
+_PATHS = "trade files (.csv, .csv.gz, .csv.zst), or folders that are searched for trade.csv and its rotated parts"
+_VERIFY = """\
+Check recordings of trades. The live trade.csv and the rotated parts of one folder are one recording, checked as a whole:
+the header, every row to its last byte, each id once, one pair, plausible times, and the gaps that trade.gaps.csv names.
+Trades that were back-filled stand below newer ones; they are counted as late and are no fault.
+"""
+_VERIFY_END = "Exit code: 0 clean, 1 not clean, 64 wrong usage, 66 nothing to read."
+_MERGE = """\
+Make one file of several recordings of one pair: each trade once, in the order of (timestamp, id). Where a trade stands in
+more than one, the row that arrived first is taken. OUT appears when it is complete, or not at all.
+"""
+
+
+class _OneLineErrors(argparse.ArgumentParser):
+    """A mistake gives one line and EX_USAGE, not a screen of help."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(os.EX_USAGE, f"{self.prog}: {message}: see {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. The result is the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except (NoRecording, FileNotFoundError, PermissionError, IsADirectoryError, MissingDecompressor) as error:
+        return _complain(str(error), os.EX_NOINPUT)
+    except CannotMerge as error:
+        return _complain(str(error), os.EX_DATAERR)
+    except OSError as error:
+        return _complain(str(error), os.EX_IOERR)
+    except KeyboardInterrupt:
+        return _complain("interrupted", _INTERRUPTED)
+    return code
+
+
+def _complain(text: str, code: int) -> int:
+    sys.stderr.write(f"bfxtwist: {text}\n")
+    return code
+
+
+# --- options ------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _OneLineErrors("python -m bfxtwist", description="Work on recordings of trades.")
+    parser.add_argument("--version", action="version", version=f"bfxtwist {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_verify(commands.add_parser("verify", help="check recordings", description=_VERIFY, epilog=_VERIFY_END))
+    one = commands.add_parser("merge", help="make one recording of several", description=_MERGE)
+    one.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=_PATHS)
+    _add_output(one)
+    other = commands.add_parser("sort", help="put one recording in order", description="Like merge, of one recording.")
+    other.add_argument("paths", nargs=1, type=Path, metavar="PATH", help=_PATHS)
+    _add_output(other)
+    return parser
+
+
+def _add_verify(command: argparse.ArgumentParser) -> None:
+    command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=_PATHS)
+    command.add_argument(
+        "--rest", nargs="?", const=REST_URL, type=_url, metavar="URL",
+        help=f"compare with the exchange's history too, 10 requests of 10,000 trades a minute ({REST_URL})",
+    )  # fmt: skip
+    command.add_argument("--allow-gaps", action="store_true", help="open and lost gaps that the ledger names are no fault")
+    command.add_argument("--json", action="store_true", help="report as JSON")
+    command.set_defaults(run=_verify)
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the file to write; OUT.gz compresses")
+    command.add_argument("--force", action="store_true", help="replace OUT if it exists")
+    command.add_argument("--skip-damaged", action="store_true", help="leave lines out that are no rows, and count them")
+    command.set_defaults(run=_merge)
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a URL like {REST_URL}; put PATHs before --rest")
+    return text
+
+
+# --- commands -----------------------------------------------------------------------------------------------
+
+
+def _verify(options: argparse.Namespace) -> int:
+    found = recordings(options.paths)
+    with Progress("reading", _size(found), sys.stderr) as progress:
+        reports = [verify(recording, progress.advance, options.allow_gaps) for recording in found]
+    if options.rest:
+        for report in reports:
+            _compare(report, options.rest)
+    sys.stdout.write(as_json(reports) if options.json else as_text(reports))
+    return _CLEAN if all(report.clean for report in reports) else _NOT_CLEAN
+
+
+def _compare(report: Report, url: str) -> None:
+    history = RestHistory(url, f"t{report.symbol}")
+    now = time.time_ns() // 1_000_000
+    with TemporaryDirectory(prefix="bfxtwist-") as folder, Progress("comparing", 1, sys.stderr) as progress:
+        compare(report, history, Path(folder), now, progress.to)
+
+
+def _merge(options: argparse.Namespace) -> int:
+    out: Path = options.out
+    if not out.parent.is_dir():
+        return _complain(f"there is no folder {out.parent}", os.EX_CANTCREAT)
+    if not os.access(out.parent, os.W_OK):
+        return _complain(f"{out.parent} may not be written to", os.EX_CANTCREAT)
+    if out.is_dir() or (out.exists() and not options.force):
+        return _complain(f"{out} exists{'' if out.is_dir() else ': --force replaces it'}", os.EX_CANTCREAT)
+    if out.suffix == ".zst":
+        return _complain("OUT can be plain or .gz", os.EX_USAGE)
+    if _in_use(out):
+        return _complain(f"a daemon is writing to {out}: choose another OUT", os.EX_CANTCREAT)
+    sources = recordings(options.paths)
+    with Progress("merging", _size(sources), sys.stderr) as progress:
+        merged = merge(sources, out, skip_damaged=options.skip_damaged, advance=progress.advance)
+    sys.stdout.write(_summary(out, merged))
+    return _CLEAN
+
+
+def _in_use(out: Path) -> bool:
+    """Whether a daemon holds the lock beside the file."""
+    try:
+        with out.with_name(f"{out.name}.lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _summary(out: Path, merged: Merged) -> str:
+    lines = [f"{out}: {merged.written:,} trades of {merged.read:,} rows, {merged.repeated:,} repeated"]
+    for count, text in (
+        (merged.conflicts, "repetitions differ in side, price or amount; the row that arrived first was taken"),
+        (merged.other_times, "repetitions differ in their timestamp; that of the row that arrived first was taken"),
+        (merged.damaged, "damaged lines were left out"),
+        (merged.gaps, f"gaps remain, see {ledger_of(out)}"),
+    ):
+        if count:
+            lines.append(f"{count:,} {text}")
+    return "\n".join(lines) + "\n"
+
+
+def _size(sources: Sequence[Recording]) -> int:
+    return sum(part.stat().st_size for source in sources for part in source.parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Reading the gap ledger beside a trade file: in which intervals trades may be missing. `core/gaps.py` writes its lines."""
+
+import csv
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from bfxtwist.core.gaps import LEDGER_HEADER, GapState
+from bfxtwist.files.findings import Findings, Kind
+
+
+class LedgerLine(NamedTuple):
+    """One line. Times are ISO 8601 texts; `filled` is how many trades were fetched for the gap."""
+
+    start_time: str
+    end_time: str
+    start_id: int
+    end_id: int
+    cause: str
+    state: GapState
+    filled: int
+    noticed: str
+    closed: str
+
+    def spans(self, trade_id: int) -> bool:
+        """Whether a trade may be missing because of this gap."""
+        return self.start_id <= trade_id <= self.end_id
+
+
+def read_gap_ledger(path: Path, findings: Findings) -> list[LedgerLine]:
+    """The gaps in the order in which they were noticed, each as its last line says. No ledger: no gaps."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8", errors="backslashreplace") as file:
+        if file.readline().encode() != LEDGER_HEADER:
+            findings.add(Kind.LEDGER, f"{path}:1", "the header is missing")
+            return []
+        # A gap that changes its state gets a new line; which one it is, its edges and the time of notice tell.
+        return list({(gap.start_id, gap.end_id, gap.noticed): gap for gap in _lines(path, file, findings)}.values())
+
+
+def _lines(path: Path, file: Iterator[str], findings: Findings) -> Iterator[LedgerLine]:
+    for number, text in enumerate(file, 2):
+        try:
+            yield _line(text)
+        except (ValueError, csv.Error) as error:
+            findings.add(Kind.LEDGER, f"{path}:{number}", f"not a line of a gap ledger: {error}")
+
+
+def _line(text: str) -> LedgerLine:
+    if not text.endswith("\n"):
+        raise ValueError("it is torn")
+    [cells] = csv.reader([text], strict=True)
+    if len(cells) != len(LedgerLine._fields):
+        raise ValueError(f"{len(cells)} fields instead of {len(LedgerLine._fields)}")
+    start_time, end_time, start_id, end_id, cause, state, filled, noticed, closed = cells
+    for moment in (start_time, end_time, noticed, *([closed] if closed else [])):
+        datetime.fromisoformat(moment)
+    return LedgerLine(
+        start_time, end_time, int(start_id), int(end_id), cause, GapState(state), int(filled), noticed, closed
+    )

@@ -1,0 +1,80 @@
+"""In which intervals trades may be missing after a merge: what one recording missed, another may have.
+
+A gap is closed if another recording goes from before it to behind it without a gap of its own there. What lies between two
+recordings is in none of them, and becomes a gap.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from bfxtwist.core.gaps import Gap, GapState, Mark
+from bfxtwist.files.gap_ledger import LedgerLine
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Source:
+    """One recording: its gap ledger, and its lowest and highest id (18 digits) with their timestamps (µs)."""
+
+    ledger: list[LedgerLine]
+    lowest: tuple[bytes, bytes] = (b"", b"")
+    highest: tuple[bytes, bytes] = (b"", b"")
+
+    def extend(self, trade_id: bytes, timestamp: bytes) -> None:
+        """One more row."""
+        if trade_id > self.highest[0]:
+            self.highest = (trade_id, timestamp)
+            self.lowest = self.lowest if self.lowest[0] else self.highest
+        elif trade_id < self.lowest[0]:
+            self.lowest = (trade_id, timestamp)
+
+    def gaps(self) -> list[LedgerLine]:
+        """The gaps that are not filled."""
+        return [gap for gap in self.ledger if gap.state is not GapState.FILLED]
+
+    def closes(self, gap: LedgerLine) -> bool:
+        """Whether this recording misses nothing where another one has a gap."""
+        if not self.lowest[0] or gap.start_id < int(self.lowest[0]) or gap.end_id > int(self.highest[0]):
+            return False
+        return not any(own.start_id < gap.end_id and gap.start_id < own.end_id for own in self.gaps())
+
+
+def unfilled_gaps(sources: Sequence[Source]) -> list[Gap]:
+    """The gaps of the result, in the order of their ids."""
+    own = [
+        _gap(gap)
+        for source in sources
+        for gap in source.gaps()
+        if not any(other.closes(gap) for other in sources if other is not source)
+    ]
+    return sorted([*own, *_between(sources)], key=lambda gap: gap.start.id)
+
+
+def _between(sources: Iterable[Source]) -> Iterable[Gap]:
+    reached: tuple[bytes, bytes] = (b"", b"")
+    for source in sorted((s for s in sources if s.lowest[0]), key=lambda source: source.lowest):
+        if reached[0] and source.lowest[0] > reached[0]:
+            start, end = _mark(reached), _mark(source.lowest)
+            noticed = end.mts * 1000
+            yield Gap(start, end, "no recording covers it", noticed, start, start.id, GapState.LOST, closed=noticed)
+        reached = max(reached, source.highest)
+
+
+def _mark(edge: tuple[bytes, bytes]) -> Mark:
+    trade_id, timestamp = edge
+    return Mark(int(trade_id), int(timestamp) // 1000)
+
+
+def _gap(line: LedgerLine) -> Gap:
+    start = Mark(line.start_id, _milliseconds(line.start_time))
+    end = Mark(line.end_id, _milliseconds(line.end_time))
+    closed = _milliseconds(line.closed) * 1000 if line.closed else None
+    return Gap(
+        start, end, line.cause, _milliseconds(line.noticed) * 1000, start, start.id, line.state, line.filled, closed
+    )
+
+
+def _milliseconds(text: str) -> int:
+    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,84 @@
+"""Which files make one recording: the live trade.csv of a folder and its rotated parts, and the gap ledger beside them.
+
+    trade-2026-11-21.csv.gz  trade-2026-11-22.csv.zst  trade.csv  trade.gaps.csv
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+_NAME = re.compile(r"(?P<stem>.+?)(?P<part>-\d{4}-\d\d-\d\d.*)?\.csv(?:\.gz|\.zst)?")
+_LEDGER = ".gaps.csv"
+_DIGITS = re.compile(r"(\d+)")
+
+
+class Recording(NamedTuple):
+    """The parts of one recording, oldest first, the live one last. There need not be a ledger."""
+
+    parts: tuple[Path, ...]
+    ledger: Path
+
+    @property
+    def name(self) -> str:
+        """The newest part, and how many others there are."""
+        others = len(self.parts) - 1
+        return f"{self.parts[-1]}{f' and {others} older' if others else ''}"
+
+
+class NoRecording(Exception):
+    """There is nothing to read at a path."""
+
+
+def recordings(paths: Iterable[Path]) -> list[Recording]:
+    """The recordings at some files and folders. Raises NoRecording for a path at which there is none.
+
+    A folder is searched, at any depth, for trade.csv and its parts. A file that is named is taken whatever its name is;
+    parts of one recording that are named together stay together.
+    """
+    grouped: dict[tuple[Path, str], set[Path]] = {}
+    for path in paths:
+        for part in _files(path):
+            grouped.setdefault((part.parent, _stem(part)), set()).add(part)
+    return [_recording(parts) for parts in grouped.values()]
+
+
+def _recording(parts: Iterable[Path]) -> Recording:
+    ordered = tuple(sorted(parts, key=_age))
+    return Recording(ordered, ledger_of(ordered[-1]))
+
+
+def ledger_of(part: Path) -> Path:
+    """Where the gap ledger of a file stands."""
+    return part.with_name(_stem(part) + _LEDGER)
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        if not path.exists():
+            raise NoRecording(f"there is no {path}")
+        return [path]
+    found = sorted(_in_folder(path))
+    if not found:
+        raise NoRecording(f"there is no trade.csv in {path}")
+    return found
+
+
+def _in_folder(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("trade*.csv*"):
+        name = _NAME.fullmatch(path.name)
+        if name and name["stem"] == "trade" and path.is_file():
+            yield path
+
+
+def _stem(path: Path) -> str:
+    name = _NAME.fullmatch(path.name)
+    return name["stem"] if name else path.name
+
+
+def _age(path: Path) -> tuple[bool, list[str | int]]:
+    """What sorts parts by the time in their names (`…-2` before `…-10`), and the live file behind them."""
+    name = _NAME.fullmatch(path.name)
+    part = name["part"] if name else None
+    numbers = [int(piece) if piece.isdigit() else piece for piece in _DIGITS.split(part or "")]
+    return part is None, numbers

@@ -1,0 +1,178 @@
+"""One trade file or rotated part, plain, .gz or .zst: its rows in blocks, and whatever else stands in it as faults.
+
+A file is read once, from front to end, a megabyte at a time. A line is a row to its last byte or it is a fault; nothing is
+repaired. The file may be the live one of a running daemon.
+"""
+
+import gzip
+import re
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import BinaryIO, NamedTuple, cast
+
+from bfxtwist.core.errors import excerpt
+from bfxtwist.core.trade_rows import HEADER
+from bfxtwist.files.findings import Fault, Kind
+
+#: Exchange and symbol, timestamp, local timestamp (µs), id, and the rest of the line: `side,price,amount`.
+Row = tuple[bytes, bytes, bytes, bytes, bytes]
+
+#: A JSON number above zero: without a sign or leading zeros, and with a digit before the exponent that is not 0.
+_POSITIVE = rb"(?=[0.]*[1-9])(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?"
+
+#: Times have 16 digits of microseconds from 2001 to 2286. The exchange's own are whole milliseconds.
+_FIELDS = (
+    ("exchange", rb"[a-z-]+", "a name in small letters"),
+    ("symbol", rb"[A-Z0-9:]+", "a symbol as the exchange writes it, without its t"),
+    ("timestamp", rb"[1-9][0-9]{12}000", "µs since the epoch, in whole milliseconds"),
+    ("local_timestamp", rb"[1-9][0-9]{15}", "µs since the epoch"),
+    ("id", rb"[1-9][0-9]{0,17}", "a trade's id"),
+    ("side", rb"buy|sell", "buy or sell"),
+    ("price", _POSITIVE, "a JSON number above 0"),
+    ("amount", _POSITIVE, "a JSON number above 0"),
+)
+_ROW = re.compile(
+    b"^(%b,%b),(%b),(%b),(%b),((?:%b),%b,%b)$" % tuple(pattern for _, pattern, _ in _FIELDS), re.MULTILINE
+)
+
+_CHUNK = 1 << 20
+_LONGEST_LINE = 1 << 16
+
+#: A running daemon writes whole rows, but a reader can meet them half way. Seconds until the rest is surely there.
+_HALF_WAY = 0.2
+
+
+class Block(NamedTuple):
+    """Rows that stand one below the other, and the line number of the first."""
+
+    first_line: int
+    rows: list[Row]
+
+
+class MissingDecompressor(Exception):
+    """A .zst part, and nothing that reads it."""
+
+
+def read_trade_file(path: Path, advance: Callable[[int], None] = lambda _: None) -> Iterator[Block | Fault]:
+    """The rows and the faults of one part, in the order of the file.
+
+    `advance` is told how many bytes on disk have been read. Raises OSError, and MissingDecompressor.
+    """
+    try:
+        with _opened(path) as (file, raw):
+            yield from _body(path, file, raw, advance)
+    except _errors_of_decompression(path) as error:
+        yield Fault(Kind.ARCHIVE, str(path), f"the compressed data are damaged: {error}")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """The file to read from, and the one beneath it, whose position is that on disk."""
+    with path.open("rb") as raw:
+        if path.suffix == ".gz":
+            with gzip.open(raw) as file:
+                yield cast(BinaryIO, file), raw
+        elif path.suffix == ".zst":
+            with zstandard().open(raw) as file:
+                yield file, raw
+        else:
+            yield raw, raw
+
+
+def zstandard() -> ModuleType:
+    """The standard library's module (Python 3.14), or the same one as a package. Raises MissingDecompressor."""
+    try:
+        from compression import zstd  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        try:
+            from backports import zstd  # type: ignore[import-not-found,no-redef,unused-ignore]
+        except ImportError:
+            raise MissingDecompressor("to read .zst files: pip install backports.zstd") from None
+    return cast(ModuleType, zstd)
+
+
+def _errors_of_decompression(path: Path) -> tuple[type[Exception], ...]:
+    return (EOFError, zstandard().ZstdError) if path.suffix == ".zst" else (EOFError, zlib.error, gzip.BadGzipFile)
+
+
+def _body(path: Path, file: BinaryIO, raw: BinaryIO, advance: Callable[[int], None]) -> Iterator[Block | Fault]:
+    first, rest = file.readline(_LONGEST_LINE), b""
+    if first != HEADER:
+        yield Fault(Kind.HEADER, f"{path}:1", f"the header is missing: {excerpt(first)}" if first else "the file is empty")
+        if _ROW.fullmatch(first.removesuffix(b"\n")):
+            rest = first
+    line, position, torn = 1 if rest else 2, 0, rest
+    for lines, left_over in _whole_lines(file, rest):
+        torn = left_over
+        yield from _examined(path, lines, line)
+        line += lines.count(b"\n")
+        advance(raw.tell() - position)
+        position = raw.tell()
+    if torn:
+        kind, text = _diagnosis_of_tail(torn)
+        yield Fault(kind, f"{path}:{line}", text)
+
+
+def _diagnosis_of_tail(torn: bytes) -> tuple[Kind, str]:
+    if nuls := torn.count(0):
+        return Kind.NUL, f"{nuls} NUL bytes in the last {len(torn)}, which are no whole row"
+    if len(torn) > _LONGEST_LINE:
+        return Kind.ROW, "no line ends for 64 KiB: the rest of the file was not read"
+    return Kind.TORN, f"the last row is torn after {len(torn)} bytes: {excerpt(torn)}"
+
+
+def _whole_lines(file: BinaryIO, rest: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Chunks that end with a line, each with the beginning of the line after it."""
+    waited = False
+    while len(rest) <= _LONGEST_LINE:
+        chunk = file.read(_CHUNK)
+        if not chunk:
+            if not rest or waited:
+                return
+            waited = True
+            time.sleep(_HALF_WAY)
+            continue
+        waited = False
+        whole, line_end, rest = (rest + chunk).rpartition(b"\n")
+        yield whole + line_end, rest
+
+
+def _examined(path: Path, lines: bytes, first_line: int) -> Iterator[Block | Fault]:
+    rows = _ROW.findall(lines)
+    if len(rows) == lines.count(b"\n"):
+        yield Block(first_line, rows)
+        return
+    rows = []
+    for number, line in enumerate(lines.split(b"\n")[:-1], first_line):
+        row = _ROW.fullmatch(line)
+        if row is not None:
+            rows.append(cast(Row, row.groups()))
+            continue
+        if rows:
+            yield Block(number - len(rows), rows)
+            rows = []
+        kind, text = diagnosis(line)
+        yield Fault(kind, f"{path}:{number}", text)
+    if rows:
+        yield Block(first_line + lines.count(b"\n") - len(rows), rows)
+
+
+def diagnosis(line: bytes) -> tuple[Kind, str]:
+    """What is wrong with a line that is no row."""
+    if b"\0" in line:
+        return Kind.NUL, f"{line.count(0)} NUL bytes"
+    if line + b"\n" == HEADER:
+        return Kind.HEADER, "a second header"
+    if line.endswith(b"\r"):
+        return Kind.ROW, "the line ends in CR LF instead of LF"
+    fields = line.split(b",")
+    if len(fields) != len(_FIELDS):
+        return Kind.ROW, f"{len(fields)} fields instead of {len(_FIELDS)}: {excerpt(line)}"
+    for (name, pattern, meaning), field in zip(_FIELDS, fields, strict=True):
+        if not re.fullmatch(pattern, field):
+            return Kind.ROW, f"{name} {excerpt(field)!r} is not {meaning}"
+    raise AssertionError(f"a row was taken for damage: {line!r}")
