@@ -10,6 +10,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 from klein import Klein
@@ -86,9 +87,9 @@ class HttpApi:
 
     def _book(self, request: IRequest) -> bytes:
         query = _query(request, "pair", "depth", "stale")
-        depth = _depth(query)
+        depth, stale_is_ok = _depth(query), _stale_is_ok(query)
         feed = self._feed(query.get("pair"))
-        if feed.status_now is not FeedState.LIVE and not (_stale_is_ok(query) and feed.counts.snapshots):
+        if feed.status_now is not FeedState.LIVE and not (stale_is_ok and feed.counts.snapshots):
             raise _not_live(feed)
         return reply(request, self._bodies.get(feed, depth), cached=True)
 
@@ -149,17 +150,19 @@ class HttpApi:
 
 def _query(request: IRequest, *known: str) -> dict[str, str]:
     """The parameters of a request. Raises Problem for one that is unknown, repeated or not UTF-8."""
-    query = {}
-    for raw_name, raw_values in request.args.items():
-        try:
-            name, values = raw_name.decode(), [value.decode() for value in raw_values]
-        except UnicodeDecodeError:
-            raise Problem(400, "the query is not UTF-8") from None
+    query: dict[str, str] = {}
+    # Not request.args: Twisted leaves out what has no equals sign, and `?stale` would be lost without a word.
+    text = request.uri.partition(b"?")[2]
+    try:
+        fields = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise Problem(400, "the query is not percent-encoded UTF-8") from None
+    for name, value in fields:
         if name not in known:
             raise Problem(400, _unknown(name, known))
-        if len(values) > 1:
-            raise Problem(400, f"{name} is given {len(values)} times: give it once")
-        query[name] = values[0]
+        if name in query:
+            raise Problem(400, f"{name} is given more than once")
+        query[name] = value
     return query
 
 

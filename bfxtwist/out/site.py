@@ -105,6 +105,8 @@ class Request(server.Request):
     def _malformed(self) -> Problem | None:
         if self.path == b"*":
             return None if self.method == b"OPTIONS" else not_allowed(self.method.decode(), "OPTIONS")
+        if not self.method.isupper():  # methods are case-sensitive, but Klein's router takes `get` for GET
+            return Problem(501, "there is no such method: methods are written in capitals")
         if not self.path.startswith(b"/"):
             return Problem(400, "the target of the request does not begin with a slash")
         try:
@@ -163,13 +165,13 @@ class Channel(http.HTTPChannel):
         if self.phase is Phase.LEAVING:
             self._discard(data)
             return
-        if data and self.phase is Phase.IDLE:
+        if self.phase in (Phase.UNREAD, Phase.QUEUED):
+            self._networkProducer.pauseProducing()  # one segment ahead is enough
+        elif data and self.phase is Phase.IDLE:
             self.phase = Phase.READING
         super().dataReceived(data)
         if self.phase is Phase.READING and self._deadline is None:
             self._deadline = self.callLater(self.site.limits.head_seconds, self._too_slow)
-        elif self.phase in (Phase.UNREAD, Phase.QUEUED):
-            self._networkProducer.pauseProducing()  # one segment ahead is enough
 
     def lineReceived(self, line: bytes) -> None:
         """A line of a request's head."""
@@ -224,15 +226,19 @@ class Channel(http.HTTPChannel):
         self.phase = Phase.SERVING
         super().allContentReceived()
         if self.transport is None:  # a WebSocket has taken it over (autobahn.twisted.resource)
+            if getattr(self._networkProducer, "producer", None) is self:
+                self._networkProducer.unregisterProducer()
             self._end()
 
     def requestDone(self, request: http.Request) -> None:
         """An answer is complete. What was pipelined behind its request comes next."""
-        if not self._over:
-            self.phase = Phase.IDLE
-            self.site.waits(self)
-            if not self.persistent:  # Twisted has no timeout from here on, and the client may never read
-                self._deadline = self.callLater(self.site.limits.idle_seconds, self.transport.abortConnection)
+        if self._over:
+            self.requests.remove(request)
+            return
+        self.phase = Phase.IDLE
+        self.site.waits(self)
+        if not self.persistent:  # Twisted has no timeout from here on, and the client may never read
+            self._deadline = self.callLater(self.site.limits.idle_seconds, self.transport.abortConnection)
         super().requestDone(request)
 
     @property
@@ -268,7 +274,6 @@ class Channel(http.HTTPChannel):
     def leave(self) -> None:
         """End the connection when what was answered is on its way, and anyway if the client does not take it in time."""
         self.phase = Phase.LEAVING
-        self.persistent = 0
         self._stop_deadline()
         self.setTimeout(None)
         self.clearLineBuffer()
@@ -321,6 +326,7 @@ def _response(problem: Problem) -> bytes:
 class Site(server.Site):
     """All connections."""
 
+    noisy = False
     requestFactory = Request
     protocol = Channel  # type: ignore[assignment]  # without the layer that chooses between HTTP/1.1 and 2
 
