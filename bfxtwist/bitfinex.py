@@ -8,11 +8,11 @@ It gathers what `twistd bfx` would be told and hands it to the same service.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from twisted.application.service import IService, Service
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import globalLogBeginner, textFileLogObserver
 
@@ -141,7 +141,8 @@ def service(*feeds: Bitfinex, listen: str | Iterable[str] = LISTEN, reactor: Any
 
     `listen` and `more` are as in `bfxtwist.settings.settings`. Raises ValueError for what cannot be, with the fix.
     """
-    from bfxtwist.app import Daemon  # it brings the servers along, which who only keeps settings has no need of
+    from bfxtwist.app import now  # these bring the servers along, of which a mere setting has no need
+    from bfxtwist.daemon import Daemon, check
 
     if not feeds:
         raise ValueError("no feed is given: name at least one Bitfinex")
@@ -159,7 +160,8 @@ def service(*feeds: Bitfinex, listen: str | Iterable[str] = LISTEN, reactor: Any
         rest_url=feeds[0].rest_url,
         **more,
     )
-    daemon = Daemon(reactor, chosen)
+    check(chosen)
+    daemon = Daemon(reactor, chosen, now)
     for one in feeds:
         one.attach(daemon.market)
     return daemon
@@ -169,10 +171,13 @@ def run(*feeds: Bitfinex, listen: str | Iterable[str] = LISTEN, **more: Any) -> 
     """Run these feeds until SIGINT or SIGTERM, with a log on standard output. Arguments as of `service`."""
     from twisted.internet import reactor
 
-    daemon = IService(service(*feeds, listen=listen, **more))
+    from bfxtwist.app import prepare
+
+    prepare(reactor)
+    daemon = service(*feeds, listen=listen, reactor=reactor, **more)
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)], redirectStandardIO=False)
     daemon.privilegedStartService()
-    start: Callable[[], object] = daemon.startService
-    reactor.callWhenRunning(start)
-    reactor.addSystemEventTrigger("before", "shutdown", daemon.stopService)
-    reactor.run()
+    running: Any = reactor
+    running.callWhenRunning(daemon.startService)
+    running.addSystemEventTrigger("before", "shutdown", daemon.stopService)
+    running.run()

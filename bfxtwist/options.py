@@ -13,6 +13,8 @@ from twisted.python import usage
 
 from bfxtwist import __version__
 from bfxtwist.config import DEFAULTS, Config, gather
+from bfxtwist.daemon import check
+from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.settings import FREQUENCIES, LENGTHS, LISTEN, PRECISIONS, REST_URL, SYNC_POLICIES, WS_URL, Settings
 
 
@@ -68,7 +70,6 @@ class Options(OneLineErrors):
             "length": usage.CompleteList(list(LENGTHS)),
         }
     )
-    config: Config
     settings: Settings
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -118,13 +119,16 @@ class Options(OneLineErrors):
 
     def postOptions(self) -> None:
         try:
-            self.config = self.read()
-            self.settings = self.config.settings()
+            config = self.read()
+            self.settings = config.settings()
+            if self["print-config"]:
+                sys.stdout.write(config.describe())
+                raise SystemExit(0)
+            check(self.settings)
         except ValueError as error:
             raise usage.UsageError(str(error)) from None
-        if self["print-config"]:
-            sys.stdout.write(self.config.describe())
-            raise SystemExit(0)
+        except TradeFileError as error:
+            raise usage.UsageError(f"--file-path: {error}") from None
 
     def read(self) -> Config:
         """Everything that was said, the file as it is now. Raises ValueError with one line that names the fix."""

@@ -1,0 +1,127 @@
+"""The process around the daemon: what twistd starts, signals, exit codes, systemd.
+
+`twistd bfx` reads `Options` and `makeService` from here.
+"""
+
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from bfxtwist.core.market import Moment
+from bfxtwist.daemon import Daemon
+from bfxtwist.feed.resolver import OneAtATime
+from bfxtwist.notify import notifier
+from bfxtwist.options import Options
+from bfxtwist.out.trade_errors import TradeFileError
+
+__all__ = ["Options", "Process", "makeService", "now"]
+
+_log = Logger()
+
+#: How often systemd's status line is looked at, and its watchdog fed, at most.
+_SIGNS_EVERY = 5.0
+
+
+def now() -> Moment:
+    """This moment by the machine's clocks."""
+    return Moment(time.monotonic(), time.time_ns() // 1000)
+
+
+def prepare(reactor: Any) -> None:
+    """Make a reactor fit to run for months.
+
+    Its timers follow the wall clock, and stand still for an hour when that is set back by one (twisted#2424); and each
+    question to a name server that hangs takes one of its threads.
+    """
+    reactor.seconds = time.monotonic
+    reactor.installNameResolver(OneAtATime(reactor))
+
+
+class Process(MultiService):
+    """The daemon, and its process: SIGHUP, systemd, and the exit code."""
+
+    def __init__(self, reactor: Any, options: Options) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._options = options
+        self._exit_code = 0
+        self._systemd = notifier(os.environ, os.getpid())
+        self._signs = LoopingCall(self._give_signs)
+        self._signs.clock = reactor
+        self.daemon = Daemon(reactor, options.settings, now, ended=self.end)
+        self.daemon.setServiceParent(self)
+
+    def privilegedStartService(self) -> None:
+        """Open what may be refused; a refusal ends the process here, with one line and its exit code."""
+        try:
+            super().privilegedStartService()
+        except TradeFileError as error:
+            sys.stderr.write(f"bfx: {error}\n")
+            raise SystemExit(error.exit_code) from None
+
+    def startService(self) -> None:
+        """Run, and listen to signals."""
+        super().startService()
+        # Twisted leaves SIGHUP to its default, which is sudden death.
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
+        self._reactor.addSystemEventTrigger("after", "shutdown", self._leave)
+        every = min(self._systemd.watchdog_seconds / 3 or _SIGNS_EVERY, _SIGNS_EVERY)
+        self._signs.start(every, now=False)
+        self._systemd.ready()
+
+    def stopService(self) -> "Deferred[Any]":
+        """Stop the daemon."""
+        self._systemd.stopping()
+        if self._signs.running:
+            self._signs.stop()
+        stopped: Deferred[Any] = super().stopService()
+        return stopped
+
+    def end(self, code: int, line: str) -> None:
+        """It is of no use to go on: stop, and exit with `code`. Of several the first counts."""
+        _log.critical("{line}", line=line)
+        self._exit_code = self._exit_code or code
+        if self.running:
+            self._reactor.callLater(0, self._stop_reactor)
+
+    def _stop_reactor(self) -> None:
+        if self._reactor.running:
+            self._reactor.stop()
+
+    def _leave(self) -> None:
+        """twistd knows of no exit code: it ends with 0, or with the signal that stopped it."""
+        if self._exit_code:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(self._exit_code)
+
+    def reload(self) -> None:
+        """SIGHUP: reopen the trade files, and read the settings again. A mistake in them changes nothing."""
+        self._systemd.reloading(time.monotonic())
+        self.daemon.reopen_files()
+        try:
+            if self._options["config"] and self.daemon.connected:
+                self.daemon.change_feeds(self._options.read().settings())
+                _log.info("the settings were read again: {summary}", summary=self.daemon.summary())
+        except (ValueError, TradeFileError) as error:
+            _log.error("the settings are not changed: {error}", error=str(error))
+        self._systemd.ready()
+
+    def _give_signs(self) -> None:
+        self._systemd.alive()
+        self._systemd.status(self.daemon.summary())
+
+
+def makeService(options: Options) -> Service:
+    """The service that twistd runs."""
+    from twisted.internet import reactor
+
+    prepare(reactor)
+    return Process(reactor, options)
