@@ -90,7 +90,7 @@ class FaultyConversation(Conversation):
         if how == "rst":
             socket.drop()
         elif how == "close":
-            socket.sendClose(1001, "proxy restarting")
+            socket.sendCloseFrame(code=1001, reasonUtf8=b"proxy restarting", isReply=False)  # sendClose allows no 1001
         else:
             if how == "mid-frame":
                 socket.send_raw(text_frame(b'[1,[6443.5,2,-0.4],17,1542045947738]')[:20])

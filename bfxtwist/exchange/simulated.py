@@ -146,7 +146,7 @@ class SimulatedMarket:
             for symbol, pair in self._pairs.items():
                 for trade in self._trades(pair, pair.traders.step(20), moment):
                     self.ledger.record(symbol, trade)
-                    pair.tape.add(trade)
+                    pair.tape.add(trade, moment)
         for pair in self._pairs.values():
             pair.next_batch = now + self._random.uniform(*_BATCH) / self.rate
 
@@ -163,7 +163,7 @@ class SimulatedMarket:
         trades = self._trades(pair, pair.traders.step(_EVENTS * self.rate * interval), now)
         for trade in trades:
             self.ledger.record(symbol, trade)
-            pair.tape.add(trade)
+            pair.tape.add(trade, now)
             self._confirm_later(symbol, trade, now)
         self._audience.publish(pair.trades, [executed(trade) for trade in trades])
 

@@ -21,7 +21,7 @@ class _Stored(NamedTuple):
     mts: int  # in the database
     id: int
     trade: Trade
-    executed: int  # ms, on the wire
+    told: int  # ms, when it was on the wire
 
 
 class Query(NamedTuple):
@@ -41,13 +41,13 @@ class Tape:
         self._stored: list[_Stored] = []
         self._latest: list[Trade] = []  # newest last, as executed
 
-    def add(self, trade: Trade) -> None:
-        """A trade that happened now."""
+    def add(self, trade: Trade, now: float) -> None:
+        """A trade that is told at `now`, in seconds since the epoch."""
         drift = int(self._faults.number("mts-drift"))
         # By id and not at random, so that every answer that has the trade says the same.
         mts = trade.mts + (crc32(b"%d" % trade.id) % (2 * drift + 1) - drift if drift else 0)
         stored = trade._replace(mts=mts)
-        insort(self._stored, _Stored(mts, trade.id, stored, trade.mts))
+        insort(self._stored, _Stored(mts, trade.id, stored, int(now * 1000)))
         self._latest = [*self._latest[1 - SNAPSHOT_LENGTH :], stored]
 
     def snapshot(self) -> list[Trade]:
@@ -85,10 +85,10 @@ class Tape:
         shown = list(page)
         if "rest-lag" in faults:
             published = now - faults.number("rest-lag") * 1000
-            shown = [stored for stored in shown if stored.executed <= published]
+            shown = [stored for stored in shown if stored.told <= published]
         if "rest-horizon" in faults:
             oldest = now - faults.number("rest-horizon") * 1000
-            shown = [stored for stored in shown if stored.mts >= oldest]
+            shown = [stored for stored in shown if stored.told >= oldest]
         if "rest-hole" in faults:
             part = max(1, int(faults.number("rest-hole")))
             shown = [stored for stored in shown if _disorder(stored.trade) % part]

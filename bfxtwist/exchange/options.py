@@ -1,0 +1,129 @@
+"""`twistd bfx-exchange`: the embedded exchange as a daemon of its own."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar, TypeVar
+
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.python import usage
+
+from bfxtwist.core.symbols import parse_pair
+from bfxtwist.exchange.embedded import REAL_LIMITS, EmbeddedExchange, Market
+from bfxtwist.exchange.faults import Faults, describe
+from bfxtwist.exchange.replay import ReplayMarket
+from bfxtwist.exchange.simulated import SimulatedMarket
+from bfxtwist.exchange.venue import Limits
+from bfxtwist.one_line_errors import OneLineErrors
+
+T = TypeVar("T")
+
+_LISTEN = "tcp:9999:interface=127.0.0.1"
+
+
+class Options(OneLineErrors):
+    """What the user asked for. After `postOptions`, `market`, `endpoint` and `limits` are ready to be served."""
+
+    command = "bfx-exchange"
+    synopsis = "Usage: twistd [-n] bfx-exchange [options]"
+    longdesc = "A small Bitfinex on this machine, simulated or replayed: WebSocket at /ws/2, REST at /v2, faults by name."
+
+    optParameters: ClassVar = [
+        ["listen", "l", _LISTEN, "Twisted endpoint description to listen on."],
+        ["seed", "s", "7", "Seed of the simulated market: the same seed makes the same market."],
+        ["rate", None, "1", "How many times faster than usual the simulated market lives."],
+        ["speed", None, "0", "Replayed messages a second; 0 is as fast as the clients take them."],
+        ["ledger", None, None, "File to which every trade is appended, one JSON object a line."],
+        ["channel-limit", None, "30", "Channels that one connection may have."],
+    ]  # fmt: skip
+
+    optFlags: ClassVar = [
+        ["unlimited", None, "Do not refuse more than 20 connects, or 15 REST requests of a kind, in a minute."],
+    ]  # fmt: skip
+
+    market: Market
+    endpoint: IStreamServerEndpoint
+    limits: Limits
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pairs: list[str] = []
+        self._recordings: list[Path] = []
+        self._faults: list[str] = []
+
+    def opt_pair(self, text: str) -> None:
+        """A pair to simulate, like BTC/USD; repeatable, or comma-separated. [default: BTC/USD]"""
+        self._pairs += [part for part in text.split(",") if part.strip()]
+
+    opt_p = opt_pair
+
+    def opt_replay(self, path: str) -> None:
+        """A recording to play instead: one server message a line, plain or gzipped; repeatable."""
+        self._recordings.append(Path(path))
+
+    def opt_fault(self, text: str) -> None:
+        """NAME or NAME=VALUE: something that goes wrong (see below); repeatable."""
+        self._faults.append(text)
+
+    def getUsage(self, width: int | None = None) -> str:
+        """The options, and every fault."""
+        return f"{super().getUsage(width)}\nFaults, by where they strike:\n{describe()}\n"
+
+    def postOptions(self) -> None:
+        """Check everything. Raises UsageError, with the fix in its text."""
+        from twisted.internet import reactor  # twistd may be told which one to install: not before it is
+
+        if self._recordings and self._pairs:
+            raise usage.UsageError("--pair and --replay: a recording has the pairs it has; leave out --pair")
+        self.limits = Limits() if self["unlimited"] else REAL_LIMITS
+        self.limits = self.limits._replace(channels=self._number("channel-limit", int, 1))
+        self.endpoint = _checked("--listen", lambda: serverFromString(reactor, self["listen"]), f"an example is {_LISTEN}")
+        faults = Faults(Random(self._number("seed", int, 0)))
+        for text in self._faults:
+            _checked("--fault", partial(faults.set_from, text))
+        self.market = self._replayed(faults) if self._recordings else self._simulated(faults)
+
+    def _simulated(self, faults: Faults) -> SimulatedMarket:
+        pairs = [_checked("--pair", partial(parse_pair, text)).symbol for text in self._pairs or ["BTC/USD"]]
+        seed, rate = self._number("seed", int, 0), self._number("rate", float, 0.001)
+        return _checked(
+            "--ledger", lambda: SimulatedMarket(seed, dict.fromkeys(pairs), rate=rate, faults=faults, ledger=self._ledger())
+        )
+
+    def _replayed(self, faults: Faults) -> ReplayMarket:
+        speed = self._number("speed", float, 0.0)
+        missing = next((path for path in self._recordings if not path.is_file()), None)
+        if missing is not None:
+            raise usage.UsageError(f"--replay {missing}: there is no such file")
+        return _checked(
+            "--replay", lambda: ReplayMarket(self._recordings, speed=speed, faults=faults, ledger=self._ledger())
+        )
+
+    def _ledger(self) -> Path | None:
+        return Path(self["ledger"]) if self["ledger"] else None
+
+    def _number(self, name: str, kind: Callable[[Any], T], least: float) -> T:
+        try:
+            number = kind(self[name])
+        except ValueError:
+            raise usage.UsageError(f"--{name} {self[name]}: a number is needed") from None
+        if not least <= number < 1e12:  # type: ignore[operator]
+            raise usage.UsageError(f"--{name} {self[name]}: the number must be {least:g} or more")
+        return number
+
+
+def _checked(option: str, make: Callable[[], T], hint: str = "") -> T:
+    """What `make` returns; what it cannot take, as a UsageError."""
+    try:
+        return make()
+    except (ValueError, OSError, TypeError, KeyError) as error:
+        raise usage.UsageError("; ".join(filter(None, (f"{option}: {error}", hint)))) from None
+
+
+def makeService(options: Options) -> EmbeddedExchange:
+    """The service that twistd runs."""
+    from twisted.internet import reactor  # as above
+
+    return EmbeddedExchange(reactor, options.market, endpoint=options.endpoint, limits=options.limits)
