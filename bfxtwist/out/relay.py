@@ -9,6 +9,7 @@
     <- {"event":"info","code":20060,…}          the feed of a channel is not live: nothing comes on it, not even hb
     <- [1,[…],7,…] …                            it is live again: what is different from what was told last
     <- {"event":"info","code":20061,…}          every channel of this connection is live
+    <- {"event":"unsubscribed","status":"OK","chanId":1}       also unasked, when the daemon does not carry it any more
     <- {"event":"info","code":20051,…}          the daemon stops; a close follows
 
 What is said and answered is `exchange/conversation.py`, word for word what the simulator says. Different here:
@@ -109,10 +110,12 @@ class RelayConversation(Conversation):
             super().received(payload)
 
     def settle(self) -> None:
-        """Feeds may have changed their states: acknowledge what waits, and say what is not live."""
+        """Feeds may have changed their states: end what is gone, acknowledge what waits, and say what is not live."""
         venue = self._relay.venue
         for channel in list(self.channels.values()):
-            if not channel.open and venue.ready(channel.subscription):
+            if venue.gone(channel.subscription):
+                super()._close(channel)
+            elif not channel.open and venue.ready(channel.subscription):
                 super()._grant(channel)
         paused = any(map(self._not_live, self.channels.values()))
         if paused is not self._paused:
@@ -191,11 +194,13 @@ class RelayProtocol(ServerProtocol):
         self.choked_since = None
         self.transport.resumeProducing()
 
-    def finish(self, code: int, reason: str) -> None:
-        """Close with a reason, and cut TCP soon if the client does not take it."""
-        if self.state == self.STATE_OPEN:
-            self.sendCloseFrame(code=code, reasonUtf8=reason.encode()[:120], isReply=False)
-            self._cut = self.factory.clock.callLater(_LAST_WORDS, self.drop)
+    def finish(self, code: int, reason: str) -> bool:
+        """Close with a reason, and cut TCP soon if the client does not take it. Whether there was something to close."""
+        if self.state != self.STATE_OPEN:
+            return False
+        self.sendCloseFrame(code=code, reasonUtf8=reason.encode(), isReply=False)
+        self._cut = self.factory.clock.callLater(_LAST_WORDS, self.drop)
+        return True
 
 
 class RelayFactory(ServerFactory):
@@ -279,8 +284,8 @@ class Relay(Service):
 
     def end(self, conversation: RelayConversation, code: int, kind: str, reason: str) -> None:
         """Close a connection for what its client does; `kind` is what is counted."""
-        self.ended[kind] += 1
-        conversation.socket.finish(code, reason)
+        if conversation.socket.finish(code, reason):
+            self.ended[kind] += 1
 
     # --- a service --------------------------------------------------------------------------------------------------
 

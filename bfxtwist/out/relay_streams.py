@@ -143,7 +143,7 @@ class BookStream(Stream[_Sides]):
 
     def __init__(self, subscription: Subscription, feed: BookFeed, clock: IReactorTime) -> None:
         super().__init__(subscription, clock)
-        self._feed = feed
+        self.feed = feed
         self._view = View(subscription, *self._sides())
         self._before = self._view.bids, self._view.asks  # what was told before the last look; never changed in place
         self._checked_at = feed.checksum_at
@@ -152,29 +152,29 @@ class BookStream(Stream[_Sides]):
     def stop(self) -> None:
         """Nobody reads any more."""
         super().stop()
-        self._feed.listeners.remove(self)
+        self.feed.listeners.remove(self)
 
     def opening(self) -> Item:
         """Bids, then asks, best first."""
         return snapshot(self._view.rows)
 
     def _sides(self) -> _Sides:
-        book, length = self._feed.book, self.subscription.length
+        book, length = self.feed.book, self.subscription.length
         return book.bids.rows[:length], book.asks.rows[:length]
 
     def _look(self) -> Sequence[Item]:
-        if self._feed.status_now is not FeedState.LIVE:
+        if self.feed.status_now is not FeedState.LIVE:
             return ()
         self._before = self._view.bids, self._view.asks
         items = [update(row) for row in self._view.refresh(*self._sides())]
-        if self._feed.checksum_at is not self._checked_at:
-            self._checked_at = self._feed.checksum_at
+        if self.feed.checksum_at is not self._checked_at:
+            self._checked_at = self.feed.checksum_at
             items.append(self._checksum())
         return tuple(items)
 
     def _checksum(self) -> Item:
         """Of our own book, which is what the readers were told: the exchange's was of an earlier one."""
-        return checksum(self._feed.book.checksum())
+        return checksum(self.feed.book.checksum())
 
     def _tell_one(self, seat: Seat[_Sides], items: Sequence[Item]) -> None:
         if seat.reader.choked:
@@ -194,7 +194,7 @@ class TradeStream(Stream[list[Item]]):
         self, subscription: Subscription, feed: TradeFeed, clock: IReactorTime, give_up: Callable[[Reader, str], None]
     ) -> None:
         super().__init__(subscription, clock)
-        self._feed = feed
+        self.feed = feed
         self._give_up = give_up
         self._new: list[Item] = []
         self._new_trades: list[Trade] = []
@@ -205,7 +205,7 @@ class TradeStream(Stream[list[Item]]):
     def stop(self) -> None:
         """Nobody reads any more."""
         super().stop()
-        self._feed.listeners.remove(self)
+        self.feed.listeners.remove(self)
 
     def opening(self) -> Item:
         """The last trades, newest first."""

@@ -65,6 +65,11 @@ class MarketVenue:
             known = self._ids[subscription] = next(self._next_id)
         return known
 
+    def gone(self, subscription: Subscription) -> bool:
+        """Whether it is not carried any more, or in another way than when it was opened."""
+        feed, stream = self._feed(subscription), self._streams.get(subscription)
+        return feed is None or (stream is not None and stream.feed is not feed)
+
     def live(self, subscription: Subscription) -> bool:
         """Whether the feed is."""
         feed = self._feed(subscription)

@@ -1,0 +1,476 @@
+"""The relay, as its clients see it: in memory, from the HTTP upgrade on."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.core.market import Subscription
+from bfxtwist.core.messages import ChannelName, Rows
+from bfxtwist.out.guard import guard
+from tests.out.relayed import BULK, OB_CHECKSUM, SEQ_ALL, TIMESTAMP, UPGRADE, KeptBook, RelayClient, Relayed, trade
+from tests.out.served import Client, moment
+
+_BOOK = {"event": "subscribed", "channel": "book", "chanId": 1, "symbol": "tBTCUSD", "prec": "P0", "freq": "F0", "len": "25"}
+
+
+class Protocol(SynchronousTestCase):
+    """What is asked and answered."""
+
+    def setUp(self) -> None:
+        self.relayed = Relayed()
+        self.client = self.relayed.connect()
+
+    def test_greeting(self) -> None:
+        """Version 2, and whether there is anything live."""
+        (info,) = self.client.greeting
+        self.assertEqual((info["event"], info["version"], info["platform"]), ("info", 2, {"status": 1}))
+        self.relayed.lose()
+        self.assertEqual(self.relayed.connect().greeting[0]["platform"], {"status": 0})
+
+    def test_book(self) -> None:
+        """Acknowledgement, snapshot, then what changes, then the checksum of what was told."""
+        ack, (channel, snapshot) = self.client.subscribe()
+        self.assertEqual(ack, {**_BOOK, "pair": "BTCUSD"})
+        self.relayed.update(b"6000.75", b"1", b"7e-7")
+        self.relayed.update(b"6001.50", b"0", b"-1")
+        self.relayed.verify()
+        self.relayed.turn()
+        updates = [5976.5, 0, 1], [6001.5, 0, -1], [6000.75, 1, 7e-7]  # one leaves the window
+        self.assertEqual(self.client.take(), [[channel, list(row)] for row in updates])
+        self.client.ask(event="conf", flags=OB_CHECKSUM)
+        self.relayed.verify()
+        self.relayed.turn()
+        self.assertEqual(self.client.take(), [[channel, "cs", self.relayed.book.book.checksum()]])
+        self.assertTrue(len(snapshot) == 50)
+
+    def test_numbers_keep_their_digits(self) -> None:
+        """The exchange's own tokens go through, as the checksum needs them."""
+        self.client.subscribe()
+        self.relayed.update(b"6000.7500", b"1", b"2.50e-7")
+        self.relayed.turn()
+        self.assertTrue(self.client.transport.value().endswith(b"[1,[6000.7500,1,2.50e-7]]"))
+
+    def test_flags(self) -> None:
+        """SEQ_ALL counts every array frame of the socket from 1; TIMESTAMP is last."""
+        self.client.ask(event="conf", flags=SEQ_ALL | TIMESTAMP)
+        self.client.subscribe("trades")
+        self.client.subscribe("book")
+        self.relayed.execute(4)
+        self.relayed.update(b"6000.50", b"1", b"1")
+        self.relayed.turn(15)
+        frames = [message for message in self.client.take() if isinstance(message, list)]
+        self.assertEqual([frame[-2] for frame in frames], [3, 4, 5, 6])
+        self.assertEqual({len(frame) for frame in frames}, {4, 5})
+        self.assertTrue(all(frame[-1] >= 1_790_134_414_850 for frame in frames))
+
+    def test_bulk(self) -> None:
+        """BULK_UPDATES puts the updates of a batch in one frame."""
+        self.client.ask(event="conf", flags=BULK)
+        self.client.subscribe()
+        self.relayed.update(b"6000.50", b"1", b"1")
+        self.relayed.update(b"5999.50", b"1", b"1")
+        self.relayed.turn()
+        self.assertEqual(self.client.take(), [[1, [[6000.5, 1, 1], [5999.5, 1, 1]]]])
+
+    def test_shorter_book(self) -> None:
+        """A shorter one than is carried is a window on it, whose checksum is that of the top 25 all the same."""
+        _, (_, snapshot) = self.client.subscribe(len=1)
+        kept = KeptBook(snapshot)
+        self.client.ask(event="conf", flags=OB_CHECKSUM)
+        self.relayed.update(b"6000.75", b"1", b"1")
+        self.relayed.verify()
+        self.relayed.turn()
+        told = self.client.take()
+        self.assertEqual(sorted(kept.take(told).levels), [(False, 6001.5), (True, 6000.75)])
+        self.assertEqual(told[-1], [1, "cs", self.relayed.book.book.checksum()])
+
+    def test_slow_book(self) -> None:
+        """F1 tells every two seconds."""
+        self.client.subscribe(freq="F1")
+        batches = 0
+        for step in range(50):
+            self.relayed.update(b"6000.50", b"1", b"%d" % (step + 1))
+            self.relayed.turn(0.1)
+            batches += bool(self.client.take())
+        self.assertEqual(batches, 4)  # at once, and then after 2, 4 and 6 s
+
+    def test_trades(self) -> None:
+        """Thirty at most and the newest first, then te and tu."""
+        for id in range(4, 40):
+            self.relayed.execute(id)
+        _, (channel, snapshot) = self.client.subscribe("trades")
+        self.assertEqual([row[0] for row in snapshot], list(range(39, 9, -1)))
+        self.relayed.execute(40)
+        self.relayed.execute(40, confirmed=True)
+        self.relayed.turn()
+        row = [40, 1_790_134_414_040, 40, 6443.5]
+        self.assertEqual(self.client.take(), [[channel, "te", row], [channel, "tu", row]])
+
+    def test_refusals(self) -> None:
+        """What is not carried, in the exchange's words."""
+        for asked, said in {
+            ("book", "tETHUSD", "P0", "25"): "symbol: invalid",
+            ("trades", "tETHUSD", "P0", "25"): "symbol: invalid",
+            ("book", "tBTCUSD", "P1", "25"): "precision: invalid",
+            ("book", "tBTCUSD", "P0", "100"): "length: invalid",
+            ("ticker", "tBTCUSD", "P0", "25"): "channel: unknown",
+        }.items():
+            channel, symbol, prec, length = asked
+            (error,) = self.client.subscribe(channel, symbol, prec=prec, len=length)
+            self.assertEqual((error["event"], error["code"], error["msg"]), ("error", 10300, said))
+        self.client.subscribe()
+        (error,) = self.client.subscribe()
+        self.assertEqual((error["code"], error["chanId"]), (10301, 1))
+
+    def test_unsubscribe(self) -> None:
+        """Nothing comes any more, and the stream ends with its last reader."""
+        self.client.subscribe()
+        answer = self.client.ask(event="unsubscribe", chanId=1)
+        self.assertEqual(answer, [{"event": "unsubscribed", "status": "OK", "chanId": 1}])
+        self.relayed.update(b"6000.75", b"1", b"1")
+        self.relayed.turn()
+        self.assertEqual(self.client.take(), [])
+        self.assertEqual(self.relayed.book.listeners, [])
+        self.assertEqual(self.client.ask(event="unsubscribe", chanId=1)[0]["code"], 10400)
+
+    def test_ping(self) -> None:
+        """The protocol's own, and WebSocket's, which many clients send."""
+        self.assertEqual(self.client.ask(event="ping", cid=7), [{"event": "pong", "cid": 7, "ts": 1_790_134_414_850}])
+        self.assertEqual(self.client.say(b"alive", opcode=9), [b"alive"])
+
+
+class NotLive(SynchronousTestCase):
+    """While a feed is not to be trusted."""
+
+    def setUp(self) -> None:
+        self.relayed = Relayed()
+        self.client = self.relayed.connect()
+        _, (_, snapshot) = self.client.subscribe()
+        self.kept = KeptBook(snapshot)
+
+    def test_silence_then_difference(self) -> None:
+        """20060 and nothing more, not even a heartbeat; then the difference, and 20061."""
+        self.relayed.update(b"6000.75", b"1", b"1")
+        self.relayed.lose()
+        self.assertEqual([message["code"] for message in self.client.take()], [20060])
+        self.relayed.update(b"6000.80", b"1", b"1")
+        self.relayed.turn(60)
+        self.assertEqual(self.client.take(), [])
+        self.relayed.snapshot(3)
+        self.relayed.turn()
+        told = self.client.take()
+        self.assertEqual([message["code"] for message in told if isinstance(message, dict)], [20061])
+        self.assertTrue(self.kept.take(told).same_as(self.relayed.book))
+
+    def test_crossed_book_waits(self) -> None:
+        """A book that is crossed for a moment is not told, and not announced either."""
+        self.relayed.update(b"6002.5", b"1", b"1")
+        self.relayed.turn(0.5)
+        self.assertEqual(self.client.take(), [])
+        other = self.relayed.connect()
+        self.assertEqual(other.subscribe(), [])
+        self.relayed.update(b"6002.5", b"0", b"1")
+        self.relayed.turn(1.5)
+        self.assertEqual(other.take()[0]["event"], "subscribed")
+        self.assertTrue(self.kept.take(self.client.take()).same_as(self.relayed.book))
+
+    def test_checksum_uncrosses(self) -> None:
+        """If the exchange's checksum says that it should be crossed, it is told."""
+        self.relayed.update(b"6002.5", b"1", b"1")
+        self.relayed.verify()
+        self.relayed.turn()
+        self.assertTrue(self.kept.take(self.client.take()).same_as(self.relayed.book))
+
+    def test_subscribe_waits(self) -> None:
+        """A subscription is acknowledged when there is a book to be trusted."""
+        self.relayed.lose()
+        other = self.relayed.connect()
+        self.assertEqual([message["code"] for message in other.subscribe()], [20060])
+        self.assertEqual(other.subscribe()[0]["code"], 10301)
+        self.relayed.snapshot()
+        self.relayed.turn()
+        self.assertEqual([message["event"] for message in other.take() if isinstance(message, dict)], ["subscribed", "info"])
+
+    def test_only_those_who_read_it(self) -> None:
+        """A connection is not told of feeds that it does not read."""
+        other = self.relayed.connect()
+        other.subscribe("trades")
+        self.relayed.book.lost("checksum", self.relayed.now())
+        self.relayed.turn()
+        self.assertEqual((len(self.client.take()), other.take()), (1, []))
+
+    def test_late_heartbeat(self) -> None:
+        """A feed that is only late is live again with the next frame."""
+        self.relayed.book.silent(self.relayed.now())
+        self.relayed.turn()
+        self.relayed.book.seen(None, self.relayed.now())
+        self.relayed.turn()
+        self.assertEqual([message["code"] for message in self.client.take()], [20060, 20061])
+
+    def test_trades_after_a_gap(self) -> None:
+        """Trades that the new snapshot brings are told once, those that were told before are not."""
+        self.client.subscribe("trades")
+        self.relayed.execute(4)
+        self.relayed.turn()
+        self.relayed.lose()
+        self.client.take()
+        relayed = self.relayed
+        relayed.tape.snapshot(_trades(6, 5, 4, 3), relayed.now())
+        relayed.turn()
+        frames = [message[1:] for message in self.client.take() if isinstance(message, list)]
+        self.assertEqual([(kind, row[0]) for kind, row in frames], [("te", 5), ("tu", 5), ("te", 6), ("tu", 6)])
+
+    def test_forgotten(self) -> None:
+        """What is not carried any more is unsubscribed, unasked."""
+        self.relayed.market.forget(self.relayed.book.subscription)
+        self.relayed.lose()
+        self.assertEqual(self.client.take(), [{"event": "unsubscribed", "status": "OK", "chanId": 1}])
+        self.assertEqual(self.client.subscribe()[0]["msg"], "symbol: invalid")
+
+    def test_new_feed(self) -> None:
+        """What is carried later is watched too."""
+        self.relayed.market.forget(self.relayed.book.subscription)
+        self.relayed.lose()
+        self.relayed.market.carry(Subscription(ChannelName.BOOK, "tBTCUSD", length=100), moment())
+        self.client.take()
+        self.assertEqual([message["code"] for message in self.client.subscribe(len="100")], [20060])
+
+
+class Slow(SynchronousTestCase):
+    """Clients that do not read as fast as they are told."""
+
+    def setUp(self) -> None:
+        self.relayed = Relayed()
+        self.slow, self.quick = self.relayed.connect(), self.relayed.connect()
+        _, (_, snapshot) = self.slow.subscribe()
+        self.kept = KeptBook(snapshot)
+        self.quick.subscribe()
+        self.slow.choke()
+
+    def test_book_is_conflated(self) -> None:
+        """Nothing is kept for it but where it was; when it reads again, one difference makes it right."""
+        for step in range(100):
+            self.relayed.update(b"6000.%d" % (step % 7 + 1), b"1", b"%d" % (step + 1))
+            self.relayed.turn()
+        self.assertEqual(self.slow.take(), [])
+        self.assertGreater(len(self.quick.take()), 80)
+        self.slow.breathe()
+        self.relayed.turn(0.3)
+        told = self.slow.take()
+        self.assertLess(len(told), 20)
+        self.assertTrue(self.kept.take(told).same_as(self.relayed.book))
+
+    def test_conflated_over_a_gap(self) -> None:
+        """Also when the book began anew meanwhile."""
+        self.relayed.update(b"6000.75", b"1", b"1")
+        self.relayed.turn()
+        self.relayed.lose()
+        self.relayed.snapshot(4)
+        self.relayed.turn()
+        self.slow.breathe()
+        self.relayed.turn(0.3)
+        self.assertTrue(self.kept.take(self.slow.take()).same_as(self.relayed.book))
+
+    def test_trades_are_kept(self) -> None:
+        """None is left out."""
+        self.slow.breathe()
+        self.slow.subscribe("trades")
+        self.slow.choke()
+        for id in range(4, 500):
+            self.relayed.execute(id)
+            if id % 50 == 0:
+                self.relayed.turn()
+        self.slow.breathe()
+        self.relayed.turn(0.3)
+        self.assertEqual([message[2][0] for message in self.slow.take()], list(range(4, 500)))
+
+    def test_too_many_trades(self) -> None:
+        """Past the bound the connection is closed, with the reason."""
+        self.slow.breathe()
+        self.slow.subscribe("trades")
+        self.slow.choke()
+        for id in range(4, 1100):
+            self.relayed.execute(id)
+        self.relayed.turn()
+        self.slow.take()
+        self.assertEqual(self.slow.close, (1008, "too slow: more than 1000 messages of trades are waiting"))
+        self.assertIsNone(self.quick.close)
+
+    def test_never_reads(self) -> None:
+        """Who reads nothing for seconds is told why, and cut."""
+        self.relayed.turn(6)
+        self.slow.take()
+        self.assertEqual(self.slow.close, (1008, "too slow: nothing was read for 5 s"))
+        self.relayed.turn(5)
+        self.slow.take()
+        self.assertTrue(self.slow.lost)
+        self.assertEqual(self.relayed.relay.status()["connections"], 1)
+        self.assertEqual(self.relayed.relay.status()["ended"], {"too slow": 1})
+
+    def test_is_not_listened_to(self) -> None:
+        """What it asks would have to be answered."""
+        self.assertEqual(self.slow.transport.producerState, "paused")
+
+
+class Bounds(SynchronousTestCase):
+    """What a client may take."""
+
+    def test_connections(self) -> None:
+        """One too many is told so over HTTP, and may come when another has gone."""
+        relayed = Relayed(connections=2)
+        first, _, third = (relayed.connect() for _ in range(3))
+        self.assertIn(b"503 Service Unavailable", third.head)
+        self.assertIn(b"Retry-After", third.head)
+        first.transport.loseConnection()
+        first.take()
+        self.assertTrue(relayed.connect().upgraded)
+
+    def test_channels(self) -> None:
+        """10305, and the connection stays."""
+        client = Relayed(channels=1).connect()
+        client.subscribe()
+        (error,) = client.subscribe("trades")
+        self.assertEqual((error["code"], error["msg"]), (10305, "subscribe: limit"))
+        self.assertIsNone(client.close)
+
+    def test_length_of_a_message(self) -> None:
+        """An error, and the close code for it."""
+        client = Relayed().connect()
+        (error,) = client.ask(event="ping", cid=1, filler="x" * 5000)
+        self.assertEqual((error["code"], error["msg"]), (10020, "request: too long"))
+        self.assertEqual(client.close, (1009, "a request is longer than 4096 bytes"))
+
+    def test_rate_of_messages(self) -> None:
+        """A hundred at once, ten a second from then on."""
+        relayed = Relayed()
+        client = relayed.connect()
+        for _ in range(3):
+            answers = [client.ask(event="ping") for _ in range(100 if not relayed.clock.seconds() else 10)]
+            self.assertEqual({answer[0]["event"] for answer in answers}, {"pong"})
+            relayed.turn(1)
+        answers = [client.ask(event="ping") for _ in range(12)]
+        self.assertEqual(answers[-1][0]["msg"] if answers[-1] else answers[-2][0]["msg"], "ratelimit: error")
+        self.assertEqual(client.close, (1008, "more than 10 requests a second"))
+
+    def test_idle(self) -> None:
+        """Without a channel and without a word for a minute; pings of the WebSocket are words."""
+        relayed = Relayed()
+        silent, pinging, reading = (relayed.connect() for _ in range(3))
+        reading.subscribe()
+        for _ in range(13):
+            pinging.say(b"", opcode=9)
+            relayed.turn(5)
+        for client in (silent, pinging, reading):
+            client.take()
+        self.assertEqual([client.lost for client in (silent, pinging, reading)], [True, False, False])
+
+    def test_strange_origin(self) -> None:
+        """A page of a stranger may not connect; the page of the daemon, and one that is allowed, may."""
+        relayed = Relayed(guard=guard(origins=["https://desk.example"]))
+        for origin, upgraded in {
+            "https://stranger.example": False,
+            "null": False,
+            "https://desk.example": True,
+            "http://localhost": True,
+        }.items():
+            self.assertEqual(relayed.connect(f"Origin: {origin}").upgraded, upgraded, origin)
+
+    def test_strange_host(self) -> None:
+        """A stranger's name that is pointed here is not ours, for the upgrade either."""
+        self.assertEqual(Client(Relayed().site).get("/ws/2", *UPGRADE, host="stranger.example").status, 421)
+
+    def test_no_upgrade(self) -> None:
+        """A browser that is pointed at it is told what it is."""
+        response = Client(Relayed().site).get("/ws/2")
+        self.assertEqual((response.status, response.headers["Upgrade"]), (426, "websocket"))
+
+    def test_nonsense(self) -> None:
+        """What is no JSON has no answer, as at the exchange; what asks for nothing known has."""
+        client = Relayed().connect()
+        self.assertEqual(client.say(b"hello"), [])
+        self.assertEqual(client.say(b"\x00\xff", opcode=2), [])
+        self.assertEqual(client.ask(event="nope")[0]["code"], 10000)
+        self.assertIsNone(client.close)
+
+
+class Stop(SynchronousTestCase):
+    """The daemon stops."""
+
+    def test_clients_are_told(self) -> None:
+        """20051, a close, and the service waits for the clients, but not for long."""
+        relayed = Relayed()
+        polite, rude = relayed.connect(), relayed.connect()
+        stopped = relayed.relay.stopService()
+        self.assertEqual((polite.take()[0]["code"], polite.close), (20051, (1001, "the daemon stops")))
+        polite.say(b"\x03\xe9", opcode=8)
+        self.assertNoResult(stopped)
+        relayed.turn(1)
+        rude.take()
+        self.successResultOf(stopped)
+
+    def test_nobody_is_there(self) -> None:
+        """It stops at once, and leaves nothing behind."""
+        relayed = Relayed()
+        self.successResultOf(relayed.relay.stopService())
+        self.assertEqual(relayed.clock.getDelayedCalls(), [])
+
+
+_EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("set"), st.integers(0, 12), st.sampled_from([b"0.5", b"7e-7", b"-2", b"-1e-8"])),
+        st.tuples(st.just("delete"), st.integers(0, 12), st.sampled_from([b"1", b"-1"])),
+        st.tuples(st.sampled_from(["choke", "breathe", "lose", "snapshot", "verify", "turn", "second"])),
+    ),
+    max_size=60,
+)
+
+
+class Whatever(SynchronousTestCase):
+    """Whatever happens to the market and to the client."""
+
+    @settings(max_examples=150, deadline=None)
+    @given(events=_EVENTS, length=st.sampled_from(["1", "25"]), freq=st.sampled_from(["F0", "F1"]))
+    def test_the_client_has_the_book(self, events: list[tuple[Any, ...]], length: str, freq: str) -> None:
+        """Every number comes once, no level is deleted that is not there, and in the end the book is the feed's."""
+        relayed = Relayed(levels=2)
+        client = relayed.connect()
+        client.ask(event="conf", flags=SEQ_ALL | OB_CHECKSUM)
+        _, (_, snapshot, sequence) = client.subscribe(len=length, freq=freq)
+        kept = KeptBook(snapshot)
+        for event in [*events, ("snapshot",), ("breathe",), ("second",), ("second",), ("second",)]:
+            _befall(relayed, client, event)
+            told = client.take()
+            for message in told:
+                if isinstance(message, list):
+                    sequence += 1
+                    self.assertEqual(message[-1], sequence)
+            kept.take(told)
+        self.assertTrue(kept.same_as(relayed.book, int(length)))
+
+
+def _befall(relayed: Relayed, client: RelayClient, event: tuple[Any, ...]) -> None:
+    match event:
+        case "set", level, amount:
+            relayed.update(b"%d.5" % (5995 + level), b"1", amount)
+        case "delete", level, side:
+            relayed.update(b"%d.5" % (5995 + level), b"0", side)
+        case ("choke",) if not client.protocol.choked:
+            client.choke()
+        case ("breathe",) if client.protocol.choked:
+            client.breathe()
+        case ("lose",):
+            relayed.lose()
+        case ("snapshot",):
+            relayed.snapshot(3)
+        case ("verify",):
+            relayed.verify()
+        case ("turn",):
+            relayed.turn()
+        case ("second",):
+            relayed.turn(1)
+
+
+def _trades(*ids: int) -> Rows:
+    return Rows(2, [trade(id).row for id in ids], 1, None)
