@@ -125,6 +125,8 @@ def _decode(payload: bytes) -> Frame | Event:
     if payload[0] == _OBJECT:
         return _event(_event_object(payload))
     if payload[0] != _ARRAY:
+        if payload[0] in _WHITE_SPACE:
+            return _decode(payload.lstrip())
         raise ValueError("neither an array frame nor an event")
     body = payload.index(b",") + 1
     try:
@@ -133,7 +135,8 @@ def _decode(payload: bytes) -> Frame | Event:
             return BookUpdate(update.channel_id, _row(payload, body), update.seq, update.timestamp)
         return _rarer_frame(payload, body)
     except msgspec.ValidationError:  # JSON, but not of the shape of a channel that is carried here
-        return _unknown_frame(payload)
+        spaced = len(payload.split()) > 1
+        return _compacted(payload) if spaced else _unknown_frame(payload)
 
 
 def _row(payload: bytes, start: int) -> Row:
@@ -173,6 +176,7 @@ def _trade(payload: bytes, confirmed: bool) -> TradeExecuted:
 
 
 def _compacted(payload: bytes) -> Frame:
+    _any_list(payload)  # `[5, [1 2,3,4]]` is no JSON, and must not become some
     message = _decode(b"".join(payload.split()))
     assert not isinstance(message, Event)  # an array frame stays one
     return message
@@ -193,11 +197,10 @@ def _unknown_frame(payload: bytes) -> UnknownFrame:
 
 def _rows(payload: bytes, start: int) -> list[Row]:
     """The tokens of the array of flat arrays that opens at `start`; empty rows are left out (node #433 met one)."""
-    end = payload.find(b"]]", start)
-    if end < 0:  # `[c,[],seq]`, or space between the brackets
-        end = payload.index(b"]", payload.rfind(b"[", start) + 1)
-    inner = b"".join(payload[start:end].split()).strip(b"[")
-    return [tuple(row.split(b",")) for row in inner.split(b"],[") if row]
+    text = b"".join(payload[start:].split())
+    if text.startswith(b"[]"):
+        return []
+    return [tuple(row.split(b",")) for row in text[2 : text.index(b"]]")].split(b"],[") if row]
 
 
 def _event(event: Mapping[str, Any]) -> Event:

@@ -1,0 +1,229 @@
+"""Which subscription an answer is for, and what comes of it."""
+
+from itertools import permutations
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.core.errors import Unanswered, WrongAnswer
+from bfxtwist.core.market import FeedState, Subscription
+from bfxtwist.core.messages import ChannelName
+from tests.core.conversation import BOOK, GRANTED, GREETING, ROWS, SUBSCRIBE, TRADES, Conversation, greeted
+
+
+class Acknowledgements(SynchronousTestCase):
+    """Which channel an answer is for."""
+
+    def test_in_any_order_with_keys_in_any_order(self) -> None:
+        wanted = [BOOK, TRADES, Subscription(ChannelName.BOOK, "tETHUSD")]
+        for order in permutations(range(3)):
+            talk = Conversation(wanted).ready()
+            for channel_id in order:
+                event = next(m for m in talk.sent if m.get("subId") == str(channel_id + 1))
+                answer = {**event, "event": "subscribed", "chanId": 40 + channel_id}
+                talk.event(dict(sorted(answer.items())))
+            for channel_id in range(3):
+                talk.frame(40 + channel_id, "[]")
+            self.assertEqual({feed.state for feed in talk.market.feeds()}, {FeedState.LIVE})
+
+    def test_without_the_sub_id_the_fields_decide(self) -> None:
+        talk = Conversation([BOOK, TRADES]).ready()
+        talk.event({"event": "subscribed", "channel": "trades", "chanId": 5262, "symbol": "tBTCUSD", "pair": "BTCUSD"})
+        talk.frame(5262, "[]")
+        self.assertEqual((talk.trades.state, talk.book.state), (FeedState.LIVE, FeedState.SYNCING))
+
+    def test_after_13_seconds_and_the_snapshot_at_once(self) -> None:
+        talk = Conversation().ready()
+        talk.advance(13)
+        talk.acknowledge()
+        talk.frame(7, ROWS)
+        self.assertIs(talk.book.state, FeedState.LIVE)
+        self.assertEqual([m["event"] for m in talk.sent], ["conf", "subscribe"])
+
+    def test_of_what_was_never_asked_for(self) -> None:
+        for wrong in (
+            {"channel": "book", "symbol": "tETHUSD"},
+            {"channel": "book", "symbol": "tBTCUSD", "prec": "R0"},
+            {"channel": "book", "symbol": "tBTCUSD", "len": "100"},
+            {"channel": "book", "symbol": "tBTCUSD", "subId": "2"},
+            {"channel": "ticker", "symbol": "tBTCUSD"},
+            {},
+        ):
+            with self.assertRaises(WrongAnswer, msg=str(wrong)):
+                Conversation().ready().event({"event": "subscribed", "chanId": 7, **wrong})
+
+    def test_twice(self) -> None:
+        talk = Conversation().ready()
+        talk.acknowledge()
+        talk.frame(7, ROWS)
+        talk.acknowledge()
+        self.assertIs(talk.book.state, FeedState.LIVE)
+        with self.assertRaises(WrongAnswer):
+            talk.acknowledge(channel_id=8)
+
+    def test_none_is_asked_again_and_then_given_up(self) -> None:
+        talk = Conversation().ready()
+        talk.taken()
+        talk.advance(29)
+        self.assertEqual(talk.taken(), [{"event": "ping", "cid": 1}])
+        talk.frame(99, '"hb"')
+        talk.advance(2)
+        self.assertEqual(talk.taken(), [{**SUBSCRIBE, "subId": "1"}])
+        talk.frame(99, '"hb"')
+        with self.assertRaises(Unanswered):
+            talk.advance(31)
+
+    def test_the_snapshot_does_not_come(self) -> None:
+        talk = Conversation().ready()
+        talk.acknowledge()
+        talk.taken()
+        talk.advance(30, beats=[7])
+        self.assertEqual(talk.taken()[-1], {"event": "unsubscribe", "chanId": 7})
+
+
+class Refusals(SynchronousTestCase):
+    """Errors in answer to a request."""
+
+    def refuse(self, talk: Conversation, code: int, **more: Any) -> None:
+        asked = next(m for m in reversed(talk.sent) if m["event"] == "subscribe")
+        talk.taken()
+        talk.event({**asked, "event": "error", "code": code, "msg": "subscribe: no", "pair": "BTCUSD", **more})
+
+    def test_there_is_no_such_symbol(self) -> None:
+        for code in (10300, 10001, 10302):
+            talk = Conversation().ready()
+            self.refuse(talk, code)
+            self.assertEqual(talk.happened, [f"refused BTC/USD book {code}"])
+            self.assertIn("refused: subscribe: no", talk.book.reason)
+            talk.advance(60, beats=[99])
+            self.assertNotIn("subscribe", [m["event"] for m in talk.sent])
+
+    def test_in_maintenance_nothing_is_final(self) -> None:
+        talk = Conversation()
+        talk.session.opened(talk.moment)
+        talk.event({**GREETING, "platform": {"status": 0}})
+        talk.event(GRANTED)
+        self.refuse(talk, 10300)
+        talk.advance(1)
+        self.assertEqual([m["event"] for m in talk.taken()], ["subscribe"])
+        self.assertEqual(talk.happened, [])
+
+    def test_try_again_later_with_longer_and_longer_pauses(self) -> None:
+        for code in (11000, 10020, 31337):
+            talk = Conversation().ready()
+            pauses = []
+            for _ in range(8):
+                self.refuse(talk, code)
+                began = talk.now
+                while not any(m["event"] == "subscribe" for m in talk.sent):
+                    talk.advance(1)
+                    talk.frame(99, '"hb"')
+                pauses.append(talk.now - began)
+            self.assertEqual(pauses, [1, 2, 4, 8, 16, 32, 60, 60])
+
+    def test_subscribed_already_waits_for_the_acknowledgement(self) -> None:
+        talk = Conversation().ready()
+        self.refuse(talk, 10301, chanId=7)
+        self.assertEqual(talk.sent, [])
+        talk.event({**SUBSCRIBE, "event": "subscribed", "chanId": 7, "subId": "1"})
+        talk.frame(7, ROWS)
+        self.assertIs(talk.book.state, FeedState.LIVE)
+
+    def test_subscribed_already_and_never_acknowledged(self) -> None:
+        talk = Conversation().ready()
+        self.refuse(talk, 10301, chanId=7)
+        talk.advance(30, beats=[7])
+        self.assertEqual(talk.taken()[-1], {"event": "unsubscribe", "chanId": 7})
+        talk.event({"event": "unsubscribed", "status": "OK", "chanId": 7})
+        self.assertEqual(talk.taken(), [{**SUBSCRIBE, "subId": "1"}])
+
+    def test_too_many_channels_displace(self) -> None:
+        talk = Conversation([TRADES, BOOK]).ready()
+        self.refuse(talk, 10305)
+        self.assertEqual(talk.happened, ["displaced BTC/USD book"])
+        self.assertEqual(talk.session.subscriptions, [TRADES])
+
+    def test_a_lone_channel_is_not_displaced_but_asked_again(self) -> None:
+        talk = Conversation().ready()
+        self.refuse(talk, 10305)
+        self.assertEqual(talk.happened, [])
+        talk.advance(1)
+        self.assertEqual([m["event"] for m in talk.taken()], ["subscribe"])
+
+    def test_an_unsubscribe_that_is_refused_is_as_good_as_done(self) -> None:
+        for code in (10400, 10401):
+            talk = Conversation().live()
+            talk.frame(7, '"cs",1')
+            talk.taken()
+            talk.event({"event": "error", "chanId": 7, "code": code, "msg": "unsubscribe: invalid"})
+            self.assertEqual(talk.taken(), [{**SUBSCRIBE, "subId": "1"}])
+
+    def test_an_unsubscribe_without_an_answer(self) -> None:
+        talk = Conversation().live()
+        talk.frame(7, '"cs",1')
+        with self.assertRaises(Unanswered):
+            talk.advance(31, beats=[7])
+
+    def test_errors_about_nothing_of_ours_are_noted(self) -> None:
+        talk = Conversation().live()
+        for more in ({}, {"channel": "book", "symbol": "tETHUSD"}, {"subId": "9"}, {"chanId": "x"}):
+            talk.event({"event": "error", "code": 10000, "msg": "event: invalid (nope)", **more})
+        self.assertEqual(len(talk.happened), 4)
+        self.assertIs(talk.book.state, FeedState.LIVE)
+
+
+class AtRunTime(SynchronousTestCase):
+    """Subscriptions that come and go."""
+
+    def test_one_more(self) -> None:
+        talk = Conversation().live()
+        talk.market.carry(TRADES, talk.moment)
+        talk.session.want(TRADES, talk.moment)
+        self.assertEqual(talk.sent, [{"event": "subscribe", "channel": "trades", "symbol": "tBTCUSD", "subId": "2"}])
+
+    def test_one_more_before_the_conf(self) -> None:
+        talk = greeted()
+        talk.market.carry(TRADES, talk.moment)
+        talk.session.want(TRADES, talk.moment)
+        talk.taken()
+        talk.event(GRANTED)
+        self.assertEqual([m["channel"] for m in talk.taken()], ["book", "trades"])
+
+    def test_one_less(self) -> None:
+        talk = Conversation().live()
+        talk.session.drop(BOOK, talk.moment)
+        self.assertIs(talk.book.state, FeedState.STALE)
+        self.assertEqual(talk.taken(), [{"event": "unsubscribe", "chanId": 7}])
+        talk.frame(7, "[98,1,1]")
+        talk.event({"event": "unsubscribed", "status": "OK", "chanId": 7})
+        self.assertEqual((talk.session.subscriptions, talk.sent), ([], []))
+        talk.advance(100, beats=[99])
+        self.assertEqual({m["event"] for m in talk.sent}, {"ping"})
+
+    def test_one_less_before_its_acknowledgement(self) -> None:
+        talk = Conversation().ready()
+        talk.session.drop(BOOK, talk.moment)
+        talk.acknowledge()
+        self.assertEqual(talk.sent[-1], {"event": "unsubscribe", "chanId": 7})
+
+    def test_one_less_that_is_never_acknowledged(self) -> None:
+        talk = Conversation().ready()
+        talk.session.drop(BOOK, talk.moment)
+        talk.advance(31, beats=[99])
+        self.assertEqual(talk.session.subscriptions, [])
+
+    def test_dropped_and_wanted_again(self) -> None:
+        talk = Conversation().live()
+        talk.session.drop(BOOK, talk.moment)
+        talk.market.forget(BOOK)
+        talk.market.carry(BOOK, talk.moment)
+        talk.session.want(BOOK, talk.moment)
+        talk.event({"event": "unsubscribed", "status": "OK", "chanId": 7})
+        talk.acknowledge(channel_id=17)
+        talk.frame(17, ROWS)
+        self.assertIs(talk.book.state, FeedState.LIVE)
+
+    def test_what_was_never_wanted(self) -> None:
+        talk = Conversation().live()
+        with self.assertRaises(KeyError):
+            talk.session.drop(TRADES, talk.moment)
