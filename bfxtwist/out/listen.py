@@ -88,6 +88,14 @@ def url_of(address: IAddress, *, secure: bool = False) -> str:
     return f"http{'s' if secure else ''}://{f'[{host}]' if ':' in host else host}:{address.port}"
 
 
+class CannotListen(SystemExit, Exception):
+    """An address that cannot be had, in one line that names the fix.
+
+    A SystemExit, so that `twistd -n` ends with that line, without a traceback and with exit code 1; an Exception too, because
+    that is what twistd looks for before it tells the process that waits for its daemon, which would wait for ever.
+    """
+
+
 class HttpService(Service):
     """Listens on every description while it runs.
 
@@ -108,14 +116,14 @@ class HttpService(Service):
         return [url_of(port.getHost(), secure=what.startswith("ssl:")) for what, port in self._ports]
 
     def privilegedStartService(self) -> None:
-        """Bind. Raises SystemExit with one line that says what cannot be had: twistd ends with it, and with exit code 1."""
+        """Bind. Raises CannotListen, and twistd ends with it."""
         super().privilegedStartService()
         for what, endpoint in self._endpoints:
             failures: list[Failure] = []
             listening = endpoint.listen(self._site)
             listening.addCallbacks(lambda port, what=what: self._ports.append((what, port)), failures.append)
             if failures:
-                raise SystemExit(f"bfxtwist cannot listen on {what} ({_why(failures[0])}): choose another --listen")
+                raise CannotListen(f"cannot listen on {what} ({_why(failures[0])}): choose another --listen")
 
     def startService(self) -> None:
         """Bind, where nobody has called `privilegedStartService` (a program with its own reactor)."""

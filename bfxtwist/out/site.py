@@ -277,12 +277,10 @@ class Channel(http.HTTPChannel):
         self._stop_deadline()
         self.setTimeout(None)
         self.clearLineBuffer()
-        self.setRawMode()
         self._deadline = self.callLater(LINGER_SECONDS, self.transport.abortConnection)
         half_closes: bool = IHalfCloseableDescriptor.providedBy(self.transport)
         if half_closes and not self.isSecure():
-            self._networkProducer.unregisterProducer()
-            self._networkProducer.resumeProducing()
+            self._networkProducer.unregisterProducer()  # while one is paused, a socket does not half-close
             self.transport.loseWriteConnection()
         else:
             self.loseConnection()

@@ -253,7 +253,7 @@ class MethodTests(HttpApiTestCase):
         self.assertEqual(response.headers.getRawHeaders("allow"), ["GET, HEAD, OPTIONS"])
 
     def test_where_there_is_nothing(self) -> None:
-        for path in ("/", "/bok", "/book/", "/book/BTC", "/BOOK", "/books/..", "/<script>"):
+        for path in ("/", "/bok", "/book/", "/book/BTC", "/BOOK", "/books/..", "/<script>", "///book"):
             response, body = self.ask(path)
             self.assertEqual(response.code, 404, path)
             self.assertEqual(json.loads(body)["title"], "Not Found")

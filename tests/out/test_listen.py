@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from bfxtwist.core.market import Market
 from bfxtwist.out.guard import Guard
 from bfxtwist.out.http import HttpApi
-from bfxtwist.out.listen import HttpService, check_listen, read_token
+from bfxtwist.out.listen import CannotListen, HttpService, check_listen, read_token
 from bfxtwist.out.site import Limits, Site
 from tests.out.served import Response, live_book, moment, request, responses
 
@@ -193,8 +193,9 @@ class HttpServiceTests(TestCase):
         port = service.addresses[0].rsplit(":", 1)[1]
         second = HttpService(reactor, [f"tcp:{port}:interface=127.0.0.1"], Site(self.api.resource(), reactor, Guard()))
         assert IService.providedBy(second)
-        with self.assertRaises(SystemExit) as raised:
+        with self.assertRaises(CannotListen) as raised:
             second.privilegedStartService()
+        self.assertIsInstance(raised.exception, SystemExit)
         text = str(raised.exception.code)
         self.assertIn(f"tcp:{port}", text)
         self.assertIn("in use", text)

@@ -16,6 +16,7 @@ from bfxtwist.out.responses import GZIP_FROM, Body, BookBodies, accepts_gzip, is
 from tests.out.served import change, live_book, moment
 
 GZIP = {"Accept-Encoding": "gzip"}
+PARTS = ["gzip", "*", "identity", "q=0", ";", ",", "=", '"', "br", " "]
 LONG = Body(b"0123456789" * GZIP_FROM)
 
 
@@ -57,7 +58,7 @@ class AcceptEncodingTests(SynchronousTestCase):
         }.items():
             self.assertEqual(accepts_gzip(text), expected, text)
 
-    @given(st.text(max_size=60) | st.lists(st.sampled_from(['gzip', '*', 'identity', 'q=0', ';', ',', '=', '"', 'br'])).map("".join))
+    @given(st.text(max_size=60) | st.lists(st.sampled_from(PARTS)).map("".join))
     @example('gzip;q="')
     def test_whatever_is_sent_is_answered(self, text: str) -> None:
         if accepts_gzip(text):

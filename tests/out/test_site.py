@@ -92,6 +92,12 @@ class HeadDeadlineTests(SiteTestCase):
             self.clock.advance(1)
         self.assertEqual([response.status for response in client.received], [200, 408])
 
+    def test_lines_behind_a_whole_request_are_the_first_bytes_of_the_next(self) -> None:
+        client = Client(self.site())
+        client.send(request() + b"GET / HTTP/1.1\r\nX: y\r\n")
+        self.clock.advance(10)
+        self.assertEqual([response.status for response in client.received], [200, 408])
+
     def test_a_request_that_is_served_for_long_is_not_cut_whatever_follows_it(self) -> None:
         client = Client(self.site())
         client.send(request("/later") + b"GET /ne")
@@ -295,6 +301,14 @@ class PipeliningTests(SiteTestCase):
         self.clock.turn()
         self.assertEqual(self.resource.paths, [b"/1", b"/2", b"/3"])
 
+    def test_while_an_answer_takes_its_time_its_client_is_read_so_that_its_leaving_is_seen(self) -> None:
+        client = Client(self.site(requests_per_turn=1))
+        client.send(request("/1") + request("/later"))
+        client.send(b"GET")
+        self.assertFalse(client.reading)
+        self.clock.turn()
+        self.assertEqual((self.resource.paths, client.reading), ([b"/1", b"/later"], True))
+
     def test_a_client_that_does_not_read_gets_no_more_answers_and_is_cut(self) -> None:
         client = Client(self.site())
         client.send(request("/1"))
@@ -384,6 +398,8 @@ class ConnectionBoundTests(SiteTestCase):
         third = Client(site)
         self.assertEqual([c.transport.disconnected for c in (first, second, third)], [False, True, False])
         self.assertEqual((third.get().status, site.connections), (200, 2))
+        Client(site)
+        self.assertEqual([c.transport.disconnected for c in (first, third)], [True, False])
 
     def test_slow_heads_do_not_keep_others_out(self) -> None:
         site = self.site(connections=50)
