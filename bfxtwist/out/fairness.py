@@ -1,9 +1,9 @@
 """A bound on the requests that are served in one turn of the reactor, so that clients flat out do not starve the feed.
 
 Everything runs in one thread. A hundred connections that ask without pause make a turn of a hundred requests, ten
-milliseconds and more, in which no message of the exchange is read. With a portion of few requests the feed is looked at after
-each portion, and the requests wait for each other instead. Measured with 1,000 messages/s and 100 connections flat out: half of
-the messages waited for 5.7 ms and more without a bound, 0.9 ms with a portion of 8; p99 went from 38 to 8 ms.
+milliseconds and more, in which no message of the exchange is read. With a portion of few requests the feed is looked at
+after each portion, and the requests wait for each other instead. Measured with 1,000 messages/s and 100 connections flat
+out: half of the messages waited for 5.7 ms and more without a bound, 0.9 ms with a portion of 8; p99 went from 38 to 8 ms.
 """
 
 from collections import deque

@@ -91,7 +91,7 @@ def url_of(address: IAddress, *, secure: bool = False) -> str:
 class CannotListen(SystemExit, Exception):
     """An address that cannot be had, in one line that names the fix.
 
-    A SystemExit, so that `twistd -n` ends with that line, without a traceback and with exit code 1; an Exception too, because
+    A SystemExit, so that `twistd -n` ends with that line, without a traceback and with exit code 1; an Exception too, since
     that is what twistd looks for before it tells the process that waits for its daemon, which would wait for ever.
     """
 
