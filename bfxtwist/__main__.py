@@ -166,13 +166,13 @@ def _in_use(out: Path) -> bool:
 def _summary(out: Path, merged: Merged) -> str:
     lines = [f"{out}: {merged.written:,} trades of {merged.read:,} rows, {merged.repeated:,} repeated"]
     for count, text in (
-        (merged.conflicts, "repetitions differ in side, price or amount; the row that arrived first was taken"),
-        (merged.other_times, "repetitions differ in their timestamp; that of the row that arrived first was taken"),
-        (merged.damaged, "damaged lines were left out"),
-        (merged.gaps, f"gaps remain, see {ledger_of(out)}"),
+        (merged.conflicts, "repeated with another side, price or amount; the row that arrived first was taken"),
+        (merged.other_times, "repeated with another timestamp; that of the row that arrived first was taken"),
+        (merged.damaged, "damaged lines, left out"),
+        (merged.gaps, f"gaps that remain, see {ledger_of(out)}"),
     ):
         if count:
-            lines.append(f"{count:,} {text}")
+            lines.append(f"{text}: {count:,}")
     return "\n".join(lines) + "\n"
 
 

@@ -65,6 +65,8 @@ class IdSet:
 
     def count(self, first: int, last: int) -> int:
         """How many there are from `first` to `last`, both included."""
+        if last < first:
+            return 0
         return sum(
             _count(page, max(first - (key << _BITS), 0), min(last - (key << _BITS), _LOW))
             for key, page in self._pages.items()

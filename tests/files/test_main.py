@@ -1,0 +1,119 @@
+"""`python -m bfxtwist` as people run it: exit codes, one-line errors, and results on the standard output."""
+
+import fcntl
+import json
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import bfxtwist
+from bfxtwist.core.trade_rows import HEADER
+from tests.files.rows import arrival, lines, write
+from tests.files.test_rest import Exchange, trade
+
+
+class Command(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.path = write(self.folder / "trade.csv", map(arrival, range(1, 50)))
+
+    def run_it(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        root = Path(bfxtwist.__file__).parents[1]
+        command = [sys.executable, "-m", "bfxtwist", *map(str, arguments)]
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+
+    def assertComplains(self, code: int, words: str, *arguments: str | Path) -> None:
+        run = self.run_it(*arguments)
+        self.assertEqual((run.returncode, run.stdout, run.stderr.count("\n")), (code, "", 1), run.stderr)
+        self.assertIn(words, run.stderr)
+
+
+class Verify(Command):
+    def test_clean_and_not_clean(self) -> None:
+        clean = self.run_it("verify", self.folder)
+        self.assertEqual((clean.returncode, clean.stderr, clean.stdout.splitlines()[-1]), (0, "", "clean"))
+        self.path.write_bytes(self.path.read_bytes()[:-5])
+        torn = self.run_it("verify", self.folder, "--json")
+        self.assertEqual((torn.returncode, torn.stderr), (1, ""))
+        self.assertEqual(json.loads(torn.stdout)["recordings"][0]["faults"], {"torn": 1})
+
+    def test_against_an_exchange(self) -> None:
+        exchange = Exchange([trade(number) for number in range(1, 50)])
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(exchange.body(self.path))
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        url = f"http://127.0.0.1:{server.server_port}/v2"
+        same = self.run_it("verify", self.folder, "--rest", url)
+        self.assertEqual(same.returncode, 0, same.stdout + same.stderr)
+        self.assertIn("none, 49 compared", same.stdout)
+        write(self.path, map(arrival, (*range(1, 20), *range(21, 50))))
+        lacking = self.run_it("verify", self.folder, "--rest", url)
+        self.assertEqual(lacking.returncode, 1)
+        self.assertIn("missing: id 20: the trade of 2018-11-12T18:06:07.738Z is in the exchange's history", lacking.stdout)
+
+    def test_complaints(self) -> None:
+        self.assertComplains(66, "there is no", "verify", self.folder / "gone")
+        self.assertComplains(64, "PATH", "verify")
+        self.assertComplains(64, "not a URL", "verify", "--rest", self.path)
+        self.assertComplains(64, "unrecognized arguments: --nonsense", "verify", self.path, "--nonsense")
+
+
+class Merge(Command):
+    def test_merge_and_sort(self) -> None:
+        other = write(self.folder / "other.csv", map(arrival, (*range(60, 40, -1), 39)))
+        out = self.folder / "out.csv"
+        merged = self.run_it("merge", self.path, other, "-o", out)
+        self.assertEqual((merged.returncode, merged.stderr), (0, ""))
+        self.assertEqual(merged.stdout, f"{out}: 60 trades of 70 rows, 10 repeated\n")
+        self.assertEqual(out.read_bytes(), HEADER + lines(map(arrival, range(1, 61))))
+        self.assertComplains(73, "exists: --force replaces it", "sort", other, "-o", out)
+        self.assertEqual(self.run_it("sort", other, "-o", out, "--force").returncode, 0)
+        self.assertEqual(out.read_bytes(), HEADER + lines(map(arrival, (39, *range(41, 61)))))
+
+    def test_complaints(self) -> None:
+        ether = write(self.folder / "ether.csv", [arrival(1)], "tETHUSD")
+        out = self.folder / "out.csv"
+        self.assertComplains(65, "trades of bitfinex ETHUSD", "merge", self.path, ether, "-o", out)
+        self.assertComplains(66, "there is no", "merge", self.folder / "gone.csv", "-o", out)
+        self.assertComplains(64, "required: -o", "merge", self.path)
+        self.assertComplains(73, "there is no folder", "merge", self.path, "-o", self.folder / "no" / "out.csv")
+        self.assertComplains(73, "exists", "merge", self.path, "-o", self.folder, "--force")
+        self.assertComplains(64, "plain or .gz", "merge", self.path, "-o", self.folder / "out.csv.zst")
+        self.assertFalse(out.exists())
+
+    def test_a_file_that_a_daemon_writes_to_is_not_replaced(self) -> None:
+        before = self.path.read_bytes()
+        with self.path.with_name("trade.csv.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.assertComplains(73, "a daemon is writing", "sort", self.path, "-o", self.path, "--force")
+        self.assertEqual(self.path.read_bytes(), before)
+        self.assertEqual(self.run_it("sort", self.path, "-o", self.path, "--force").returncode, 0)
+
+
+class Help(Command):
+    def test_it_names_the_commands_and_their_options(self) -> None:
+        whole = self.run_it("--help")
+        self.assertEqual(whole.returncode, 0)
+        for word in ("verify", "merge", "sort"):
+            self.assertIn(word, whole.stdout)
+        for command, option in (("verify", "--allow-gaps"), ("merge", "--skip-damaged"), ("sort", "--force")):
+            self.assertIn(option, self.run_it(command, "--help").stdout)
+        self.assertComplains(64, "COMMAND")
+        self.assertComplains(64, "invalid choice: 'frobnicate'", "frobnicate")

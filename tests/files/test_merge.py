@@ -1,0 +1,152 @@
+"""A merge is the union of its recordings: each id once, in order, whole or not at all, with the gaps that remain."""
+
+import gzip
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from unittest import mock
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.core.gaps import GapState, Ledger
+from bfxtwist.core.trade_rows import HEADER, Arrival
+from bfxtwist.files.findings import Kind
+from bfxtwist.files.merge import CannotMerge, Merged, merge
+from bfxtwist.files.recording import recordings
+from bfxtwist.files.verify import verify
+from tests.files.rows import arrival, lines, recording, trades, write
+from tests.files.test_gap_ledger import gap
+
+
+class Merging(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.out = self.folder / "out.csv"
+
+    def merge(self, *paths: Path, skip_damaged: bool = False, run_lines: int = 1000) -> Merged:
+        return merge(recordings(paths), self.out, skip_damaged=skip_damaged, run_lines=run_lines, fan_in=2)
+
+    def written(self, *pieces: Iterable[Arrival]) -> list[Path]:
+        return [write(self.folder / f"{number}.csv", piece) for number, piece in enumerate(pieces)]
+
+
+class Union(Merging):
+    @given(st.lists(st.lists(trades(), max_size=15), min_size=1, max_size=4), st.integers(1, 9))
+    def test_of_any_pieces_with_any_runs(self, pieces: list[list[Arrival]], run_lines: int) -> None:
+        counts = self.merge(*self.written(*pieces), run_lines=run_lines)
+        first: dict[int, Arrival] = {}
+        rows = 0
+        for row in (row for piece in pieces for row in piece):
+            rows += 1
+            kept = first.get(row.trade.id)
+            if kept is None or row.wall < kept.wall:
+                first[row.trade.id] = row
+        ordered = sorted(first.values(), key=lambda row: (row.trade.mts, row.trade.id))
+        if not any(_tied(pieces)):
+            self.assertEqual(self.out.read_bytes(), HEADER + lines(ordered))
+        self.assertEqual((counts.read, counts.written, counts.repeated), (rows, len(first), rows - len(first)))
+
+    @given(st.lists(st.integers(1, 500), unique=True), st.data())
+    def test_shuffled_overlapping_pieces_make_the_whole_again(self, ids: list[int], data: st.DataObject) -> None:
+        whole = [arrival(number) for number in ids]
+        pieces = [data.draw(st.permutations(whole))[: data.draw(st.integers(0, len(whole)))] for _ in range(2)]
+        counts = self.merge(*self.written(whole, *pieces), run_lines=7)
+        self.assertEqual(self.out.read_bytes(), HEADER + lines(map(arrival, sorted(ids))))
+        self.assertEqual((counts.conflicts, counts.other_times), (0, 0))
+        self.assertTrue(verify(recording(self.out), allow_gaps=True).clean)
+
+    def test_the_earliest_arrival_stays_and_differences_are_counted(self) -> None:
+        one = [arrival(1, wall=1_542_045_950_000_000), arrival(2), arrival(3)]
+        two = [arrival(1, wall=1_542_045_949_000_000), arrival(2, deal=(b"-0.5", b"6443.1")),
+               arrival(3, mts=arrival(3).trade.mts + 4)]  # fmt: skip
+        counts = self.merge(*self.written(one, two))
+        self.assertEqual(self.out.read_bytes(), HEADER + lines([two[0], one[1], one[2]]))
+        self.assertEqual((counts.repeated, counts.conflicts, counts.other_times), (3, 1, 1))
+
+    def test_parts_plain_and_compressed(self) -> None:
+        live = write(self.folder / "in" / "trade.csv", map(arrival, range(50, 100)))
+        live.with_name("trade-2026-11-21.csv.gz").write_bytes(gzip.compress(HEADER + lines(map(arrival, range(1, 50)))))
+        self.merge(live.parent)
+        self.assertEqual(self.out.read_bytes(), HEADER + lines(map(arrival, range(1, 100))))
+
+    def test_a_compressed_result_holds_the_same(self) -> None:
+        self.out = self.folder / "out.csv.gz"
+        self.merge(*self.written(map(arrival, range(1, 100))))
+        self.assertEqual(gzip.decompress(self.out.read_bytes()), HEADER + lines(map(arrival, range(1, 100))))
+
+
+def _tied(pieces: list[list[Arrival]]) -> Iterable[bool]:
+    """Whether two rows of one id arrived at the same time: then a file's own second row may be the one that is kept."""
+    seen: set[tuple[int, int]] = set()
+    for row in (row for piece in pieces for row in piece):
+        yield (row.trade.id, row.wall) in seen
+        seen.add((row.trade.id, row.wall))
+
+
+class Refusals(Merging):
+    def test_different_pairs(self) -> None:
+        one = write(self.folder / "one.csv", [arrival(1)])
+        two = write(self.folder / "two.csv", [arrival(2)], "tETHUSD")
+        error = self.assertRaises(CannotMerge, self.merge, one, two)
+        self.assertIn(f"{two} has trades of bitfinex ETHUSD, and those before it are of bitfinex BTCUSD", str(error))
+        self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["one.csv", "two.csv"])
+
+    def test_damage_is_refused_or_left_out_and_counted(self) -> None:
+        [path] = self.written(map(arrival, range(1, 5)))
+        path.write_bytes(path.read_bytes() + b"junk\n" + lines([arrival(5)]) + lines([arrival(6)])[:20])
+        error = self.assertRaises(CannotMerge, self.merge, path)
+        self.assertIn(f"{path}:6: 1 fields instead of 8", str(error))
+        counts = self.merge(path, skip_damaged=True)
+        self.assertEqual((counts.damaged, counts.written), (2, 5))
+
+    def test_a_failure_leaves_what_was_there_and_nothing_else(self) -> None:
+        paths = self.written(map(arrival, range(1, 50)))
+        self.out.write_bytes(b"what was there")
+        before = sorted(self.folder.iterdir())
+        with mock.patch.object(os, "fsync", side_effect=OSError(28, "No space left on device")):
+            self.assertRaises(OSError, self.merge, *paths)
+        self.assertEqual((self.out.read_bytes(), sorted(self.folder.iterdir())), (b"what was there", before))
+
+    def test_it_is_on_disk_before_it_takes_its_name(self) -> None:
+        done: list[str] = []
+        fsync, replace = os.fsync, Path.replace
+
+        def synced(fd: int) -> None:
+            done.append("sync")
+            fsync(fd)
+
+        def replaced(path: Path, target: Path) -> Path:
+            done.append("rename")
+            return replace(path, target)
+
+        with mock.patch.object(os, "fsync", synced), mock.patch.object(Path, "replace", replaced):
+            self.merge(*self.written([arrival(1)]))
+        self.assertEqual(done, ["sync", "rename", "sync"])
+
+
+class Gaps(Merging):
+    def test_what_no_recording_has_is_in_the_ledger_beside_the_result(self) -> None:
+        one = write(self.folder / "one" / "trade.csv", map(arrival, (*range(1, 10), *range(20, 30))))
+        two = write(self.folder / "two" / "trade.csv", map(arrival, range(40, 50)))
+        ledger = Ledger()
+        ledger.record(gap(9, 20, state=GapState.LOST))
+        one.with_name("trade.gaps.csv").write_bytes(ledger.text())
+        self.assertEqual(self.merge(one, two).gaps, 2)
+        report = verify(recording(self.out))
+        self.assertEqual([(line.start_id, line.end_id, line.state) for line in report.gaps],
+                         [(9, 20, GapState.LOST), (29, 40, GapState.LOST)])  # fmt: skip
+        self.assertEqual(report.findings.counts, {Kind.GAP: 2})
+
+    def test_a_gap_that_another_recording_covers_is_gone_and_its_old_ledger_too(self) -> None:
+        one = write(self.folder / "one" / "trade.csv", map(arrival, (*range(1, 10), *range(20, 30))))
+        two = write(self.folder / "two" / "trade.csv", map(arrival, range(5, 25)))
+        ledger = Ledger()
+        ledger.record(gap(9, 20))
+        for path in (one.with_name("trade.gaps.csv"), self.folder / "out.gaps.csv"):
+            path.write_bytes(ledger.text())
+        self.assertEqual(self.merge(one, two).gaps, 0)
+        self.assertEqual(verify(recording(self.out)).findings.shown, [])
+        self.assertEqual((self.folder / "out.gaps.csv").read_bytes(), Ledger().text())

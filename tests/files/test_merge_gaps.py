@@ -1,0 +1,54 @@
+"""Which gaps remain after a merge, against a model: the ids that no recording is sure of."""
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.core.gaps import Gap, GapState, Ledger
+from bfxtwist.files.findings import Findings
+from bfxtwist.files.gap_ledger import read_gap_ledger
+from bfxtwist.files.merge_gaps import Source, unfilled_gaps
+from tests.files.rows import FIRST_MTS
+from tests.files.test_gap_ledger import gap
+
+
+class Remaining(SynchronousTestCase):
+    def source(self, first: int, last: int, *gaps: Gap) -> Source:
+        path, ledger = Path(self.mktemp()), Ledger()
+        for one in gaps:
+            ledger.record(one)
+        path.write_bytes(ledger.text())
+        source = Source(read_gap_ledger(path, Findings()))
+        for number in (last, first):
+            source.extend(b"%018d" % number, b"%d000" % (FIRST_MTS + number * 1000))
+        return source
+
+    def remaining(self, *sources: Source) -> list[tuple[int, int]]:
+        return [(gap.start.id, gap.end.id) for gap in unfilled_gaps(sources)]
+
+    def test_only_a_recording_without_a_gap_there_closes_a_gap(self) -> None:
+        holed = self.source(1, 100, gap(40, 50), gap(60, 70, state=GapState.FILLED))
+        self.assertEqual(self.remaining(holed), [(40, 50)])
+        self.assertEqual(self.remaining(holed, self.source(40, 50)), [])
+        self.assertEqual(self.remaining(holed, self.source(45, 50)), [(40, 50)])
+        self.assertEqual(self.remaining(holed, self.source(1, 100, gap(45, 55))), [(40, 50), (45, 55)])
+        self.assertEqual(self.remaining(holed, self.source(1, 100, gap(50, 55))), [])
+
+    def test_an_empty_recording_covers_nothing(self) -> None:
+        self.assertEqual(self.remaining(self.source(1, 9), Source([])), [])
+        self.assertEqual(self.remaining(self.source(1, 9, gap(3, 5)), Source([])), [(3, 5)])
+
+    def test_a_gap_keeps_what_its_ledger_said_of_it(self) -> None:
+        lost = gap(40, 50, "history does not reach back", GapState.LOST, 3)
+        [kept] = unfilled_gaps([self.source(1, 100, lost)])
+        self.assertEqual(kept.line(), lost.line())
+
+    @given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)).map(sorted), min_size=1, max_size=5))
+    def test_what_lies_between_recordings_is_a_gap(self, spans: list[list[int]]) -> None:
+        gaps = self.remaining(*(self.source(first, last) for first, last in spans))
+        # Halves stand for what may lie between two neighbouring ids.
+        covered = {half for first, last in spans for half in range(2 * first, 2 * last + 1)}
+        holes = {half for first, last in gaps for half in range(2 * first + 1, 2 * last)}
+        self.assertEqual(holes, set(range(min(covered), max(covered) + 1)) - covered)

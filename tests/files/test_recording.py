@@ -1,0 +1,53 @@
+"""Files and folders are grouped to recordings as the daemon's rotation lays them out."""
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.files.recording import NoRecording, ledger_of, recordings
+
+
+class Grouping(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+
+    def make(self, *names: str) -> None:
+        for name in names:
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+
+    def names(self, *paths: Path) -> list[list[str]]:
+        return [[str(part.relative_to(self.folder)) for part in found.parts] for found in recordings(paths)]
+
+    def test_the_parts_of_a_folder_are_one_recording_oldest_first(self) -> None:
+        self.make("trade.csv", "trade-2026-11-22.csv.gz", "trade-2026-11-21.csv.zst", "trade-2026-11-22-10.csv",
+                  "trade-2026-11-22-9.csv.gz", "trade.gaps.csv", "trade.csv.lock", "trade.csv.state", "notes.csv",
+                  "trade.csv.torn-20261122T101112Z", "trade-old.csv", "trade-2026-11-22.csv.gz.tmp")  # fmt: skip
+        self.assertEqual(self.names(self.folder), [
+            ["trade-2026-11-21.csv.zst", "trade-2026-11-22.csv.gz", "trade-2026-11-22-9.csv.gz", "trade-2026-11-22-10.csv",
+             "trade.csv"],
+        ])  # fmt: skip
+        [found] = recordings([self.folder])
+        self.assertEqual(found.ledger, self.folder / "trade.gaps.csv")
+        self.assertEqual(found.name, f"{self.folder / 'trade.csv'} and 4 older")
+
+    def test_each_folder_is_a_recording_of_its_own(self) -> None:
+        self.make("BTC-USD/trade.csv", "ETH-USD/trade.csv", "ETH-USD/trade-2026-11-21.csv.gz")
+        expected = [["BTC-USD/trade.csv"], ["ETH-USD/trade-2026-11-21.csv.gz", "ETH-USD/trade.csv"]]
+        self.assertEqual(self.names(self.folder), expected)
+        self.assertEqual(self.names(self.folder, self.folder / "BTC-USD"), expected)
+
+    def test_named_files_may_be_called_anything(self) -> None:
+        self.make("a.csv", "b.csv.gz", "trade.csv", "trade-2026-11-21.csv.gz", "plain")
+        every = sorted(self.folder.iterdir())
+        self.assertEqual(
+            self.names(*every), [["a.csv"], ["b.csv.gz"], ["plain"], ["trade-2026-11-21.csv.gz", "trade.csv"]]
+        )
+        self.assertEqual(self.names(self.folder / "trade.csv"), [["trade.csv"]])
+        self.assertEqual(ledger_of(self.folder / "b.csv.gz"), self.folder / "b.gaps.csv")
+
+    def test_nothing_to_read_is_told(self) -> None:
+        self.make("notes.csv")
+        for path, words in ((self.folder, "no trade.csv in"), (self.folder / "gone.csv", "there is no")):
+            self.assertIn(words, str(self.assertRaises(NoRecording, recordings, [path])))
