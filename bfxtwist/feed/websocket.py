@@ -11,6 +11,7 @@ from typing import Any
 import txaio
 from autobahn.twisted.websocket import WebSocketClientFactory
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -159,8 +160,9 @@ class FeedProtocol(FastFrames):
             return HandshakeRefused("no answer to the handshake")
         status_line = getattr(self, "http_status_line", None)
         if status_line is None:
-            # The peer closed, or TLS failed; Autobahn's own text would hide why.
-            return reason.value if isinstance(reason.value, Exception) else ConnectionEnded(str(reason.value))
+            closed = isinstance(reason.value, ConnectionClosed)
+            # TLS, otherwise; Autobahn's own text would hide why.
+            return HandshakeRefused(f"no answer, {reason.value}") if closed else _exception(reason)
         headers: Mapping[str, str] = self.http_headers
         why, pause = self.wasNotCleanReason or status_line, _seconds(headers.get("retry-after"))
         return HandshakeRefused(why, _status(status_line), pause)
@@ -171,6 +173,12 @@ class FeedProtocol(FastFrames):
         if self.droppedByMe and self.wasNotCleanReason:  # by Autobahn: a message too long, a ping without a pong
             return str(self.wasNotCleanReason)
         return f"the connection was lost: {reason.value}"
+
+
+def _exception(failure: Failure) -> Exception:
+    """What a connection can be lost by is always one."""
+    assert isinstance(failure.value, Exception)
+    return failure.value
 
 
 def _status(status_line: str) -> int | None:
