@@ -19,6 +19,7 @@ from bfxtwist.daemon import Daemon
 from bfxtwist.feed.resolver import OneAtATime
 from bfxtwist.notify import notifier
 from bfxtwist.options import Options
+from bfxtwist.out.listen import CannotListen
 from bfxtwist.out.trade_errors import TradeFileError
 
 __all__ = ["Options", "Process", "makeService", "now"]
@@ -44,6 +45,23 @@ def prepare(reactor: Any) -> None:
     reactor.installNameResolver(OneAtATime(reactor))
 
 
+class CannotStart(SystemExit, Exception):
+    """Ends the process with a code and one line.
+
+    The line is written past twistd, which has made standard error a part of the log by then. An Exception too, since that
+    is what twistd looks for before it tells the process that waits for its daemon.
+    """
+
+    def __init__(self, code: int, line: str) -> None:
+        super().__init__(code)
+        self.line = line
+        if sys.__stderr__ is not None:
+            sys.__stderr__.write(f"bfx: {line}\n")
+
+    def __str__(self) -> str:
+        return self.line
+
+
 class Process(MultiService):
     """The daemon, and its process: SIGHUP, systemd, and the exit code."""
 
@@ -63,8 +81,9 @@ class Process(MultiService):
         try:
             super().privilegedStartService()
         except TradeFileError as error:
-            sys.stderr.write(f"bfx: {error}\n")
-            raise SystemExit(error.exit_code) from None
+            raise CannotStart(error.exit_code, str(error)) from None
+        except CannotListen as error:
+            raise CannotStart(1, str(error)) from None
 
     def startService(self) -> None:
         """Run, and listen to signals."""

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from treq.client import HTTPClient
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.web.client import Agent, HTTPConnectionPool
@@ -41,7 +42,7 @@ from bfxtwist.out.site import Site
 from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.out.trade_recorder import TradeRecorder, check_folder
-from bfxtwist.settings import FeedSettings, Settings
+from bfxtwist.settings import LISTEN, FeedSettings, Settings
 
 _log = Logger()
 
@@ -54,6 +55,7 @@ Ended = Callable[[int, str], None]
 def check(settings: Settings) -> None:
     """See that the settings can be had on this machine: folders, addresses, files. Raises ValueError with the fix."""
     for description in settings.listen:
+        _check_endpoint(description)
         check_listen(description, allow_remote=settings.allow_remote, token=settings.token_file is not None)
     if settings.token_file is not None:
         read_token(settings.token_file)
@@ -61,6 +63,15 @@ def check(settings: Settings) -> None:
     for feed in settings.feeds:
         if feed.folder is not None:
             check_folder(feed.folder)
+
+
+def _check_endpoint(description: str) -> None:
+    """Only the reactor that would listen is asked for, and it is not needed to read a description."""
+    try:
+        serverFromString(None, description)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        why = str(error) or type(error).__name__
+        raise ValueError(f"--listen {description!r} is no endpoint ({why}): write it like {LISTEN}") from None
 
 
 @implementer(IAgentEndpointFactory)
@@ -116,7 +127,7 @@ class Daemon(Service):
         token = None if settings.token_file is None else read_token(settings.token_file)
         who = guard(settings.allow_hosts, settings.allow_origins, token)
         self.http = HttpService(self._reactor, settings.listen, Site(api.resource(), self._reactor, who))
-        api.add_status("feed", lambda: self._feed and self._feed.status())
+        api.add_status("feed", self.status)
         api.add_status("recorders", lambda: {symbol: one.status() for symbol, one in self.recorders.items()})
         api.add_readiness("recorders", self._recorders_not_ready)
 
@@ -243,6 +254,10 @@ class Daemon(Service):
         return "; ".join(why for one in self.recorders.values() if (why := one.not_ready())) or None
 
     # --- while it runs ----------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """What `GET /status` says of the connections."""
+        return self._feed.status() if self._feed is not None else {}
 
     def summary(self) -> str:
         """One line on how the feeds are."""

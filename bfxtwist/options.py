@@ -14,22 +14,9 @@ from twisted.python import usage
 from bfxtwist import __version__
 from bfxtwist.config import DEFAULTS, Config, gather
 from bfxtwist.daemon import check
+from bfxtwist.one_line_errors import OneLineErrors
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.settings import FREQUENCIES, LENGTHS, LISTEN, PRECISIONS, REST_URL, SYNC_POLICIES, WS_URL, Settings
-
-
-class OneLineErrors(usage.Options):
-    """Options whose mistakes end the program with one line and sysexits' EX_USAGE, not with a screen of help."""
-
-    command = ""
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        try:
-            super().parseOptions(options)
-        except usage.UsageError as error:
-            hint = f": see twistd {self.command} --help" if "recognized" in str(error) or "requires" in str(error) else ""
-            sys.stderr.write(f"{self.command}: {error}{hint}\n")
-            raise SystemExit(os.EX_USAGE) from None
 
 
 class Options(OneLineErrors):

@@ -10,6 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.options import Options
 from bfxtwist.settings import Settings, feed, settings
 
+LOOPBACK = "tcp:0:interface=127.0.0.1"
+
 
 class CommandLine(SynchronousTestCase):
     def parsed(self, line: str) -> Settings:
@@ -28,11 +30,11 @@ class CommandLine(SynchronousTestCase):
         return text
 
     def test_short_and_long_words_mean_the_same(self) -> None:
-        short = self.parsed("-p BTC/USD -p ETHUSD -c book -c trades -f data/ -l tcp:0")
+        short = self.parsed(f"-p BTC/USD -p ETHUSD -c book -c trades -f data/ -l {LOOPBACK}")
         for line in (
-            "--pair BTC/USD,ETH/USD --channel book,trades --file-path data/ --listen tcp:0",
-            "--pair=tBTCUSD --pair=tETHUSD --channel=book --channel=trades --file_path=data/ --listen=tcp:0",
-            "--pair BTC/USD, --pair eth-usd --channel book --channel trades --file_path data/ --listen tcp:0",
+            f"--pair BTC/USD,ETH/USD --channel book,trades --file-path data/ --listen {LOOPBACK}",
+            f"--pair=tBTCUSD --pair=tETHUSD --channel=book --channel=trades --file_path=data/ --listen={LOOPBACK}",
+            f"--pair BTC/USD, --pair eth-usd --channel book --channel trades --file_path data/ --listen {LOOPBACK}",
         ):
             self.assertEqual(self.parsed(line), short)
 
@@ -64,6 +66,14 @@ class CommandLine(SynchronousTestCase):
         self.assertIn("write --pair BTC/USD", self.refused("BTC/USD -c book"))
         self.assertIn("see twistd bfx --help", self.refused("--pairs"))
         self.assertIn("see twistd bfx --help", self.refused("-p"))
+
+    def test_what_this_machine_does_not_give_is_found_before_the_start(self) -> None:
+        self.assertIn("--allow-remote", self.refused("-p BTC/USD -c book -l tcp:8080"))
+        self.assertIn("write it like tcp:8080", self.refused("-p BTC/USD -c book -l tpc:8080"))
+        self.assertIn("write it like tcp:8080", self.refused("-p BTC/USD -c book -l tcp:http:interface=127.0.0.1"))
+        Path("in-the-way").touch()
+        self.assertIn("--file-path", self.refused("-p BTC/USD -c trades -f in-the-way"))
+        self.assertIn("not an origin", self.refused("-p BTC/USD -c book --allow-origin example.org"))
 
     def test_the_help_names_every_option(self) -> None:
         text = str(Options())

@@ -1,0 +1,169 @@
+"""A whole daemon against an embedded exchange, over real sockets, for tests of the whole."""
+
+import csv
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import treq
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+from bfxtwist.app import now
+from bfxtwist.core.market import BookFeed, Feed, FeedState
+from bfxtwist.daemon import Daemon
+from bfxtwist.exchange.embedded import EmbeddedExchange
+from bfxtwist.settings import FeedSettings, feed, settings
+
+reactor: Any = _reactor
+
+ROOT = Path(__file__).parents[1]
+
+
+class _Eager(Random):
+    """Jitter without the waiting: back-off is tested on a fake clock."""
+
+    def random(self) -> float:
+        return 0.0
+
+    def uniform(self, a: float, b: float) -> float:
+        return min(a, 0.05)
+
+
+class RunningDaemon:
+    """A daemon that records the states of its feeds."""
+
+    def __init__(self, exchange: EmbeddedExchange, feeds: Iterable[FeedSettings], **more: Any) -> None:
+        self.ended: list[tuple[int, str]] = []
+        self.states: dict[str, list[FeedState]] = {}
+        chosen = settings(
+            feeds=feeds,
+            listen=["tcp:0:interface=127.0.0.1"],
+            ws_url=exchange.ws_url,
+            rest_url=exchange.rest_url,
+            **more,
+        )
+        self.daemon = Daemon(reactor, chosen, now, ended=lambda code, line: self.ended.append((code, line)), rng=_Eager())
+        self.market = self.daemon.market
+        for one in self.market.feeds():
+            self.states[str(one.subscription)] = []
+            one.watchers.append(self._changed)
+
+    def _changed(self, changed: Feed) -> None:
+        states = self.states[str(changed.subscription)]
+        if states[-1:] != [changed.state]:
+            states.append(changed.state)
+
+    @property
+    def live(self) -> bool:
+        """Whether every feed is."""
+        return all(one.state is FeedState.LIVE for one in self.market.feeds())
+
+    async def get(self, path: str, **more: Any) -> tuple[int, bytes]:
+        """Status and body of a request."""
+        answer = await treq.get(f"{self.daemon.http.addresses[0]}{path}", persistent=False, **more)
+        return answer.code, await answer.content()
+
+
+class WholeTest(TestCase):
+    """Starts exchanges and daemons, and stops them."""
+
+    timeout = 60  # trial's, in seconds
+
+    async def exchange(self, market: Any, **more: Any) -> EmbeddedExchange:
+        """A running exchange."""
+        exchange = EmbeddedExchange(reactor, market, **more)
+        await exchange.start()
+        self.addCleanup(exchange.stop)
+        return exchange
+
+    async def daemon(self, exchange: EmbeddedExchange, feeds: Iterable[FeedSettings], **more: Any) -> RunningDaemon:
+        """A running daemon all of whose feeds are live."""
+        running = RunningDaemon(exchange, feeds, **more)
+        running.daemon.privilegedStartService()
+        running.daemon.startService()
+        self.addCleanup(lambda: running.daemon.stopService() if running.daemon.running else None)
+        await self.until(lambda: running.live)
+        return running
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Let the reactor turn until it is so; trial's timeout is the limit."""
+        while not condition():
+            await deferLater(reactor, 0.01)
+
+
+class TwistdProcess(ProcessProtocol):
+    """A real twistd, with what it says on both of its outputs."""
+
+    def __init__(self) -> None:
+        self.said = ""
+        self.errors = ""
+        self.ended: Deferred[int] = Deferred()  # its exit code, or minus the signal that ended it
+        self.running = True
+
+    def outReceived(self, data: bytes) -> None:
+        self.said += data.decode()
+
+    def errReceived(self, data: bytes) -> None:
+        self.errors += data.decode()
+
+    def processEnded(self, reason: Failure) -> None:
+        self.running = False
+        status: Any = reason.value
+        self.ended.callback(status.exitCode if status.signal is None else -status.signal)
+
+    @property
+    def pid(self) -> int:
+        """Its id, while it runs."""
+        assert self.transport is not None  # spawnProcess gave it one
+        return int(self.transport.pid)
+
+    def send(self, number: int) -> None:
+        """Send a signal by the process' id."""
+        os.kill(self.pid, number)
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it says that it listens."""
+        return re.findall(r"listening on (http://\S+)", self.said)
+
+
+def start_twistd(*words: str, command: str = "twistd", environ: Mapping[str, str] | None = None) -> TwistdProcess:
+    """Start `twistd -n --pidfile= WORD…` (or twist). The caller sees to it that it ends."""
+    process = TwistdProcess()
+    program = Path(sys.executable).with_name(command)
+    own = ["-n", "--pidfile="] if command == "twistd" else ["--log-format", "text"]
+    arguments = [str(program), *own, *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})}
+    reactor.spawnProcess(process, arguments[0], arguments, environment)
+    return process
+
+
+def books(*pairs: str, **more: Any) -> list[FeedSettings]:
+    """A book of each pair."""
+    return [feed(pair=pair, channel="book", **more) for pair in pairs]
+
+
+def recordings(folder: Path | str, *pairs: str) -> list[FeedSettings]:
+    """A trade file of each pair."""
+    return [feed(pair=pair, channel="trades", file_path=str(folder)) for pair in pairs]
+
+
+def ids(path: Path) -> list[int]:
+    """The ids of a trade file, in its order."""
+    return [int(row["id"]) for row in csv.DictReader(io.StringIO(path.read_text()))]
+
+
+def tokens(feed: BookFeed) -> tuple[list[tuple[bytes, ...]], list[tuple[bytes, ...]]]:
+    """A copy of both sides."""
+    return list(feed.book.bids.rows), list(feed.book.asks.rows)
+

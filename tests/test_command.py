@@ -1,0 +1,169 @@
+"""`twistd bfx` as a user starts it: a process of its own, its outputs, its exit codes, its signals."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import treq
+
+from bfxtwist.exchange.embedded import EmbeddedExchange
+from bfxtwist.exchange.simulated import SimulatedMarket
+from tests.running import TwistdProcess, WholeTest, ids, start_twistd
+
+LISTEN = ("--listen", "tcp:0:interface=127.0.0.1")
+
+
+async def get(url: str) -> Any:
+    answer = await treq.get(url, persistent=False)
+    return json.loads(await answer.content())
+
+
+class CommandTest(WholeTest):
+    def start(self, *words: str, **more: Any) -> TwistdProcess:
+        process = start_twistd(*words, **more)
+        self.addCleanup(self._end, process)
+        return process
+
+    async def _end(self, process: TwistdProcess) -> None:
+        if process.running:
+            process.send(signal.SIGKILL)
+            await process.ended
+
+    async def an_exchange(self, *symbols: str) -> tuple[EmbeddedExchange, tuple[str, ...]]:
+        exchange = await self.exchange(SimulatedMarket(7, symbols or ("tBTCUSD", "tETHUSD"), rate=10))
+        return exchange, (*LISTEN, "--ws-url", exchange.ws_url, "--rest-url", exchange.rest_url)
+
+    async def is_ready(self, process: TwistdProcess) -> str:
+        """Its URL, once every feed is live."""
+        await self.until(lambda: process.addresses or not process.running)
+        self.assertTrue(process.running, process.said + process.errors)
+        while (await get(f"{process.addresses[0]}/readyz")) != {"ready": True}:
+            pass
+        return process.addresses[0]
+
+
+class Mistakes(CommandTest):
+    async def one_line(self, code: int, *words: str, in_log: bool = False) -> str:
+        process = self.start("bfx", *words)
+        self.assertEqual(await process.ended, code, process.said + process.errors)
+        if in_log:
+            [line] = [line for line in process.said.splitlines() if "#critical" in line]
+            return line
+        [line] = process.errors.splitlines()
+        return line
+
+    async def test_on_the_command_line(self) -> None:
+        self.assertIn("add --pair BTC/USD", await self.one_line(64))
+        self.assertIn("add --file-path", await self.one_line(64, "-p", "BTC/USD", "-c", "trades"))
+        self.assertIn("did you mean book?", await self.one_line(64, "-p", "BTC/USD", "-c", "boook"))
+
+    async def test_a_port_in_use(self) -> None:
+        exchange, _ = await self.an_exchange()
+        taken = f"tcp:{exchange.port}:interface=127.0.0.1"
+        line = await self.one_line(1, "-p", "BTC/USD", "-c", "book", "--demo", "--listen", taken)
+        self.assertIn("choose another --listen", line)
+
+    async def test_a_pair_that_rest_does_not_list(self) -> None:
+        _, where = await self.an_exchange("tBTCUSD", "tDOGE:USD")
+        line = await self.one_line(78, "-p", "DOGGE/USD", "-c", "book", *where, in_log=True)
+        self.assertIn("did you mean DOGE/USD?", line)
+
+    async def test_a_pair_that_is_refused_when_rest_does_not_answer(self) -> None:
+        _, where = await self.an_exchange("tBTCUSD")
+        where = (*where[:-1], "http://127.0.0.1:1/v2")
+        line = await self.one_line(78, "-p", "BTX/USD", "-c", "book", *where, in_log=True)
+        self.assertIn("refuses BTX/USD book", line)
+        self.assertIn("10300", line)
+
+    async def test_a_file_that_another_daemon_has(self) -> None:
+        _, where = await self.an_exchange()
+        words = ("bfx", "-p", "BTC/USD", "-c", "trades", "-f", self.mktemp(), *where)
+        first = self.start(*words)
+        await self.is_ready(first)
+        line = await self.one_line(75, *words[1:])
+        self.assertIn("trade.csv", line)
+        self.assertIn(str(first.pid), line)
+
+
+class Running(CommandTest):
+    async def test_two_daemons_side_by_side(self) -> None:
+        _, where = await self.an_exchange()
+        pairs = ("BTC/USD", "ETH/USD")
+        daemons = [self.start("bfx", "-p", pair, "-c", "book", *where) for pair in pairs]
+        for pair, daemon in zip(pairs, daemons, strict=True):
+            book = await get(f"{await self.is_ready(daemon)}/book")
+            self.assertEqual((book["symbol"], book["status"]), (pair, "live"))
+
+    async def test_sigterm_leaves_a_whole_file(self) -> None:
+        exchange, where = await self.an_exchange()
+        folder = Path(self.mktemp())
+        daemon = self.start("bfx", "-p", "BTC/USD", "-c", "trades", "-f", str(folder), *where)
+        await self.is_ready(daemon)
+        path = folder / "trade.csv"
+        await self.until(lambda: len(ids(path)) > 40)
+        exchange.faults.set("quiet")
+        daemon.send(signal.SIGTERM)
+        self.assertEqual(await daemon.ended, -signal.SIGTERM)
+        written = ids(path)
+        self.assertTrue(path.read_text().endswith("\n"))
+        self.assertEqual(len(written), len(set(written)))
+        told = [trade.id for trade in exchange.ledger["tBTCUSD"]]
+        self.assertEqual(written, told[told.index(written[0]) : told.index(written[-1]) + 1])
+
+    async def test_a_restart_goes_on_in_the_same_file(self) -> None:
+        exchange, where = await self.an_exchange()
+        folder = Path(self.mktemp())
+        words = ("bfx", "-p", "BTC/USD", "-c", "trades", "-f", str(folder), *where)
+        for _ in range(3):
+            daemon = self.start(*words)
+            await self.is_ready(daemon)
+            daemon.send(signal.SIGTERM)
+            await daemon.ended
+        written = ids(folder / "trade.csv")
+        told = [trade.id for trade in exchange.ledger["tBTCUSD"] if written[0] <= trade.id <= max(written)]
+        self.assertEqual(sorted(written), told)
+
+    async def test_sighup_reads_the_settings_again(self) -> None:
+        _, where = await self.an_exchange()
+        config = Path(self.mktemp())
+        book = '[[feed]]\npair = "{}"\nchannel = "book"\n'
+        config.write_text(book.format("BTC/USD"))
+        daemon = self.start("bfx", "--config", str(config.absolute()), *where)
+        url = await self.is_ready(daemon)
+        since = (await get(f"{url}/books"))["books"][0]["since"]
+
+        config.write_text(book.format("BTC/USD") + book.format("ETH/USD"))
+        daemon.send(signal.SIGHUP)
+        await self.until(lambda: "read again" in daemon.said)
+        await self.is_ready(daemon)
+        books = (await get(f"{url}/books"))["books"]
+        self.assertEqual([(one["symbol"], one["status"]) for one in books], [("BTC/USD", "live"), ("ETH/USD", "live")])
+        self.assertEqual(books[0]["since"], since, "the book that was there was disturbed")
+
+        config.write_text(book.format("ETH/USD") + "lenght = 5\n")
+        daemon.send(signal.SIGHUP)
+        await self.until(lambda: "did you mean length?" in daemon.said)
+        self.assertEqual(len((await get(f"{url}/books"))["books"]), 2)
+
+        config.write_text(book.format("ETH/USD"))
+        daemon.send(signal.SIGHUP)
+        await self.until(lambda: daemon.said.count("read again") == 2)
+        self.assertEqual([one["symbol"] for one in (await get(f"{url}/books"))["books"]], ["ETH/USD"])
+
+    async def test_the_demo(self) -> None:
+        daemon = self.start("bfx", "-p", "BTC/USD", "-c", "book", "--demo", *LISTEN)
+        self.assertEqual((await get(f"{await self.is_ready(daemon)}/book"))["status"], "live")
+
+    async def test_twist_has_it_too(self) -> None:
+        daemon = self.start("bfx", "-p", "BTC/USD", "-c", "book", "--demo", *LISTEN, command="twist")
+        await self.until(lambda: daemon.addresses or not daemon.running)
+        self.assertTrue(daemon.running, daemon.said + daemon.errors)
+
+    async def test_the_exchange_runs_alone(self) -> None:
+        exchange = self.start("bfx-exchange", "--listen", "tcp:0:interface=127.0.0.1", "--pair", "LTC/USD")
+        await self.until(lambda: "starting on" in exchange.said or not exchange.running)
+        port = exchange.said.split("starting on ")[1].split()[0]
+        where = ("--ws-url", f"ws://127.0.0.1:{port}/ws/2", "--rest-url", f"http://127.0.0.1:{port}/v2", *LISTEN)
+        daemon = self.start("bfx", "-p", "LTC/USD", "-c", "book", *where)
+        self.assertEqual((await get(f"{await self.is_ready(daemon)}/book"))["symbol"], "LTC/USD")
