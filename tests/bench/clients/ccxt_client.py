@@ -1,0 +1,57 @@
+"""ccxt.pro's watch_order_book and watch_trades, checksums on as by default. Its markets are made here, not fetched."""
+
+import asyncio
+import csv
+
+import ccxt.pro
+from told import FINISHING, SEEN, WORK
+
+
+async def main():
+    exchange = ccxt.pro.bitfinex({"newUpdates": True})
+    exchange.urls["api"]["ws"]["public"] = WORK["ws_url"]
+    exchange.options["watchOrderBook"]["prec"] = WORK["precision"]
+    made = [
+        exchange.safe_market_structure({
+            "id": symbol, "symbol": pair, "base": pair.split("/")[0], "quote": "USD", "spot": True, "type": "spot", "active": True,
+        })
+        for symbol, pair in zip(WORK["symbols"], WORK["pairs"])
+    ]
+    exchange.set_markets(made)
+    handle = exchange.handle_message
+
+    def counted(client, message):
+        SEEN["messages"] += isinstance(message, list)
+        handle(client, message)
+
+    exchange.handle_message = counted
+    verify = exchange.handle_checksum
+
+    def verified(client, message, subscription):
+        SEEN["checksums"] += 1
+        verify(client, message, subscription)
+
+    exchange.handle_checksum = verified
+    watch = watch_trades if WORK["channel"] == "trades" else watch_book
+    await asyncio.gather(*(watch(exchange, pair) for pair in WORK["pairs"]))
+
+
+async def watch_book(exchange, pair):
+    while True:
+        try:
+            await exchange.watch_order_book(pair, None, {"len": WORK["levels"]})
+        except ccxt.ChecksumError:
+            SEEN["mismatches"] += 1
+            raise
+
+
+async def watch_trades(exchange, pair):
+    file = open(WORK["file"], "w", newline="")
+    write = csv.writer(file).writerow
+    FINISHING.append(file.close)
+    while True:
+        for trade in await exchange.watch_trades(pair):
+            write((trade["timestamp"], trade["id"], trade["side"], trade["amount"], trade["price"]))
+
+
+asyncio.run(main())

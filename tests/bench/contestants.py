@@ -1,0 +1,185 @@
+"""Who is measured, and how each is started: a process on its own, told its work on the command line."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.bench.environments import BFXAPI, CCXT, CRYPTOFEED, node_folder, python_of
+from tests.bench.replay import Replay
+from tests.bench.script import Workload
+from tests.bench.symbols import pairs
+
+ROOT = Path(__file__).parents[2]
+CLIENTS = Path(__file__).parent / "clients"
+
+Command = Callable[["Work"], list[str]]
+
+
+class Work(NamedTuple):
+    """One run of one contestant."""
+
+    workload: Workload
+    replay_port: int
+    folder: Path
+    paced: bool = False
+    http_port: int = 0
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.replay_port}/ws/2"
+
+    @property
+    def rest_url(self) -> str:
+        return f"http://127.0.0.1:{self.replay_port}/v2"
+
+    @property
+    def text(self) -> str:
+        """For the clients' command line."""
+        workload = self.workload
+        return json.dumps({
+            "ws_url": self.ws_url, "rest_url": self.rest_url, "symbols": workload.symbols, "pairs": pairs(workload.pairs),
+            "channel": workload.channel, "levels": workload.levels, "precision": workload.precision,
+            "file": str(self.folder / "trades.csv"), "paced": self.paced,
+        })  # fmt: skip
+
+
+class Contestant(NamedTuple):
+    """`command` starts it; `available` says whether it can be started here. `verifies`: checksums, sequence numbers."""
+
+    name: str
+    command: Command
+    available: Callable[[], bool]
+    verifies: str
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def _bfxtwist(work: Work) -> list[str]:
+    """What a user would start, with its defaults."""
+    workload = work.workload
+    command = [
+        *(str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "bfx", "--channel", workload.channel),
+        *("--pair", ",".join(pairs(workload.pairs)), "--ws-url", work.ws_url, "--rest-url", work.rest_url),
+        *("--listen", f"tcp:{work.http_port}:interface=127.0.0.1", "--lock-folder", str(work.folder)),
+    ]
+    if workload.channel == "trades":
+        return [*command, "--file-path", str(work.folder / "data")]
+    return [*command, "--precision", workload.precision, "--length", str(workload.levels)]
+
+
+def _script(name: str, interpreter: Callable[[], Path | None], extra: str = "") -> Command:
+    def command(work: Work) -> list[str]:
+        return [str(interpreter()), str(CLIENTS / name), work.text]
+
+    return command
+
+
+def _node(managed: bool) -> Command:
+    def command(work: Work) -> list[str]:
+        return ["node", str(CLIENTS / "node_client.js"), json.dumps({**json.loads(work.text), "managed": managed})]
+
+    return command
+
+
+BFXTWIST = Contestant("bfxtwist", _bfxtwist, lambda: True, "checksums, sequence")
+CONTESTANTS = [
+    BFXTWIST,
+    Contestant(
+        "cryptofeed",
+        _script("cryptofeed_client.py", lambda: python_of(CRYPTOFEED)),
+        lambda: python_of(CRYPTOFEED) is not None,
+        "checksums, sequence",
+    ),
+    Contestant("ccxt.pro", _script("ccxt_client.py", lambda: python_of(CCXT)), lambda: python_of(CCXT) is not None, "checksums"),
+    Contestant(
+        "bitfinex-api-py",
+        _script("bfxapi_client.py", lambda: python_of(BFXAPI)),
+        lambda: python_of(BFXAPI) is not None,
+        "checksums (its example's)",
+    ),
+    Contestant("bitfinex-api-node", _node(False), lambda: node_folder() is not None, "sequence"),
+    Contestant("bitfinex-api-node managed", _node(True), lambda: node_folder() is not None, "checksums"),
+    Contestant("floor", _script("floor_client.py", lambda: Path(sys.executable)), lambda: True, "nothing"),
+]
+
+
+class Running:
+    """A contestant at work. A context manager; `pid` is the process measured."""
+
+    def __init__(self, contestant: Contestant, workload: Workload, replay: Replay, *, paced: bool = False) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="bfxtwist-bench-")
+        self.folder = Path(self._folder.name)
+        self.work = Work(workload, replay.port, self.folder, paced, free_port())
+        self._contestant = contestant
+        self._log = (self.folder / "log").open("wb")
+        environment = {**os.environ, "NODE_PATH": str((node_folder() or Path()) / "node_modules")}
+        environment["PYTHONPATH"] = str(ROOT if contestant is BFXTWIST else CLIENTS)
+        self._process = subprocess.Popen(
+            contestant.command(self.work),
+            cwd=self.folder,
+            env=environment,
+            stdout=self._log if contestant is BFXTWIST else subprocess.PIPE,
+            stderr=self._log,
+        )
+        self.pid = self._process.pid
+        try:
+            replay.wait_ready(60 + workload.pairs)
+        except TimeoutError as error:
+            log = self.log()
+            self.__exit__()
+            raise RuntimeError(f"{contestant.name}: {error}\n{log}") from None
+
+    def __enter__(self) -> "Running":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._log.close()
+        self._folder.cleanup()
+
+    def log(self) -> str:
+        """The end of what it said on stderr."""
+        return (self.folder / "log").read_bytes()[-2000:].decode(errors="replace")
+
+    def get(self, path: str) -> Any:
+        """A JSON document from bfxtwist."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.work.http_port}{path}", timeout=10) as response:
+            return json.load(response)
+
+    def finish(self) -> dict[str, Any]:
+        """End it. What it has seen: messages, checksums, mismatches, rows; raises RuntimeError if it had died."""
+        if self._process.poll() is not None:
+            raise RuntimeError(f"{self._contestant.name} died: {self.log()}")
+        if self._contestant is BFXTWIST:
+            seen = self._bfxtwist_saw()
+        else:
+            self._process.send_signal(signal.SIGTERM)
+            answer, _errors = self._process.communicate(timeout=30)
+            seen = json.loads(answer.split(b"\n")[-2])
+        if self.work.workload.channel == "trades":
+            seen["rows"] = sum(path.read_bytes().count(b"\n") for path in self.folder.rglob("trade*.csv"))
+        return seen
+
+    def _bfxtwist_saw(self) -> dict[str, Any]:
+        feeds = [feed["counters"] for feed in self.get("/status")["feeds"]]
+        total = {name: sum(counters[name] for counters in feeds) for name in feeds[0]}
+        time.sleep(1.1 if self.work.workload.channel == "trades" else 0)  # one interval of --sync
+        return {
+            "messages": total["frames"] - total["snapshots"],
+            "checksums": total["checksums_matched"],
+            "mismatches": total["checksums_mismatched"],
+        }
