@@ -39,7 +39,7 @@ class Fault:
         try:
             number = float(text)
         except ValueError:
-            raise ValueError(f"{self.name}={text}: a number is needed, as in {self.name}={self.default}") from None
+            raise ValueError(f"{self.name}={text}: a number is needed, as in {self.name}={self.default:g}") from None
         if not 0 <= number < 1e12:
             raise ValueError(f"{self.name}={text}: the number must be 0 or more")
         return number
@@ -223,14 +223,19 @@ class Faults:
 
 
 def describe() -> str:
-    """Every fault on a line of its own, by the place where it strikes."""
+    """Every fault, what it does, and the values it takes, by the place where it strikes."""
     lines = []
     for place, faults in BY_PLACE.items():
         lines.append(f"{place}:")
         for fault in faults:
-            value = "" if fault.default is None else f"={_shown(fault)}"
-            lines.append(f"  {fault.name}{value}".ljust(30) + fault.about + (" (once)" if fault.once else ""))
+            name = fault.name if fault.default is None else f"{fault.name}={_shown(fault)}"
+            about = f"{fault.about} (once)" if fault.once else fault.about
+            short = len(name) < _ABOUT_COLUMN - 3
+            lines += [f"  {name}".ljust(_ABOUT_COLUMN) + about] if short else [f"  {name}", " " * _ABOUT_COLUMN + about]
     return "\n".join(lines)
+
+
+_ABOUT_COLUMN = 24
 
 
 def _shown(fault: Fault) -> str:
