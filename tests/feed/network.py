@@ -60,6 +60,7 @@ class Network:
         self.attempts: list[float] = []
         self.pumps: list[IOPump] = []
         self._server: Any = None
+        self._half_open: list[FakeTransport] = []
 
     def listen(self, protocolFactory: IProtocolFactory) -> "Deferred[Any]":
         """The exchange's end."""
@@ -112,6 +113,12 @@ class Network:
             if pump.clientIO.disconnecting and not pump.clientIO.disconnected:
                 pump.clientIO.disconnected = True
                 pump.clientIO.reportDisconnect()
+                self._half_open.append(pump.serverIO)
+
+    def end(self) -> None:
+        """The exchange is gone: so are the ends of it that never heard."""
+        for transport in self._half_open:
+            transport.reportDisconnect()
 
 
 class World:
@@ -189,6 +196,7 @@ class World:
         self.advance(3)
         assert stopped.called, "it was not closed within 3 s"
         self.exchange.stop()
+        self.network.end()
         self.advance(1)
 
     # --- what there is to see ---------------------------------------------------------------------------------
