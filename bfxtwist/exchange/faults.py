@@ -108,7 +108,7 @@ def _frames() -> list[Fault]:
         Fault("tu-out-of-order", "tu comes up to this many seconds later, each its own while", 2.0),
         Fault("stall", "nothing but heartbeats is sent, or nothing at all", "hb", ("hb", "nothing")),
         Fault("stall-channel", "one kind of channel falls silent, without heartbeats", "book", ("book", "trades")),
-        Fault("extra-fields", "frames have further fields at their end"),
+        Fault("extra-fields", "frames with SEQ_ALL and TIMESTAMP have further fields at their end"),
         Fault("junk", "every connection is sent a frame that means nothing", "malformed", junk, once=True),
     ]
 

@@ -195,7 +195,7 @@ class FaultyConversation(Conversation):
 
     def _frame(self, channel_id: int, item: Item, timestamp: int | None) -> bytes:
         frame = super()._frame(channel_id, item, timestamp)
-        if "extra-fields" in self._faults and self._sequenced:
+        if "extra-fields" in self._faults and self._sequenced and timestamp is not None:
             return frame[:-1] + b',"extra",null]'
         return frame
 

@@ -143,7 +143,7 @@ class TradesTest(SynchronousTestCase):
     def test_the_snapshot_is_the_end_of_the_history(self) -> None:
         market = SimulatedMarket()
         watched = Watched(market).subscribe().live(5)
-        rows = [row for row in watched.snapshots[1].rows]
+        rows = watched.snapshots[1].rows
         self.assertEqual(len(rows), 30)
         self.assertEqual([int(row[0]) for row in rows], sorted((int(row[0]) for row in rows), reverse=True))
         everything = market.tape("tBTCUSD").history(Query(10_000, newest_first=False), int(watched.now * 1000))

@@ -13,9 +13,9 @@ BOOK = Subscription(ChannelName.BOOK, "tBTCUSD")
 
 
 def sides(levels: dict[int, int]) -> tuple[list[Row], list[Row]]:
-    """Bids of the even prices, asks of the odd ones, which are all higher."""
-    bids = [(b"%d" % p, b"1", b"%d" % levels[p]) for p in sorted(levels, reverse=True) if p < 50]
-    asks = [(b"%d" % p, b"1", b"-%d" % levels[p]) for p in sorted(levels) if p >= 50]
+    """Bids below 50, asks from there on."""
+    bids: list[Row] = [(b"%d" % p, b"1", b"%d" % levels[p]) for p in sorted(levels, reverse=True) if p < 50]
+    asks: list[Row] = [(b"%d" % p, b"1", b"-%d" % levels[p]) for p in sorted(levels) if p >= 50]
     return bids, asks
 
 

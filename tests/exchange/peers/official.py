@@ -37,55 +37,69 @@ def checksum(levels: dict[float, tuple[int, float]]) -> int:
     return crc32(":".join(parts).encode())
 
 
-def main(ws_url: str, rest_url: str, symbol: str, checksums: int, trades: int) -> None:
-    """Subscribe, and stop when enough was seen."""
-    client = Client(wss_host=ws_url, rest_host=rest_url)
-    levels: dict[float, tuple[int, float]] = {}
-    stopping = False
-    saw: dict[str, Any] = {"matched": 0, "mismatched": 0, "executed": [], "snapshot": 0, "history": 0}
+class Watcher:
+    """Keeps the book that it is told, and stops when it has seen enough."""
 
-    @client.wss.on("open")
-    async def opened() -> None:
-        await client.wss.subscribe("book", symbol=symbol, prec="P0", freq="F0", len="25")
-        await client.wss.subscribe("trades", symbol=symbol)
+    def __init__(self, client: Client, symbol: str, checksums: int, trades: int) -> None:
+        self.client, self.symbol, self.checksums, self.trades = client, symbol, checksums, trades
+        self.levels: dict[float, tuple[int, float]] = {}
+        self.saw: dict[str, Any] = {"matched": 0, "mismatched": 0, "executed": [], "snapshot": 0, "history": 0}
+        self.stopping = False
+        for event, listener in (
+            ("open", self.opened),
+            ("t_book_snapshot", self.snapshot),
+            ("t_book_update", self.update),
+            ("checksum", self.check),
+            ("t_trades_snapshot", self.past),
+            ("t_trade_execution", self.executed),
+        ):
+            client.wss.on(event, listener)
 
-    @client.wss.on("t_book_snapshot")
-    def snapshot(_: Any, rows: list[Any]) -> None:
-        for row in rows:
-            levels[row.price] = (row.count, row.amount)
+    async def opened(self) -> None:
+        """Subscribe."""
+        await self.client.wss.subscribe("book", symbol=self.symbol, prec="P0", freq="F0", len="25")
+        await self.client.wss.subscribe("trades", symbol=self.symbol)
 
-    @client.wss.on("t_book_update")
-    def update(_: Any, row: Any) -> None:
+    def snapshot(self, _: Any, rows: list[Any]) -> None:
+        """The whole book."""
+        self.levels = {row.price: (row.count, row.amount) for row in rows}
+
+    def update(self, _: Any, row: Any) -> None:
+        """One level."""
         if row.count:
-            levels[row.price] = (row.count, row.amount)
+            self.levels[row.price] = (row.count, row.amount)
         else:
-            levels.pop(row.price)
+            self.levels.pop(row.price)
 
-    @client.wss.on("checksum")
-    async def check(_: Any, value: int) -> None:
-        saw["matched" if checksum(levels) == value else "mismatched"] += 1
-        await stop_when_done()
+    async def check(self, _: Any, value: int) -> None:
+        """What the book should be."""
+        self.saw["matched" if checksum(self.levels) == value else "mismatched"] += 1
+        await self.stop_when_done()
 
-    @client.wss.on("t_trades_snapshot")
-    def past(_: Any, rows: list[Any]) -> None:
-        saw["snapshot"] = len(rows)
+    def past(self, _: Any, rows: list[Any]) -> None:
+        """The last trades."""
+        self.saw["snapshot"] = len(rows)
 
-    @client.wss.on("t_trade_execution")
-    async def executed(_: Any, trade: Any) -> None:
-        saw["executed"].append(trade.id)
-        await stop_when_done()
+    async def executed(self, _: Any, trade: Any) -> None:
+        """A trade."""
+        self.saw["executed"].append(trade.id)
+        await self.stop_when_done()
 
-    async def stop_when_done() -> None:
-        nonlocal stopping
-        if stopping:
-            return
-        if saw["matched"] + saw["mismatched"] >= checksums and len(saw["executed"]) >= trades:
-            stopping = True
-            await client.wss.close()
+    async def stop_when_done(self) -> None:
+        """Close the connection, once."""
+        enough = self.saw["matched"] + self.saw["mismatched"] >= self.checksums and len(self.saw["executed"]) >= self.trades
+        if enough and not self.stopping:
+            self.stopping = True
+            await self.client.wss.close()
 
+
+def main(ws_url: str, rest_url: str, symbol: str, checksums: int, trades: int) -> None:
+    """Watch, then ask for the history."""
+    client = Client(wss_host=ws_url, rest_host=rest_url)
+    watcher = Watcher(client, symbol, checksums, trades)
     client.wss.run()
-    saw["history"] = len(client.rest.public.get_t_trades(symbol, limit=50))
-    sys.stdout.write(json.dumps(saw))
+    watcher.saw["history"] = len(client.rest.public.get_t_trades(symbol, limit=50))
+    sys.stdout.write(json.dumps(watcher.saw))
 
 
 if __name__ == "__main__":
