@@ -1,0 +1,121 @@
+// What is said on the relay's socket, in Bitfinex's public protocol. Texts in, facts out; no socket and no clock.
+//
+//   <- {"event":"info","version":2,…}           -> {"event":"conf","flags":229376}
+//   <- {"event":"conf","status":"OK",…}         -> {"event":"subscribe","channel":"book",…}, and trades
+//   <- {"event":"subscribed","chanId":1,…}      <- [1,[[…],…],seq,ts]      then updates, cs, te, tu, hb
+//   <- {"event":"info","code":20060,…}          the feed is not live; 20061 when it is: subscribe again
+
+const TIMESTAMP = 32768;
+const SEQ_ALL = 65536;
+const OB_CHECKSUM = 131072;
+
+const PAUSE = 20060;
+const RESUME = 20061;
+const DUPLICATE = 10301;
+
+const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+
+/** An array frame with every number as the text that it was: JSON.parse would make 0.50 of it 0.5. */
+export function readFrame(text) {
+  return JSON.parse(text.replace(NUMBER, '"$&"'));
+}
+
+export class Conversation {
+  /** `send(object)` sends a request. `listener` has the methods that are called below. What cannot go on is thrown as an Error. */
+  constructor(send, listener, pong = () => {}) {
+    this.send = send;
+    this.listener = listener;
+    this.pong = pong;
+    this.ready = false;
+    this.wanted = null;
+    this.channels = new Map(); // by id: {name, open}
+    this.next = null;
+  }
+
+  /** Read the book and the trades of a symbol from now on, and nothing else. `book`: {precision, length}, or null. */
+  want(symbol, book) {
+    for (const id of this.channels.keys()) this.send({ event: "unsubscribe", chanId: id });
+    this.channels.clear();
+    this.wanted = { symbol, book };
+    if (this.ready) this.subscribe();
+  }
+
+  /** Begin anew with what is wanted. */
+  again() {
+    this.want(this.wanted.symbol, this.wanted.book);
+  }
+
+  subscribe() {
+    const { symbol, book } = this.wanted;
+    if (book) {
+      this.send({ event: "subscribe", channel: "book", symbol, prec: book.precision, freq: "F0", len: String(book.length) });
+    }
+    this.send({ event: "subscribe", channel: "trades", symbol });
+  }
+
+  received(text) {
+    if (text.startsWith("[")) this.frame(readFrame(text));
+    else this.event(JSON.parse(text));
+  }
+
+  event(event) {
+    switch (event.event) {
+      case "info":
+        this.informed(event);
+        break;
+      case "conf":
+        if (event.status !== "OK") throw new Error("the relay refuses the flags");
+        this.ready = true;
+        if (this.wanted) this.subscribe();
+        break;
+      case "subscribed":
+        if (this.wanted && event.symbol === this.wanted.symbol) {
+          this.channels.set(String(event.chanId), { name: event.channel, open: false });
+        }
+        break;
+      case "unsubscribed":
+        if (this.channels.delete(String(event.chanId))) this.listener.refused("all", "it is not carried any more");
+        break;
+      case "error":
+        if (event.code !== DUPLICATE && event.symbol === this.wanted?.symbol) this.listener.refused(event.channel, event.msg);
+        break;
+      case "pong":
+        this.pong();
+        break;
+    }
+  }
+
+  informed(event) {
+    if (event.version !== undefined) {
+      if (event.version !== 2) throw new Error(`the relay speaks version ${event.version}`);
+      this.send({ event: "conf", flags: TIMESTAMP | SEQ_ALL | OB_CHECKSUM });
+    } else if (event.code === PAUSE) {
+      this.listener.paused();
+    } else if (event.code === RESUME) {
+      this.listener.resumed();
+      this.again();
+    }
+  }
+
+  frame(frame) {
+    const sequence = Number(frame.at(-2));
+    if (this.next !== null && sequence !== this.next) throw new Error(`message ${this.next} is missing`);
+    this.next = sequence + 1;
+    const channel = this.channels.get(frame[0]);
+    this.listener.heard();
+    if (channel) this.deliver(channel, frame);
+  }
+
+  deliver(channel, [, kind, body]) {
+    const { listener } = this;
+    if (kind === "hb") return;
+    if (kind === "cs") listener.checksum(Number(body));
+    else if (kind === "te" || kind === "tu") listener.trade(body, kind === "tu");
+    else if (!channel.open) {
+      channel.open = true;
+      if (channel.name === "book") listener.bookSnapshot(kind);
+      else listener.tradeSnapshot(kind);
+    } else if (Array.isArray(kind[0])) for (const row of kind) listener.bookUpdate(row);
+    else listener.bookUpdate(kind);
+  }
+}

@@ -1,0 +1,88 @@
+// The socket to the relay: kept open for ever, and known to be alive. What is said on it is conversation.js's.
+
+import { Conversation } from "./conversation.js";
+
+const PING_EVERY = 5000;
+const PONG_WITHIN = 6000;
+const FIRST_PAUSE = 500;
+const LONGEST_PAUSE = 15000;
+const HEALTHY = 10000;
+
+export class Feed {
+  /** `listener` is a conversation's, with `connected()` and `disconnected(reason, retryAt)` besides; times are performance.now()'s. */
+  constructor(url, listener) {
+    this.url = url;
+    this.listener = listener;
+    this.pause = FIRST_PAUSE;
+    this.wanted = null;
+    this.socket = null;
+    this.retry = null;
+  }
+
+  want(symbol, book) {
+    this.wanted = [symbol, book];
+    this.conversation?.want(symbol, book);
+  }
+
+  /** Subscribe anew: what was told does not fit together. */
+  again() {
+    this.conversation?.again();
+  }
+
+  connect() {
+    clearTimeout(this.retry);
+    this.retry = null;
+    const socket = new WebSocket(this.url);
+    this.socket = socket;
+    this.opened = 0;
+    this.awaited = null; // when the ping was sent that is not answered yet
+    const send = (request) => socket.readyState === WebSocket.OPEN && socket.send(JSON.stringify(request));
+    this.conversation = new Conversation(send, this.listener, () => this.pong());
+    if (this.wanted) this.conversation.want(...this.wanted);
+    const mine = (handle) => (event) => this.socket === socket && handle(event);
+    socket.onopen = mine(() => this.open(send));
+    socket.onmessage = mine(({ data }) => this.message(data));
+    socket.onclose = mine(({ reason }) => this.lost(reason || "the daemon does not answer"));
+  }
+
+  open(send) {
+    this.opened = performance.now();
+    this.listener.connected();
+    let cid = 0;
+    this.pulse = setInterval(() => {
+      if (this.awaited !== null && performance.now() - this.awaited > PONG_WITHIN) {
+        this.lost("the daemon has stopped answering");
+        return;
+      }
+      this.awaited ??= performance.now();
+      send({ event: "ping", cid: (cid += 1) });
+    }, PING_EVERY);
+  }
+
+  pong() {
+    this.awaited = null;
+    if (performance.now() - this.opened > HEALTHY) this.pause = FIRST_PAUSE;
+    this.listener.heard();
+  }
+
+  message(text) {
+    try {
+      this.conversation.received(text);
+    } catch (error) {
+      this.lost(error.message);
+    }
+  }
+
+  /** Close what is left, and try again after a pause that doubles. */
+  lost(reason) {
+    const { socket } = this;
+    if (!socket) return;
+    this.socket = null;
+    this.conversation = null;
+    clearInterval(this.pulse);
+    socket.close();
+    this.listener.disconnected(reason, performance.now() + this.pause);
+    this.retry = setTimeout(() => this.connect(), this.pause);
+    this.pause = Math.min(this.pause * 2, LONGEST_PAUSE);
+  }
+}

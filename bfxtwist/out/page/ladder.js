@@ -1,0 +1,96 @@
+// The ladder: asks above, bids below, and between them the spread, which stays where it is whatever the book does.
+
+import { format, parse, placesOf, toNumber } from "./decimal.js";
+import { write } from "./state.js";
+
+const CHANGE_MS = 700;
+
+class Row {
+  constructor(document) {
+    this.element = document.createElement("tr");
+    this.price = document.createElement("th");
+    this.price.scope = "row";
+    this.amount = document.createElement("td");
+    this.total = document.createElement("td");
+    this.element.append(this.price, this.amount, this.total);
+    this.shown = "";
+  }
+
+  draw(level, places, deepest, still) {
+    const shown = level ? `${level.price} ${level.amount}` : "";
+    this.cell(this.price, level?.price ?? "", places.price);
+    this.cell(this.amount, level?.amount ?? "", places.amount);
+    this.cell(this.total, level?.written ?? "", places.total);
+    this.element.style.setProperty("--fill", level ? `${((100 * toNumber(level.total)) / deepest).toFixed(1)}%` : "0%");
+    if (!still && level && this.shown && shown !== this.shown) {
+      this.amount.animate([{ color: "var(--text-strong)", fontWeight: 650 }, {}], { duration: CHANGE_MS, easing: "ease-out" });
+    }
+    this.shown = shown;
+  }
+
+  /** The text is the exchange's own; what lines up the points of a column is not part of it. */
+  cell(element, text, places) {
+    if (element.textContent === text && element.dataset.places === String(places)) return;
+    write(element, text);
+    element.dataset.places = String(places);
+    const missing = text ? places - placesOf(text) : 0;
+    element.dataset.pad = missing > 0 ? `${placesOf(text) ? "" : "."}${"0".repeat(missing)}` : "";
+  }
+}
+
+export class Ladder {
+  constructor(document, reduced) {
+    this.document = document;
+    this.reduced = reduced;
+    this.asks = document.getElementById("asks");
+    this.bids = document.getElementById("bids");
+    this.spread = document.getElementById("ladder-spread");
+    this.scroller = document.getElementById("ladder-scroll");
+    this.rows = { asks: [], bids: [] };
+  }
+
+  /** So many rows of each side, whatever the book has: the middle stays where it is. */
+  resize(count) {
+    for (const name of ["asks", "bids"]) {
+      const rows = Array.from({ length: count }, () => new Row(this.document));
+      this.rows[name] = rows;
+      const elements = rows.map((row) => row.element);
+      this[name].replaceChildren(...(name === "asks" ? elements.reverse() : elements));
+    }
+    this.centre();
+  }
+
+  centre() {
+    const { scroller } = this;
+    scroller.scrollTop = (scroller.scrollHeight - scroller.clientHeight) / 2;
+  }
+
+  draw(book, step, caption) {
+    const count = this.rows.asks.length;
+    const sides = { asks: this.levels(book, "asks", step, count), bids: this.levels(book, "bids", step, count) };
+    const all = [...sides.asks, ...sides.bids];
+    const deepest = Math.max(1e-18, ...all.map((level) => toNumber(level.total)));
+    const places = {
+      price: Math.max(0, ...all.map((level) => placesOf(level.price))),
+      amount: Math.max(0, ...all.map((level) => placesOf(level.amount))),
+      total: Math.max(0, ...all.map((level) => placesOf(level.written))),
+    };
+    for (const [name, rows] of Object.entries(this.rows)) {
+      rows.forEach((row, index) => row.draw(sides[name][index], places, deepest, this.reduced()));
+    }
+    write(this.spread, caption);
+  }
+
+  levels(book, name, step, count) {
+    const levels = book.levels(name, step, format).slice(0, count);
+    for (const level of levels) level.written = format(level.total);
+    return levels;
+  }
+}
+
+/** Steps to group prices by, as tokens, for a book around `mid` (a float): from its fifth significant digit on. */
+export function stepsFor(mid) {
+  const finest = Math.floor(Math.log10(mid)) - 4;
+  const power = (exponent, digit) => format(parse(`${digit}e${exponent}`));
+  return [power(finest, 1), power(finest, 5), power(finest + 1, 1), power(finest + 1, 5), power(finest + 2, 1), power(finest + 2, 5)];
+}

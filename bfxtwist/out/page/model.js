@@ -1,0 +1,130 @@
+// Everything that is known of the pair on the page. The feed writes, the views read; nothing here draws.
+
+import { Book } from "./book.js";
+import { toNumber } from "./decimal.js";
+
+const TRADES_KEPT = 100;
+const RATE_WINDOW = 5000;
+const SAMPLE_EVERY = 500;
+
+/** What the five-minute line shows, in ms. */
+export const HISTORY = 5 * 60 * 1000;
+
+export class Model {
+  /** `again()` is called when what was told does not fit together. `now()` is in ms. */
+  constructor(again, now = () => performance.now()) {
+    this.again = again;
+    this.now = now;
+    this.link = { open: false, reason: "", since: now(), retryAt: 0 };
+    this.daemon = null; // what GET /status says of this pair: {book, trades, recorder}
+    this.begin("", null);
+  }
+
+  /** Another pair: nothing is known yet. `carried`: {precision, length} of its book, or null if there is none. */
+  begin(symbol, carried) {
+    this.symbol = symbol;
+    this.carried = carried;
+    this.book = new Book(carried?.precision === "R0");
+    this.daemon = null;
+    this.bookOpen = this.pausedFor = this.bookRefused = this.tradesRefused = this.wrong = null;
+    this.goodAt = null; // when the book was last known to be right
+    this.heardAt = null;
+    this.checkedAt = null;
+    this.trades = [];
+    this.ids = new Set();
+    this.tradesOpen = false;
+    this.rowTimes = []; // [ms, rows] of the last seconds
+    this.samples = []; // {at, mid, spread}; null numbers where the book was not live
+  }
+
+  get live() {
+    return this.link.open && Boolean(this.bookOpen) && !this.pausedFor && !this.wrong;
+  }
+
+  // --- what the feed tells ---
+
+  connected() {
+    this.link = { open: true, reason: "", since: this.now(), retryAt: 0 };
+  }
+
+  disconnected(reason, retryAt) {
+    const since = this.link.open ? this.now() : this.link.since;
+    this.link = { open: false, reason, since, retryAt };
+    this.bookOpen = this.pausedFor = this.wrong = null;
+  }
+
+  heard() {
+    this.heardAt = this.now();
+    if (this.live) this.goodAt = this.heardAt;
+  }
+
+  paused() {
+    this.pausedFor = "the feed is not live";
+  }
+
+  resumed() {
+    this.pausedFor = this.bookOpen = this.wrong = null;
+  }
+
+  refused(channel, message) {
+    if (channel !== "trades") this.bookRefused = message;
+    if (channel !== "book") this.tradesRefused = message;
+  }
+
+  bookSnapshot(rows) {
+    this.book.load(rows);
+    this.bookOpen = true;
+    this.wrong = null;
+    this.heard();
+  }
+
+  bookUpdate(row) {
+    this.book.apply(row);
+    const now = this.now();
+    const last = this.rowTimes.at(-1);
+    if (last && now - last[0] < 100) last[1] += 1;
+    else this.rowTimes.push([now, 1]);
+  }
+
+  checksum(value) {
+    if (this.book.checksum() === value) {
+      this.checkedAt = this.now();
+    } else if (this.carried.length >= 25) {
+      this.wrong = "the checksum does not match";
+      this.bookOpen = null;
+      this.again();
+    }
+  }
+
+  tradeSnapshot(rows) {
+    this.tradesOpen = true;
+    for (const row of [...rows].reverse()) this.trade(row);
+  }
+
+  /** `[id, mts, amount, price]`: newest on top, each id once. */
+  trade([id, time, amount, price]) {
+    if (this.ids.has(id)) return;
+    this.ids.add(id);
+    const bought = !amount.startsWith("-");
+    this.trades.unshift({ id, time: Number(time), bought, amount: amount.replace("-", ""), size: Math.abs(Number(amount)), price });
+    for (const gone of this.trades.splice(TRADES_KEPT)) this.ids.delete(gone.id);
+  }
+
+  // --- what the views ask ---
+
+  /** Rows of the book per second, over the last five. */
+  rate() {
+    const now = this.now();
+    while (this.rowTimes.length && this.rowTimes[0][0] < now - RATE_WINDOW) this.rowTimes.shift();
+    return this.rowTimes.reduce((sum, [, rows]) => sum + rows, 0) / (RATE_WINDOW / 1000);
+  }
+
+  /** Take a sample for the line, if it is time for one. */
+  sample() {
+    const now = this.now();
+    if (now - (this.samples.at(-1)?.at ?? -Infinity) < SAMPLE_EVERY) return;
+    const top = this.live ? this.book.top() : null;
+    this.samples.push({ at: now, mid: top && toNumber(top.mid), spread: top && toNumber(top.spread) });
+    while (this.samples[0].at < now - HISTORY - SAMPLE_EVERY) this.samples.shift();
+  }
+}

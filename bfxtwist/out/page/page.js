@@ -1,0 +1,229 @@
+// The page: puts the parts together, draws at most every 100 ms, and does what the reader asks.
+
+import { Choices, inUrl } from "./choices.js";
+import { watchDaemon } from "./daemon.js";
+import { format, parse } from "./decimal.js";
+import { DepthChart } from "./depth.js";
+import { Feed } from "./feed.js";
+import { basisPoints, Figures } from "./figures.js";
+import { Ladder, stepsFor } from "./ladder.js";
+import { LineChart } from "./line.js";
+import { Model } from "./model.js";
+import { judge, StateView, write } from "./state.js";
+import { Tape } from "./tape.js";
+
+const DRAW_EVERY = 100;
+const DRAW_CALMLY = 1000;
+
+const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+const reduced = () => calm.matches;
+const at = (id) => document.getElementById(id);
+
+class Page {
+  constructor() {
+    this.choices = new Choices(window);
+    this.model = new Model(() => this.feed.again());
+    this.feed = new Feed(`${window.location.origin.replace(/^http/, "ws")}/ws/2`, this.model);
+    this.pairs = [];
+    this.pair = null;
+    this.state = new StateView(document);
+    this.figures = new Figures(document);
+    this.ladder = new Ladder(document, reduced);
+    this.depth = new DepthChart(at("depth"), at("depth-readout"));
+    this.line = new LineChart(at("line"));
+    this.tape = new Tape(document, reduced);
+  }
+
+  begin() {
+    this.dress();
+    this.ladder.resize(Number(this.choices.rows));
+    at("rows").value = this.choices.rows;
+    this.listen();
+    watchDaemon((pairs, version) => this.told(pairs, version));
+    this.feed.connect();
+    this.draw();
+  }
+
+  listen() {
+    at("pair").addEventListener("change", () => this.choose(at("pair").value, true));
+    at("rows").addEventListener("change", () => this.chooseRows(at("rows").value));
+    at("step").addEventListener("change", () => this.chooseStep(at("step").value));
+    at("theme").addEventListener("click", () => this.nextTheme());
+    at("colours").addEventListener("click", () => this.nextColours());
+    at("keys").addEventListener("click", () => at("help").showModal());
+    document.addEventListener("keydown", (event) => this.key(event));
+    window.addEventListener("popstate", () => this.cameBack());
+    window.addEventListener("resize", () => this.ladder.centre());
+    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.dress());
+  }
+
+  // --- pairs ---
+
+  told(pairs, version) {
+    this.pairs = pairs;
+    write(at("version"), version);
+    this.offerPairs();
+    const wanted = pairs.find((pair) => this.choices.pair && inUrl(pair.name) === inUrl(this.choices.pair.toUpperCase()));
+    const pair = wanted ?? this.pair ?? pairs[0];
+    write(at("absent"), this.choices.pair && !wanted ? `${this.choices.pair} is not carried here.` : "");
+    if (!pair) return;
+    const now = pairs.find((one) => one.symbol === pair.symbol) ?? pair;
+    if (now.symbol !== this.pair?.symbol || !same(now.carried, this.model.carried)) this.show(now);
+    this.pair = now;
+    this.model.daemon = now;
+  }
+
+  offerPairs() {
+    const names = this.pairs.map((pair) => pair.name);
+    if ([...at("pair").options].map((option) => option.value).join() === names.join()) return;
+    at("pair").replaceChildren(...names.map((name) => new Option(name)));
+    at("pair").disabled = names.length < 2;
+    if (this.pair) at("pair").value = this.pair.name;
+  }
+
+  choose(name, byReader) {
+    const pair = this.pairs.find((one) => one.name === name);
+    if (!pair || pair.symbol === this.pair?.symbol) return;
+    this.choices.pair = inUrl(name);
+    this.choices.step = "";
+    if (byReader) this.choices.write(true);
+    this.show(pair);
+  }
+
+  show(pair) {
+    this.pair = pair;
+    this.choices.pair ??= inUrl(pair.name);
+    at("pair").value = pair.name;
+    write(at("absent"), "");
+    this.model.begin(pair.symbol, pair.carried);
+    this.model.daemon = pair;
+    this.tape.clear();
+    this.figures.lastMid = null;
+    this.feed.want(pair.symbol, pair.carried);
+    this.steps = null;
+    this.ladder.centre();
+  }
+
+  cameBack() {
+    const { pair, rows, step } = new Choices(window);
+    const known = this.pairs.find((one) => pair && inUrl(one.name) === inUrl(pair)) ?? this.pairs[0];
+    if (known) this.choose(known.name, false);
+    Object.assign(this.choices, { pair, rows, step });
+  }
+
+  move(by) {
+    const { length } = this.pairs;
+    const index = this.pairs.findIndex((pair) => pair.symbol === this.pair?.symbol);
+    if (length > 1) this.choose(this.pairs[(index + by + length) % length].name, true);
+  }
+
+  // --- choices ---
+
+  chooseRows(rows) {
+    this.choices.rows = rows;
+    at("rows").value = rows;
+    this.choices.write(false);
+    this.ladder.resize(Number(rows));
+  }
+
+  chooseStep(step) {
+    this.choices.step = step;
+    at("step").value = step;
+    this.choices.write(false);
+  }
+
+  coarser(by) {
+    const options = [...at("step").options].map((option) => option.value);
+    const index = options.indexOf(this.choices.step) + by;
+    if (index >= 0 && index < options.length) this.chooseStep(options[index]);
+  }
+
+  nextTheme() {
+    this.choices.nextTheme();
+    this.dress();
+  }
+
+  nextColours() {
+    this.choices.nextColours();
+    this.dress();
+  }
+
+  dress() {
+    const { theme, colours } = this.choices;
+    document.documentElement.dataset.theme = theme;
+    document.documentElement.dataset.colours = colours;
+    write(at("theme-name"), { auto: "Auto", light: "Light", dark: "Dark" }[theme]);
+    write(at("colours-name"), { "green-red": "Green, red", "blue-orange": "Blue, orange" }[colours]);
+    for (const chart of [this.depth, this.line]) chart.plot.readStyle();
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey || at("help").open) return;
+    if (event.target instanceof HTMLSelectElement) return;
+    const action = {
+      "]": () => this.move(1),
+      "[": () => this.move(-1),
+      "+": () => this.coarser(1),
+      "-": () => this.coarser(-1),
+      r: () => {
+        this.choices.nextRows();
+        this.chooseRows(this.choices.rows);
+      },
+      t: () => this.nextTheme(),
+      c: () => this.nextColours(),
+      s: () => this.speak(),
+      "?": () => at("help").showModal(),
+    }[event.key];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  }
+
+  /** One sentence for those who listen. */
+  speak() {
+    const top = this.model.book.top();
+    const { headline, detail } = judge(this.model, performance.now());
+    const numbers = top
+      ? `Mid ${format(top.mid)}, spread ${format(top.spread)}, ${basisPoints(top)} basis points, imbalance ${at("imbalance").textContent}.`
+      : "No numbers.";
+    at("spoken").textContent = `${this.pair?.name ?? ""}: ${headline}. ${detail} ${numbers}`;
+  }
+
+  // --- drawing ---
+
+  draw() {
+    const now = performance.now();
+    const { model } = this;
+    model.sample();
+    const top = model.book.top();
+    this.offerSteps(top);
+    this.state.draw(judge(model, now), this.pair?.name ?? "bfxtwist", top && format(top.mid));
+    this.figures.draw(model, now);
+    const caption = top ? `spread ${format(top.spread)} · ${basisPoints(top)} bp` : "one side is empty";
+    this.ladder.draw(model.book, this.choices.step ? parse(this.choices.step) : 0n, model.bookOpen || top ? caption : "no book yet");
+    this.depth.draw(model.book);
+    this.line.draw(model.samples, now);
+    this.tape.draw(model.trades, this.tapeNote());
+    setTimeout(() => requestAnimationFrame(() => this.draw()), reduced() ? DRAW_CALMLY : DRAW_EVERY);
+  }
+
+  tapeNote() {
+    if (this.model.tradesRefused) return "The daemon does not carry the trades of this pair.";
+    return this.model.tradesOpen && !this.model.trades.length ? "No trade yet." : "";
+  }
+
+  /** Steps that fit the price; they stay as they are while the pair is shown. */
+  offerSteps(top) {
+    if (this.steps || !top) return;
+    this.steps = stepsFor(Number(format(top.mid)));
+    if (!this.steps.includes(this.choices.step)) this.choices.step = "";
+    at("step").replaceChildren(new Option("as quoted", ""), ...this.steps.map((step) => new Option(step)));
+    at("step").value = this.choices.step;
+  }
+}
+
+function same(one, other) {
+  return one?.precision === other?.precision && one?.length === other?.length;
+}
+
+new Page().begin();

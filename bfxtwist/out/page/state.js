@@ -1,0 +1,86 @@
+// Whether the numbers on the page may be trusted, in words. The verdict is made of facts and a time, and shown so that it cannot
+// be overlooked.
+
+/** Whole seconds, or minutes, or hours: `12 s`, `3 min`, `2 h`. */
+export function ago(ms) {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 120) return `${seconds} s`;
+  return seconds < 7200 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3600)} h`;
+}
+
+/** `{state, headline, detail}` of a model. `state` is live, syncing, stale, disconnected or absent. */
+export function judge(model, now) {
+  const age = model.goodAt === null ? "" : `These numbers are ${ago(now - model.goodAt)} old.`;
+  if (!model.link.open) {
+    if (model.link.reason === "") return { state: "syncing", headline: "Connecting", detail: "to the daemon" };
+    const wait = Math.ceil(Math.max(0, model.link.retryAt - now) / 1000);
+    const next = wait ? `Trying again in ${wait} s.` : "Trying again.";
+    return verdict("disconnected", `Disconnected for ${ago(now - model.link.since)}`, age, `${sentence(model.link.reason)}`, next);
+  }
+  if (model.bookRefused) return verdict("absent", "No book", "", sentence(model.bookRefused));
+  if (!model.carried) return verdict("absent", "No book", "", "The daemon does not carry a book of this pair.");
+  if (model.wrong) return verdict("stale", "Wrong book", age, sentence(model.wrong), "Subscribing again.");
+  const feed = model.daemon?.book;
+  if (model.pausedFor || (!model.bookOpen && feed && feed.status !== "live")) {
+    const why = feed && feed.status !== "live" ? feed.reason || feed.status : model.pausedFor;
+    if (model.goodAt === null) return verdict("syncing", "No book yet", "", sentence(why));
+    return verdict("stale", `Stale for ${ago(now - model.goodAt)}`, age, sentence(why));
+  }
+  if (!model.bookOpen) return verdict("syncing", "Syncing", age, "Waiting for the snapshot.");
+  const checked = model.checkedAt === null ? "no checksum compared yet" : `checksum verified ${ago(now - model.checkedAt)} ago`;
+  return verdict("live", "Live", `every message in sequence, ${checked}`);
+}
+
+function verdict(state, headline, ...details) {
+  return { state, headline, detail: details.filter(Boolean).join(" ") };
+}
+
+function sentence(text) {
+  return text && `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+}
+
+const ICONS = {
+  live: ["#1f9d63", "M9 16.5l4.5 4.5L23 11.5"],
+  syncing: ["#3b82c4", "M16 8v9l5 3"],
+  stale: ["#c77700", "M16 8v10M16 22.5v.5"],
+  disconnected: ["#c62f45", "M10 10l12 12M22 10L10 22"],
+  absent: ["#7a838f", "M9 16h14"],
+};
+
+function icon(state) {
+  const [colour, path] = ICONS[state];
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="16" cy="16" r="15" fill="${colour}"/><path d="${path}" stroke="#fff" stroke-width="3.5" fill="none" stroke-linecap="round" stroke-linejoin="round"/></svg>`;
+  return `data:image/svg+xml,${encodeURIComponent(svg)}`;
+}
+
+/** Shows the verdict: in the banner, on the whole page, in the title and in the tab's icon. */
+export class StateView {
+  constructor(document) {
+    this.root = document.documentElement;
+    this.document = document;
+    this.headline = document.getElementById("headline");
+    this.detail = document.getElementById("detail");
+    this.spoken = document.getElementById("spoken");
+    this.icon = document.getElementById("icon");
+    this.shown = null;
+  }
+
+  draw(verdict, name, mid) {
+    if (verdict.state !== this.shown) {
+      this.shown = verdict.state;
+      this.root.dataset.state = verdict.state;
+      this.icon.href = icon(verdict.state);
+      // Said once for each change of state; the seconds that tick in the banner are not said.
+      this.spoken.textContent = `${name}: ${verdict.headline}. ${verdict.detail}`;
+    }
+    write(this.headline, verdict.headline);
+    write(this.detail, verdict.detail);
+    const title = verdict.state === "live" && mid ? `${mid} ${name}` : `${verdict.headline} – ${name}`;
+    if (this.document.title !== title) this.document.title = title;
+  }
+}
+
+/** Set a text only where it differs: the browser lays out again whatever is set. */
+export function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}

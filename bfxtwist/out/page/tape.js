@@ -1,0 +1,75 @@
+// The tape: the latest trades, newest on top.
+
+import { placesOf } from "./decimal.js";
+import { write } from "./state.js";
+
+const SHOWN = 60;
+const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+export class Tape {
+  constructor(document, reduced) {
+    this.document = document;
+    this.reduced = reduced;
+    this.body = document.getElementById("trades");
+    this.note = document.getElementById("tape-note");
+    this.rows = new Map(); // by trade id
+    this.places = 0;
+  }
+
+  clear() {
+    this.rows.clear();
+    this.body.replaceChildren();
+    this.places = 0;
+  }
+
+  draw(trades, note) {
+    write(this.note, note);
+    const shown = trades.slice(0, SHOWN);
+    const largest = Math.max(...shown.map((trade) => trade.size));
+    this.places = Math.max(this.places, ...shown.map((trade) => placesOf(trade.price)));
+    const first = this.rows.size === 0;
+    for (const trade of [...shown].reverse()) {
+      if (!this.rows.has(trade.id)) {
+        const row = this.row(trade);
+        this.rows.set(trade.id, row);
+        this.body.prepend(row);
+        if (!first && !this.reduced()) {
+          row.animate([{ backgroundColor: "var(--flash)" }, {}], { duration: 900, easing: "ease-out" });
+        }
+      }
+    }
+    const kept = new Set(shown.map((trade) => trade.id));
+    for (const [id, row] of this.rows) {
+      if (!kept.has(id)) {
+        row.remove();
+        this.rows.delete(id);
+      }
+    }
+    // The square root: sizes differ by a factor of a thousand, and a bar of one pixel says nothing.
+    for (const trade of shown) {
+      this.rows.get(trade.id).style.setProperty("--fill", `${(100 * Math.sqrt(trade.size / largest)).toFixed(1)}%`);
+    }
+  }
+
+  row(trade) {
+    const row = this.document.createElement("tr");
+    row.className = trade.bought ? "buy" : "sell";
+    row.dataset.id = trade.id;
+    const at = new Date(trade.time);
+    const time = this.document.createElement("time");
+    time.dateTime = at.toISOString();
+    time.title = at.toISOString();
+    time.textContent = CLOCK.format(at);
+    const side = this.document.createElement("span");
+    side.className = "side";
+    side.textContent = trade.bought ? "▲ buy" : "▼ sell";
+    for (const content of [time, side, trade.price, trade.amount]) {
+      const cell = this.document.createElement("td");
+      cell.append(content);
+      row.append(cell);
+    }
+    const missing = this.places - placesOf(trade.price);
+    row.cells[2].dataset.pad = missing > 0 ? `${placesOf(trade.price) ? "" : "."}${"0".repeat(missing)}` : "";
+    return row;
+  }
+}

@@ -1,0 +1,94 @@
+"""The page of a daemon on an exchange of its own, on real sockets: what the browser tests look at."""
+
+from collections.abc import Sequence
+from random import Random
+from time import monotonic, time_ns
+from typing import Any
+
+from twisted.internet.defer import Deferred, ensureDeferred
+
+from bfxtwist.core.market import Market, Moment, Subscription
+from bfxtwist.core.messages import ChannelName
+from bfxtwist.exchange.embedded import EmbeddedExchange
+from bfxtwist.exchange.simulated import SimulatedMarket
+from bfxtwist.exchange.venue import Limits
+from bfxtwist.feed.budget import ConnectBudget
+from bfxtwist.feed.connection import Uplink
+from bfxtwist.feed.endpoint import exchange_endpoint
+from bfxtwist.feed.service import FeedService
+from bfxtwist.out.guard import Guard
+from bfxtwist.out.http import HttpApi
+from bfxtwist.out.listen import HttpService
+from bfxtwist.out.page_files import serve_page
+from bfxtwist.out.relay import Relay, RelayLimits
+from bfxtwist.out.site import Site
+
+
+def now() -> Moment:
+    """By the machine's clocks."""
+    return Moment(monotonic(), time_ns() // 1000)
+
+
+class ServedPage:
+    """An exchange, a feed, and the daemon's site with `/`, `/book`, `/status` and `/ws/2`."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        symbols: Sequence[str] = ("tBTCUSD",),
+        *,
+        rate: float = 1.0,
+        length: int = 25,
+        heartbeat: float = 15.0,
+        description: str = "tcp:0:interface=127.0.0.1",
+        **relay_limits: Any,
+    ) -> None:
+        self._reactor = reactor
+        self.exchange = EmbeddedExchange(
+            reactor, SimulatedMarket(pairs=symbols, rate=rate), limits=Limits(heartbeat_seconds=heartbeat)
+        )
+        self.faults = self.exchange.faults
+        self.market = Market()
+        self._wanted = [Subscription(ChannelName.BOOK, symbol, length=length) for symbol in symbols]
+        self._wanted += [Subscription(ChannelName.TRADES, symbol) for symbol in symbols]
+        self.api = HttpApi(self.market, now, "0")
+        self.relay = Relay(self.market, reactor, now, RelayLimits(heartbeat_seconds=heartbeat, **relay_limits))
+        self.api.mount("/ws/2", self.relay.resource)
+        serve_page(self.api)
+        self.http = HttpService(reactor, [description], Site(self.api.resource(), reactor, Guard()))
+
+    @property
+    def url(self) -> str:
+        """Of the page, without a slash at its end."""
+        return self.http.addresses[0]
+
+    @property
+    def ws_url(self) -> str:
+        """Of the relay."""
+        return f"ws{self.url.removeprefix('http')}/ws/2"
+
+    def start(self) -> "Deferred[None]":
+        """Fires when the exchange is connected to, not yet live."""
+        return ensureDeferred(self._start())
+
+    async def _start(self) -> None:
+        await self.exchange.start()
+        url = self.exchange.ws_url
+        endpoint = exchange_endpoint(self._reactor, url, ca_file=None, environ={})
+        uplink = Uplink(
+            url=url, endpoint=endpoint, market=self.market, clock=self._reactor, moment=now, rng=Random(1), budget=ConnectBudget()
+        )
+        self.feed = FeedService(uplink, self._wanted)
+        self.relay.startService()
+        self.http.startService()
+        self.feed.startService()
+
+    def stop(self) -> "Deferred[None]":
+        """Fires when nothing of it is left."""
+        return ensureDeferred(self._stop())
+
+    async def _stop(self) -> None:
+        await self.feed.stopService()
+        await self.relay.stopService()
+        await self.http.stopService()
+        await self.exchange.stop()
