@@ -29,14 +29,11 @@ reactor: Any = _reactor
 ROOT = Path(__file__).parents[1]
 
 
-class _Eager(Random):
-    """Jitter without the waiting: back-off is tested on a fake clock."""
-
-    def random(self) -> float:
-        return 0.0
+class _Brisk(Random):
+    """Jitter that waits little, and each time longer: the budget of connects must last through a fault."""
 
     def uniform(self, a: float, b: float) -> float:
-        return min(a, 0.05)
+        return a + (b - a) / 5
 
 
 class RunningDaemon:
@@ -52,7 +49,7 @@ class RunningDaemon:
             rest_url=exchange.rest_url,
             **more,
         )
-        self.daemon = Daemon(reactor, chosen, now, ended=lambda code, line: self.ended.append((code, line)), rng=_Eager())
+        self.daemon = Daemon(reactor, chosen, now, ended=lambda code, line: self.ended.append((code, line)), rng=_Brisk())
         self.market = self.daemon.market
         for one in self.market.feeds():
             self.states[str(one.subscription)] = []
