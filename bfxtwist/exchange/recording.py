@@ -5,6 +5,7 @@ A recording is one server message a line, plain or gzipped, as it stood on the w
 """
 
 import gzip
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +68,10 @@ def read_recording(path: Path) -> Recording:
 
 def _lines(path: Path) -> Iterator[bytes]:
     data = path.read_bytes()
-    lines = (gzip.decompress(data) if data.startswith(_GZIP) else data).splitlines()
+    try:
+        lines = (gzip.decompress(data) if data.startswith(_GZIP) else data).splitlines()
+    except (EOFError, zlib.error) as error:
+        raise ValueError(f"{path.name} is gzipped and damaged: {error}") from None
     return (line for line in lines if line.strip())
 
 

@@ -99,7 +99,8 @@ class Traders:
         order_id = side.pick(int(self._random.expovariate(1 / (8 if near else 150))))
         if order_id is None:
             return
-        if self._random.random() < 0.5:
+        # Half of the time an order is only changed, unless there are many: as many must go as come.
+        if len(side) > 1.1 * _POPULATION or self._random.random() < 0.5:
             side.cancel(order_id)
         else:
             side.change(order_id, self._amount())

@@ -73,6 +73,7 @@ class SocketClient(WebSocketClientProtocol):
         self.crossed = False
         self.sequence_breaks: list[tuple[int, int]] = []
         self.trades: dict[int, TradeExecuted] = {}
+        self.snapshot_ids: set[int] = set()
         self.opened = False
         self.closed = False
         self._sequence = 0
@@ -109,7 +110,9 @@ class SocketClient(WebSocketClientProtocol):
 
     def _apply(self, message: Frame | Event) -> None:
         if isinstance(message, Rows) and (not message.rows or len(message.rows[0]) == 3):
-            self.book.load(message.rows)
+            self.book.load(message.rows or self.book.bids.rows + self.book.asks.rows)  # none: those of no trades
+        elif isinstance(message, Rows):
+            self.snapshot_ids |= {int(row[0]) for row in message.rows}
         elif isinstance(message, BookUpdate):
             self.book.apply(message.row)
         elif isinstance(message, TradeExecuted):

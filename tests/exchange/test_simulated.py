@@ -58,7 +58,7 @@ class Watched:
         elif isinstance(message, BookUpdate):
             self.updates += 1
             self.book.apply(message.row)
-            return 2 * (float(message.row[1]) != 0) + message.row[2].startswith(b"-")
+            return 2 * int(float(message.row[1]) != 0) + int(message.row[2].startswith(b"-"))
         elif isinstance(message, Checksum):
             assert message.value == self.book.checksum()
             assert not self.book.crossed

@@ -1,0 +1,39 @@
+"""Frames as the server writes them; its sockets are tested in `test_embedded.py`."""
+
+from autobahn.websocket.protocol import WebSocketProtocol
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.exchange.server import ServerFactory, text_frame
+from bfxtwist.exchange.venue import Limits
+
+
+class FrameTest(SynchronousTestCase):
+    """As RFC 6455 has them."""
+
+    @given(st.sampled_from([0, 1, 125, 126, 127, 65535, 65536, 70000]))
+    def test_a_frame_is_autobahns(self, size: int) -> None:
+        sent: list[bytes] = []
+        protocol = WebSocketProtocol()
+        protocol.logFrames = protocol.applyMask = False
+        protocol.logOctets = False
+        protocol.factory = type("Factory", (), {"isServer": True})
+        protocol.maskServerFrames = False
+        protocol.trafficStats = type("Stats", (), {"outgoingOctetsWireLevel": 0, "outgoingWebSocketFrames": 0})
+        protocol.sendData = lambda data, *_: sent.append(data)
+        protocol.sendFrame(opcode=1, payload=b"x" * size)
+        self.assertEqual(text_frame(b"x" * size), b"".join(sent))
+
+
+class FactoryTest(SynchronousTestCase):
+    """Without sockets."""
+
+    def test_the_heart_stops_with_it(self) -> None:
+        clock = Clock()
+        factory = ServerFactory(clock, lambda socket: self.fail("nobody came"), Limits())
+        factory.start()
+        clock.pump([15.0, 15.0])
+        factory.stop()
+        self.assertEqual(clock.getDelayedCalls(), [])
