@@ -14,12 +14,10 @@ from itertools import chain, zip_longest
 from typing import Protocol
 from zlib import crc32
 
-from bfxtwist.core.messages import Row
+from bfxtwist.core.messages import Numbers, Row
 
 #: The checksum covers this many levels of each side, whatever the length of the book (docs ws-websocket-checksum).
 CHECKSUM_DEPTH = 25
-
-_MINUS = ord("-")
 
 
 class Side(Protocol):
@@ -44,28 +42,28 @@ class _Levels:
     def top(self) -> float | None:
         return self.sign * self.keys[0] if self.keys else None
 
-    def put(self, row: Row) -> None:
-        index, known = self._find(row[0])
+    def put(self, row: Row, price: float) -> None:
+        key = self.sign * price
+        index, known = self._find(key, row[0])
         if known:
             self.rows[index] = row
         else:
-            self.keys.insert(index, self.sign * float(row[0]))
+            self.keys.insert(index, key)
             self.rows.insert(index, row)
 
-    def remove(self, price: bytes) -> bool:
+    def remove(self, row: Row, price: float) -> bool:
         """Whether there was such a level."""
-        index, known = self._find(price)
+        index, known = self._find(self.sign * price, row[0])
         if known:
             del self.keys[index], self.rows[index]
         return known
 
-    def _find(self, price: bytes) -> tuple[int, bool]:
+    def _find(self, key: float, price: bytes) -> tuple[int, bool]:
         """Where the level of this price is or belongs.
 
         Floats order the levels but do not tell them apart: two prices can differ beyond a float's 17 digits, and one price
         can be written in two ways. Where floats are equal and tokens are not, decimals decide.
         """
-        key = self.sign * float(price)
         index = bisect_left(self.keys, key)
         while index < len(self.keys) and self.keys[index] == key:
             token = self.rows[index][0]
@@ -92,7 +90,7 @@ class _Orders:
     def top(self) -> float | None:
         return float(self.sign * self.keys[0][0]) if self.keys else None
 
-    def put(self, row: Row) -> None:
+    def put(self, row: Row, _order_id: float) -> None:
         order_id = int(row[0])
         self._remove(order_id)
         key = (self.sign * Decimal(row[1].decode()), order_id)
@@ -101,9 +99,9 @@ class _Orders:
         self.rows.insert(index, row)
         self.prices[order_id] = key[0]
 
-    def remove(self, order_id: bytes) -> bool:
+    def remove(self, row: Row, _order_id: float) -> bool:
         """Whether there was such an order."""
-        return self._remove(int(order_id))
+        return self._remove(int(row[0]))
 
     def _remove(self, order_id: int) -> bool:
         price = self.prices.pop(order_id, None)
@@ -140,19 +138,20 @@ class Book:
 
     def apply(self, row: Row) -> None:
         """Take in one row of an update. Raises ValueError for what cannot be a row; the book is then unchanged."""
-        if len(row) < 3:
-            raise ValueError(f"a row of a book has three fields, not {len(row)}")
-        amount = row[2]
-        if float(amount) == 0:
+        self.take(row, Numbers.of(row))
+
+    def take(self, row: Row, numbers: Numbers) -> None:
+        """The same, of a row whose numbers are known."""
+        first, second, amount = numbers.first, numbers.second, numbers.third
+        if not amount:
             raise ValueError("the amount is 0, which belongs to neither side")
-        side = self.asks if amount[0] == _MINUS else self.bids
-        # A level is deleted by a count of 0, an order by a price of 0: of both kinds, the second field.
-        gone = float(row[1])
-        if gone < 0 or (not self.raw and float(row[0]) <= 0):
+        if second < 0 or (first <= 0 and not self.raw):
             raise ValueError("a price or a count is negative")
-        if gone:
-            side.put(row)
-        elif not side.remove(row[0]):
+        side = self.bids if amount > 0 else self.asks
+        # A level is deleted by a count of 0, an order by a price of 0: of both kinds, the second field.
+        if second:
+            side.put(row, first)
+        elif not side.remove(row, first):
             self.unknown_deletes += 1
 
     @property

@@ -105,7 +105,7 @@ class Channel:
         kind = type(frame).__name__
         if self.state is ChannelState.ACKNOWLEDGED:
             raise SnapshotMissing(f"{kind} before the snapshot")
-        raise MalformedMessage(f"{kind} on a {self.subscription.channel} channel", repr(tuple(frame)).encode())
+        raise MalformedMessage(f"{kind} on a {self.subscription.channel} channel", repr(frame).encode())
 
     def _snapshot(self, message: Rows, moment: Moment) -> None:
         self.feed.snapshot(message, moment)

@@ -201,7 +201,11 @@ class BookFeed(Feed):
 
     def update(self, message: BookUpdate, moment: Moment) -> None:
         """Take in one row. Raises MalformedMessage for one that is not of a book."""
-        self._take(message, self.book.apply, message.row, moment)
+        try:
+            self.book.take(message.row, message.numbers)
+        except ValueError as error:
+            raise MalformedMessage(str(error), repr(message.row).encode()) from None
+        self._changed(message, moment)
         self.counts.updates += 1
 
     def updates(self, message: Rows, moment: Moment) -> None:
@@ -210,11 +214,14 @@ class BookFeed(Feed):
             self._take(message, self.book.apply, row, moment)
         self.counts.updates += len(message.rows)
 
-    def _take(self, message: BookUpdate | Rows, into: Callable[[Any], None], what: Row | list[Row], moment: Moment) -> None:
+    def _take(self, message: Rows, into: Callable[[Any], None], what: Row | list[Row], moment: Moment) -> None:
         try:
             into(what)
         except ValueError as error:
             raise MalformedMessage(str(error), repr(what).encode()) from None
+        self._changed(message, moment)
+
+    def _changed(self, message: BookUpdate | Rows, moment: Moment) -> None:
         self.nonce = message.seq
         self.updated = moment
         self.sent = message.timestamp

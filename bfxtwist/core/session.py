@@ -18,7 +18,7 @@ Sequence numbers are counted over every array frame from the conf on, before any
 over all channels, those not acknowledged yet and those already left included (xchange-stream #284, ccxws #236).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum, auto
 from math import inf
 from typing import Any
@@ -138,11 +138,16 @@ class Session:
 
     def received(self, payload: bytes, moment: Moment) -> None:
         """Take in one text frame."""
-        self._tally.frames += 1
-        self._tally.bytes += len(payload)
+        self.received_all((payload,), moment)
+
+    def received_all(self, payloads: Sequence[bytes], moment: Moment) -> None:
+        """Take in text frames that came together, in their order."""
+        self._tally.frames += len(payloads)
+        self._tally.bytes += sum(map(len, payloads))
         self._heard = moment.monotonic
-        message = decode(payload)
-        self._react[type(message)](self, message, moment)
+        for payload in payloads:
+            message = decode(payload)
+            self._react[type(message)](self, message, moment)
 
     def tick(self, moment: Moment) -> None:
         """Do what is due."""

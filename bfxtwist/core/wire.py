@@ -29,6 +29,7 @@ from bfxtwist.core.messages import (
     Frame,
     Heartbeat,
     Info,
+    Numbers,
     Ping,
     Pong,
     Refused,
@@ -49,21 +50,8 @@ from bfxtwist.core.messages import (
 # --- what a server says -------------------------------------------------------------------------------------
 
 
-class _Numbers3(msgspec.Struct, array_like=True, gc=False):
-    first: float
-    second: float
-    third: float
-
-
-class _Numbers4(_Numbers3, array_like=True, gc=False):
+class _Numbers4(Numbers, array_like=True, gc=False):
     fourth: float
-
-
-class _UpdateFrame(msgspec.Struct, array_like=True, gc=False):
-    channel_id: int
-    row: _Numbers3
-    seq: int | None = None
-    timestamp: int | None = None
 
 
 class _RowsFrame(msgspec.Struct, array_like=True, gc=False):
@@ -96,7 +84,7 @@ class _KindFrame(msgspec.Struct, array_like=True, gc=False):
     timestamp: int | None = None
 
 
-_update_frame = msgspec.json.Decoder(_UpdateFrame).decode
+_update_frame = msgspec.json.Decoder(BookUpdate).decode
 _rows_frame = msgspec.json.Decoder(_RowsFrame).decode
 _trade_frame = msgspec.json.Decoder(_TradeFrame).decode
 _checksum_frame = msgspec.json.Decoder(_ChecksumFrame).decode
@@ -105,7 +93,7 @@ _any_list = msgspec.json.Decoder(list[Any]).decode
 _event_object = msgspec.json.Decoder(dict[str, Any]).decode
 _rest_rows = msgspec.json.Decoder(list[list[float]]).decode
 
-_ARRAY, _OBJECT, _LIST, _TEXT = b'[{["'
+_ARRAY, _OBJECT, _LIST, _TEXT, _END = b'[{["]'
 _WHITE_SPACE = b" \t\r\n"
 
 
@@ -122,33 +110,42 @@ def decode(payload: bytes) -> Frame | Event:
 
 
 def _decode(payload: bytes) -> Frame | Event:
+    # `[id,[a,b,c],seq` and whatever follows: so begins almost every frame, and cut at its commas it has its tokens.
+    parts = payload.split(b",", 4)
+    try:
+        if len(parts) == 5 and parts[1][0] == _LIST != parts[1][1] and parts[3][-1] == _END:
+            update = _update_frame(payload)
+            _, first, second, third, _ = parts
+            update.row = (first[1:].strip(), second.strip(), third[:-1].strip())
+            return update
+        return _rarer_message(payload)
+    except msgspec.ValidationError:  # JSON, but not of the shape of a channel that is carried here
+        spaced = len(payload.split()) > 1
+        return _compacted(payload) if spaced else _unknown_frame(payload)
+
+
+def _rarer_message(payload: bytes) -> Frame | Event:
     if payload[0] == _OBJECT:
         return _event(_event_object(payload))
     if payload[0] != _ARRAY:
         if payload[0] in _WHITE_SPACE:
             return _decode(payload.lstrip())
         raise ValueError("neither an array frame nor an event")
-    body = payload.index(b",") + 1
-    try:
-        if payload[body] == _LIST and payload[body + 1] not in b"[]":
-            update = _update_frame(payload)
-            return BookUpdate(update.channel_id, _row(payload, body), update.seq, update.timestamp)
-        return _rarer_frame(payload, body)
-    except msgspec.ValidationError:  # JSON, but not of the shape of a channel that is carried here
-        spaced = len(payload.split()) > 1
-        return _compacted(payload) if spaced else _unknown_frame(payload)
+    return _rarer_frame(payload, payload.index(b",") + 1)
 
 
 def _row(payload: bytes, start: int) -> Row:
-    """The tokens of the flat array that opens at `start`."""
+    """The tokens of the flat array that opens at `start`. White space is legal around a token and is not part of it."""
     inner = payload[start + 1 : payload.index(b"]", start)]
-    tokens = tuple(inner.split(b","))
-    # White space is legal around a token and is not part of it. The exchange sends none, so this is the rare way out.
-    return tokens if inner.find(b" ") < 0 and len(inner.split()) == 1 else tuple(token.strip() for token in tokens)
+    return tuple(token.strip() for token in inner.split(b","))
 
 
 def _rarer_frame(payload: bytes, body: int) -> Frame:
     kind = payload[body]
+    if kind == _LIST and payload[body + 1] not in b"[]":
+        update = _update_frame(payload)
+        update.row = _row(payload, body)
+        return update
     if kind == _LIST:
         rows = _rows_frame(payload)
         return Rows(rows.channel_id, _rows(payload, body), rows.seq, rows.timestamp)

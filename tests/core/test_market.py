@@ -30,7 +30,7 @@ def live_book(subscription: Subscription = BOOK) -> BookFeed:
 
 def cross(feed: BookFeed, moment: Moment) -> None:
     """A bid at the price of the best ask."""
-    feed.update(BookUpdate(7, (b"101", b"1", b"1"), 2, None), moment)
+    feed.update(BookUpdate.of(7, (b"101", b"1", b"1"), 2, None), moment)
 
 
 class States(SynchronousTestCase):
@@ -97,7 +97,7 @@ class Books(SynchronousTestCase):
     def test_the_document(self) -> None:
         feed = live_book()
         feed.checksum(Checksum(7, CHECKSUM, 2, None), at(2))
-        feed.update(BookUpdate(7, (b"99", b"3", b"2.80e-7"), 3, 1542045947900), at(3.5))
+        feed.update(BookUpdate.of(7, (b"99", b"3", b"2.80e-7"), 3, 1542045947900), at(3.5))
         document = feed.document()
         self.assertIn(b'"bids":[[100,2,1],[99,2.80e-7,3]],"asks":[[101,1,1],[102,4.5,3]]', document)
         head = {key: value for key, value in json.loads(document).items() if key not in ("bids", "asks")}
@@ -124,7 +124,7 @@ class Books(SynchronousTestCase):
     def test_the_version_grows_with_all_that_the_document_shows(self) -> None:
         feed = live_book()
         changes: list[Any] = [
-            lambda: feed.update(BookUpdate(7, ROWS[0], 2, None), at(2)),
+            lambda: feed.update(BookUpdate.of(7, ROWS[0], 2, None), at(2)),
             lambda: feed.checksum(Checksum(7, CHECKSUM, 3, None), at(3)),
             lambda: feed.updates(Rows(7, ROWS[:1], 4, None), at(4)),
             lambda: feed.silent(at(30)),
@@ -157,7 +157,7 @@ class Books(SynchronousTestCase):
         feed.checksum(Checksum(7, CHECKSUM, 2, None), at(2))
         feed.check(at(600))
         self.assertTrue(feed.verified, "it is still the book that was verified")
-        feed.update(BookUpdate(7, (b"98", b"1", b"1"), 3, None), at(601))
+        feed.update(BookUpdate.of(7, (b"98", b"1", b"1"), 3, None), at(601))
         feed.check(at(602))
         self.assertFalse(feed.verified)
         self.assertIs(feed.state, FeedState.LIVE, "their absence is no error")
@@ -184,26 +184,27 @@ class Books(SynchronousTestCase):
         feed = live_book()
         cross(feed, at(2))
         feed.check(at(2.5))
-        feed.update(BookUpdate(7, (b"101", b"0", b"-1"), 3, None), at(3))
+        feed.update(BookUpdate.of(7, (b"101", b"0", b"-1"), 3, None), at(3))
         feed.check(at(3))
-        feed.update(BookUpdate(7, (b"102", b"1", b"1"), 3, None), at(5.5))
+        feed.update(BookUpdate.of(7, (b"102", b"1", b"1"), 3, None), at(5.5))
         feed.check(at(6))
         self.assertIs(feed.status_now, FeedState.STALE)
 
     def test_too_many_levels_are_deletes_that_were_lost(self) -> None:
         feed = live_book()
         for price in range(1, 50):
-            feed.update(BookUpdate(7, (b"%d" % price, b"1", b"1"), 3, None), at(2))
+            feed.update(BookUpdate.of(7, (b"%d" % price, b"1", b"1"), 3, None), at(2))
         with self.assertRaises(BookTooDeep):
             feed.check(at(3))
 
     def test_rows_that_are_no_book_s(self) -> None:
-        for row in ((b"1", b"1"), (b"1", b"1", b"0"), (b"0", b"1", b"1"), (b"1", b"-1", b"1")):
+        for row in ((b"1", b"1", b"0"), (b"0", b"1", b"1"), (b"1", b"-1", b"1"), (b"1", b"1")):
             feed = live_book()
             with self.assertRaises(MalformedMessage):
-                feed.update(BookUpdate(7, row, 2, None), at(2))
-            with self.assertRaises(MalformedMessage):
                 feed.snapshot(Rows(7, [row], 2, None), at(2))
+            if len(row) > 2:  # of fewer numbers the decoder makes no update
+                with self.assertRaises(MalformedMessage):
+                    feed.update(BookUpdate.of(7, row, 2, None), at(2))
 
     def test_the_status(self) -> None:
         feed = live_book()

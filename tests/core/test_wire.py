@@ -49,9 +49,9 @@ class ArrayFrames(SynchronousTestCase):
         row = (b"7e-7", b"2", b"-1.50")
         trade = Trade(310628134, 1542045968922, b"2.8e-7", b"6443.10")
         for text, message in {
-            b"[5,[7e-7,2,-1.50],17,1564617600784]": BookUpdate(5, row, 17, 1564617600784),
-            b"[5,[7e-7,2,-1.50],17]": BookUpdate(5, row, 17, None),
-            b"[5,[7e-7,2,-1.50]]": BookUpdate(5, row, None, None),
+            b"[5,[7e-7,2,-1.50],17,1564617600784]": BookUpdate.of(5, row, 17, 1564617600784),
+            b"[5,[7e-7,2,-1.50],17]": BookUpdate.of(5, row, 17, None),
+            b"[5,[7e-7,2,-1.50]]": BookUpdate.of(5, row, None, None),
             b"[5,[[7e-7,2,-1.50],[7e-7,2,-1.50]],1,2]": Rows(5, [row, row], 1, 2),
             b'[5,"te",[310628134,1542045968922,2.8e-7,6443.10],18,9]': TradeExecuted(5, False, trade, 18, 9),
             b'[5,"tu",[310628134,1542045968922,2.8e-7,6443.10],18]': TradeExecuted(5, True, trade, 18, None),
@@ -69,13 +69,13 @@ class ArrayFrames(SynchronousTestCase):
             self.assertEqual(message.rows, [])
 
     def test_white_space_is_no_part_of_a_number(self) -> None:
-        self.assertEqual(decode(b" [ 5 , [ 1 ,\t2,\n-3.0 ] , 7 ]"), BookUpdate(5, (b"1", b"2", b"-3.0"), 7, None))
+        self.assertEqual(decode(b" [ 5 , [ 1 ,\t2,\n-3.0 ] , 7 ]"), BookUpdate.of(5, (b"1", b"2", b"-3.0"), 7, None))
         self.assertEqual(decode(b"[5, [[1, 2, 3], [4, 5, 6]], 7, 8]"), decode(b"[5,[[1,2,3],[4,5,6]],7,8]"))
         self.assertEqual(decode(b'[5, "te", [1, 2, 0.5, 4], 7]'), decode(b'[5,"te",[1,2,0.5,4],7]'))
         self.assertEqual(decode(b'[5 , "hb" , 7]'), Heartbeat(5, 7, None))
 
     def test_further_fields_are_ignored(self) -> None:
-        self.assertEqual(decode(b'[5,[1,2,3],7,8,"book","BTCUSD"]'), BookUpdate(5, (b"1", b"2", b"3"), 7, 8))
+        self.assertEqual(decode(b'[5,[1,2,3],7,8,"book","BTCUSD"]'), BookUpdate.of(5, (b"1", b"2", b"3"), 7, 8))
         self.assertEqual(decode(b'[5,"hb",7,8,"trades",null,[]]'), Heartbeat(5, 7, 8))
         message = decode(b"[5,[1,2,3,4,5],7,8]")
         assert isinstance(message, BookUpdate)
@@ -120,7 +120,7 @@ class ArrayFrames(SynchronousTestCase):
     def test_no_digit_is_changed(self, row: list[str], channel_id: int, seq: int) -> None:
         tokens = tuple(token.encode() for token in row)
         text = encode_frame(channel_id, encode_row(tokens), seq=seq, timestamp=1)
-        self.assertEqual(decode(text), BookUpdate(channel_id, tokens, seq, 1))
+        self.assertEqual(decode(text), BookUpdate.of(channel_id, tokens, seq, 1))
         text = encode_frame(channel_id, encode_rows([tokens]), seq=seq)
         self.assertEqual(decode(text), Rows(channel_id, [tokens], seq, None))
 

@@ -51,7 +51,7 @@ class Relayed:
 
     def update(self, *row: bytes) -> None:
         """One row of the book."""
-        self.book.update(BookUpdate(1, row, 1, None), self.now())
+        self.book.update(BookUpdate.of(1, row, 1, None), self.now())
 
     def verify(self) -> None:
         """The exchange's checksum agrees."""

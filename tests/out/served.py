@@ -44,7 +44,7 @@ def live_book(market: Market, symbol: str = "tBTCUSD", levels: int = 2) -> BookF
 
 def change(feed: BookFeed, price: bytes = b"5990.5", seq: int = 8) -> None:
     """An update of one level."""
-    feed.update(BookUpdate(1, (price, b"1", b"0.25"), seq, None), moment(2))
+    feed.update(BookUpdate.of(1, (price, b"1", b"0.25"), seq, None), moment(2))
 
 
 class TurningClock(Clock):
