@@ -208,7 +208,8 @@ class _OwnSite(Site):
     def cut(self) -> None:
         """Cut whatever is open, WebSockets too."""
         for transport in list(self.transports):
-            transport.abortConnection()
+            if getattr(transport, "connected", True):  # of TLS, one that is lost already cannot be aborted
+                transport.abortConnection()
 
     def log(self, request: Any) -> None:
         """No access log: it would bury what a program that embeds the exchange has to say."""

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any, ClassVar, TypeVar
 
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python import usage
 
@@ -122,8 +123,28 @@ def _checked(option: str, make: Callable[[], T], hint: str = "") -> T:
         raise usage.UsageError("; ".join(filter(None, (f"{option}: {error}", hint)))) from None
 
 
-def makeService(options: Options) -> EmbeddedExchange:
+class CannotListen(SystemExit, Exception):
+    """An address that cannot be had, in one line that names the fix.
+
+    A SystemExit, so that twistd ends with that line and without a traceback; an Exception too, since that is what twistd
+    looks for before it tells the process that waits for its daemon.
+    """
+
+
+class ExchangeDaemon(EmbeddedExchange):
+    """The exchange, where a person has started it."""
+
+    def privilegedStartService(self) -> None:
+        """Listen. Raises CannotListen."""
+        try:
+            super().privilegedStartService()
+        except CannotListenError as error:
+            why = getattr(error.socketError, "strerror", None) or error
+            raise CannotListen(f"bfx-exchange: cannot listen ({why}): choose another --listen") from None
+
+
+def makeService(options: Options) -> ExchangeDaemon:
     """The service that twistd runs."""
     from twisted.internet import reactor  # as above
 
-    return EmbeddedExchange(reactor, options.market, endpoint=options.endpoint, limits=options.limits)
+    return ExchangeDaemon(reactor, options.market, endpoint=options.endpoint, limits=options.limits)

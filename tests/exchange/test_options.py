@@ -3,13 +3,14 @@
 import io
 import sys
 from pathlib import Path
+from socket import socket
 
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.faults import BY_NAME
-from bfxtwist.exchange.options import Options, makeService
+from bfxtwist.exchange.options import CannotListen, Options, makeService
 from bfxtwist.exchange.replay import ReplayMarket
 from bfxtwist.exchange.simulated import SimulatedMarket
 from tests.recordings import recording_path
@@ -54,6 +55,14 @@ class OptionsTest(SynchronousTestCase):
 
     def test_the_service(self) -> None:
         self.assertIsInstance(makeService(parsed()), EmbeddedExchange)
+
+    def test_a_port_in_use_is_one_line(self) -> None:
+        with socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            service = makeService(parsed("--listen", f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"))
+            with self.assertRaisesRegex(CannotListen, "in use.*choose another --listen"):
+                service.privilegedStartService()
 
     def test_mistakes_are_one_line_that_names_the_fix(self) -> None:
         cases = [
