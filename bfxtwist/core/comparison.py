@@ -17,8 +17,9 @@ from typing import NamedTuple
 import msgspec
 
 from bfxtwist.core.gaps import Gap, GapState, Mark
-from bfxtwist.core.history import OVERLAP, PAGE_LIMIT, Loss, Page, PageRequest, Step, Walk
+from bfxtwist.core.history import OVERLAP, Loss, Page, PageRequest, Step, Walk
 from bfxtwist.core.known_ids import KnownIds
+from bfxtwist.core.limits import LIMITS, Limits
 from bfxtwist.core.market import Moment
 from bfxtwist.core.messages import Trade
 
@@ -32,9 +33,6 @@ PUBLISHED_AFTER = 30_000
 #: How often history is asked before it is believed to lack a trade that is on file, and the seconds in between.
 LOOKS = 3
 LOOK_AGAIN = 5.0
-
-#: So many trades beyond V are compared with REST.
-RECENT_LIMIT = 20_000
 
 LACKS = "the exchange's history lacks a trade that is on file"
 
@@ -95,8 +93,9 @@ class _Job:
 class Comparison:
     """The progress of one pair's comparison with history."""
 
-    def __init__(self, known: KnownIds, progress: Progress) -> None:
+    def __init__(self, known: KnownIds, progress: Progress, limits: Limits = LIMITS) -> None:
         self.progress = progress
+        self._limits = limits
         self.revision = 0  # grows with every change of `progress`
         self.changes: list[Gap] = []  # what the ledger does not say yet
         self.pages = 0
@@ -108,13 +107,14 @@ class Comparison:
         self._recent: dict[int, Trade | None] = {}  # on file and beyond V; the trade itself where this run saw it
         self._sync: _Job | None = None
         self._audit: _Job | None = None
-        self._repairs = [_repair(gap, 0.0) for gap in progress.gaps]
+        self._repairs = [self._repair(gap, 0.0) for gap in progress.gaps]
         self._asked: _Job | None = None
+        self._ceiling: int | None = None
         self._exchange_time = 0  # the latest that any trade or answer told, ms
         self._ends_with: int | None = None  # the newest id of a history that was told to its end
         self._ended_at = 0
         if progress.frontier is not None:
-            self._recent = dict.fromkeys(known.newest(0, RECENT_LIMIT, progress.frontier.id + 1))
+            self._recent = dict.fromkeys(known.newest(0, self._limits.compared, progress.frontier.id + 1))
 
     # --- what the tape tells ------------------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ class Comparison:
         frontier = self.progress.frontier
         if frontier is not None and trade.id > frontier.id:
             self._recent[trade.id] = trade
-            if len(self._recent) > RECENT_LIMIT:
+            if len(self._recent) > self._limits.compared:
                 del self._recent[next(iter(self._recent))]
 
     def recent(self, trade_id: int) -> Trade | None:
@@ -141,7 +141,7 @@ class Comparison:
         """Compare from V until history has caught up with `right`."""
         assert self.progress.frontier is not None
         self._audit = None
-        self._sync = _Job(Purpose.SYNC, Walk(self.progress.frontier, right and right.id), now, 1.0, 16.0)
+        self._sync = _Job(Purpose.SYNC, self._walk(right and right.id), now, 1.0, 16.0)
 
     def live(self, now: float) -> None:
         """Everything came up to now; from here on audits will do."""
@@ -157,7 +157,7 @@ class Comparison:
         frontier, job = self.progress.frontier, self._sync
         assert frontier is not None and job is not None
         gap = Gap(frontier, right, cause, moment.wall, frontier, self.progress.floor)
-        self._repairs.append(_repair(gap, moment.monotonic, job.walk))
+        self._repairs.append(self._repair(gap, moment.monotonic, job.walk))
         self._sync = None
         self.progress.gaps.append(gap)
         self.changes.append(gap)
@@ -185,8 +185,12 @@ class Comparison:
         if job is not None:
             job.postpone(now)
 
-    def take(self, page: Page, moment: Moment) -> Found | None:
-        """The page asked for came. None if it is of no use any more."""
+    def take(self, page: Page, ceiling: int | None, moment: Moment) -> Found | None:
+        """The page asked for came. None if it is of no use any more.
+
+        V stays below `ceiling`: trades from that id on are held back, and not on their way to the file.
+        """
+        self._ceiling = ceiling
         job, self._asked = self._asked, None
         self.pages += 1
         self.error = ""
@@ -207,7 +211,7 @@ class Comparison:
         """Move what a page allows to be moved. Whether the job has ended."""
         if job.gap is not None:
             return self._narrow(job, job.gap, page, step, moment)
-        advanced = self._advance(job, page, step, moment)
+        advanced = self._advance(job, step, moment)
         if not step.done:
             return False
         if job.purpose is Purpose.AUDIT:
@@ -216,22 +220,18 @@ class Comparison:
                 self._plan_audit(moment.monotonic + AUDIT)
             else:
                 job.looks += 1
-                assert self.progress.frontier is not None
-                job.walk, job.due = Walk(self.progress.frontier), moment.monotonic + LOOK_AGAIN
+                job.walk, job.due = self._walk(), moment.monotonic + LOOK_AGAIN
         return True
 
     def _plan_audit(self, due: float) -> None:
-        frontier = self.progress.frontier
-        if frontier is None:  # nothing has been recorded yet
-            self._audit = None
-            return
-        self._audit = _Job(Purpose.AUDIT, Walk(frontier), due, LOOK_AGAIN, AUDIT)
+        if self.progress.frontier is not None:
+            self._audit = _Job(Purpose.AUDIT, self._walk(), due, LOOK_AGAIN, AUDIT)
 
     # --- the frontier and the gaps ------------------------------------------------------------------------
 
-    def _advance(self, job: _Job, page: list[Trade], step: Step, moment: Moment) -> bool:
-        """Move V as far as a page allows. False if history lacks a trade that is on file, and V stays for now."""
-        target = self._target(job, page, step)
+    def _advance(self, job: _Job, step: Step, moment: Moment) -> bool:
+        """Move V as far as a walk allows. False if history lacks a trade that is on file, and V stays for now."""
+        target = self._target(job.walk, step)
         frontier = self.progress.frontier
         if target is None or frontier is None:
             return True
@@ -248,17 +248,33 @@ class Comparison:
         self.revision += 1
         return True
 
-    def _target(self, job: _Job, page: list[Trade], step: Step) -> Mark | None:
-        """The newest trade of a page that V may move to. The last millisecond of a full page is not complete."""
+    def _target(self, walk: Walk, step: Step) -> Mark | None:
+        """The newest trade that history has shown and V may move to."""
         frontier = self.progress.frontier
-        if not job.walk.reached_back or step.again or not page or frontier is None:
+        if not walk.reached_back or step.again or frontier is None:
             return None
         before = self._exchange_time - PUBLISHED_AFTER
         if not step.done:
-            before = min(before, page[-1].mts - 1)
-        settled = [(trade.mts, trade.id) for trade in page if trade.mts <= before]
+            before = min(before, walk.complete_to)
+        settled = [
+            (mts, trade_id)
+            for trade_id, mts in walk.seen.items()
+            if mts <= before and trade_id > frontier.id and (self._ceiling is None or trade_id < self._ceiling)
+        ]
         mts, trade_id = max(settled, default=(0, 0))
-        return Mark(trade_id, mts) if mts >= frontier.mts and trade_id > frontier.id else None
+        return Mark(trade_id, mts) if mts >= frontier.mts else None
+
+    def _walk(self, right: int | None = None) -> Walk:
+        """From V on."""
+        assert self.progress.frontier is not None
+        return Walk(self.progress.frontier, right, limit=self._limits.page)
+
+    def _repair(self, gap: Gap, now: float, walk: Walk | None = None) -> _Job:
+        """What fills a gap, from its left edge or from where a walk has come."""
+        if walk is None:
+            walk = Walk(gap.left, gap.end.id, limit=self._limits.page)
+        walk.until = gap.end.mts + OVERLAP
+        return _Job(Purpose.GAP, walk, now, 10.0, 600.0, gap)
 
     def _narrow(self, job: _Job, gap: Gap, page: list[Trade], step: Step, moment: Moment) -> bool:
         """Move the left edge of a gap, or close it."""
@@ -269,7 +285,7 @@ class Comparison:
             self._repairs.remove(job)
             self.changes.append(gap)
             self.revision += 1
-        elif len(page) >= PAGE_LIMIT and job.walk.reached_back:
+        elif len(page) >= self._limits.page and job.walk.reached_back:
             before = page[-1].mts
             mts, trade_id = max(((t.mts, t.id) for t in page if t.mts < before), default=(0, 0))
             if mts > gap.left.mts:
@@ -312,20 +328,13 @@ class Comparison:
             self._recent.pop(trade_id, None)
         self.progress = self._written.copy()
         self.changes.extend(self.progress.gaps)
-        self._repairs = [_repair(gap, now) for gap in self.progress.gaps]
+        self._repairs = [self._repair(gap, now) for gap in self.progress.gaps]
         self._sync = self._audit = None
         frontier = self.progress.frontier
         if frontier is not None:
-            known = dict.fromkeys(self._known.newest(0, RECENT_LIMIT, frontier.id + 1))
+            known = dict.fromkeys(self._known.newest(0, self._limits.compared, frontier.id + 1))
             self._recent = {trade_id: self._recent.get(trade_id) for trade_id in known}
         self.revision += 1
-
-
-def _repair(gap: Gap, now: float, walk: Walk | None = None) -> _Job:
-    if walk is None:
-        walk = Walk(gap.left, gap.end.id)
-    walk.until = gap.end.mts + OVERLAP
-    return _Job(Purpose.GAP, walk, now, 10.0, 600.0, gap)
 
 
 def _around(lacking: list[int], seen: dict[int, int], frontier: Mark, target: Mark) -> Loss:

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from bfxtwist.core.gaps import Mark
+from bfxtwist.core.limits import LIMITS
 from bfxtwist.core.messages import Trade
-
-#: The most that the endpoint gives; more is an error (ccxt #19248).
-PAGE_LIMIT = 10_000
 
 #: How far before its beginning a walk asks again, ms: a trade is published late, and its time there can differ from the
 #: socket's by some milliseconds (measured in a 2018 capture).
 OVERLAP = 60_000
+
+#: More than the difference between a trade's time on the socket and in history, ms.
+SKEW = 1_000
 
 #: After so many seconds without a trade from before the walk's beginning, history does not reach back to it.
 SETTLE = 30.0
@@ -32,7 +33,7 @@ class PageRequest(NamedTuple):
     start: int
     end: int | None = None
     newest_first: bool = False
-    limit: int = PAGE_LIMIT
+    limit: int = LIMITS.page
 
 
 class Page(NamedTuple):
@@ -88,6 +89,7 @@ class Walk:
     left: Mark
     right: int | None = None  # history must have reached this id
     until: int | None = None
+    limit: int = LIMITS.page
     reached_back: bool = False
     caught_up: bool = False
     seen: dict[int, int] = field(default_factory=dict)  # what history has shown on this walk: time by id
@@ -99,19 +101,24 @@ class Walk:
         self._cursor = max(self.left.mts - OVERLAP, 0)
         self.caught_up = self.right is None
 
+    @property
+    def complete_to(self) -> int:
+        """History has been told up to this time, ms: of the next millisecond a full page may have shown only a part."""
+        return self._cursor - 1
+
     def request(self) -> PageRequest:
         """The page to ask for now."""
         if self._one_millisecond is not None:
-            return PageRequest(self._cursor, self._cursor, newest_first=True)
-        return PageRequest(self._cursor)
+            return PageRequest(self._cursor, self._cursor, newest_first=True, limit=self.limit)
+        return PageRequest(self._cursor, limit=self.limit)
 
     def take(self, page: list[Trade], holds: Callable[[int], bool], now: float) -> Step:
         """Go on by one checked page. `holds` knows the ids on file, `now` is monotonic seconds."""
         if self._one_millisecond is not None:
             return self._take_other_end(page)
         losses: tuple[Loss, ...] = ()
-        full = len(page) >= PAGE_LIMIT
-        if not self.reached_back and not (full and page[-1].mts < self.left.mts):
+        full = len(page) >= self.limit
+        if not self.reached_back and not (full and page[-1].mts < self.left.mts + SKEW):
             # Judged before these trades are known: afterwards every older trade would be one that is on file.
             waiting, losses = self._look_left(page, holds, now)
             if waiting:

@@ -112,13 +112,13 @@ def scan(layout: Layout, read: Read, size: int) -> Scan:
 
 
 def _whole_lines(read: Read, start: int, size: int) -> Iterator[bytes]:
-    """The file in large pieces that end with a line. The last one may be a line without its end."""
+    """The file in large pieces of whole lines, up to where there are none."""
     while start < size:
         piece = read(start, _CHUNK)
         whole = piece.rfind(b"\n") + 1
-        yield piece[:whole] or piece
         if not whole:
             return
+        yield piece[:whole]
         start += whole
 
 

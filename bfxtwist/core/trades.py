@@ -18,15 +18,13 @@ from bfxtwist.core.comparison import Comparison, Found, Progress, Purpose
 from bfxtwist.core.gaps import Mark
 from bfxtwist.core.history import HistoryUnavailable, Page, PageRequest, check_page
 from bfxtwist.core.known_ids import KnownIds
+from bfxtwist.core.limits import LIMITS, Limits
 from bfxtwist.core.market import Moment
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.trade_rows import Arrival, recordable
 
 #: Seconds that live trades are held back for history.
 HOLD = 60.0
-
-#: So many live trades are held back at most; what is more, REST will tell.
-BUFFER_LIMIT = 10_000
 
 
 class Mode(StrEnum):
@@ -52,14 +50,15 @@ class Counters(msgspec.Struct):
 class Tape:
     """The trades of one pair, in the order of release."""
 
-    def __init__(self, known: KnownIds, progress: Progress) -> None:
+    def __init__(self, known: KnownIds, progress: Progress, limits: Limits = LIMITS) -> None:
         """`known` holds the ids on file, `progress` what was durable when the last run ended."""
         self.known = known
-        self.comparison = Comparison(known, progress)
+        self.comparison = Comparison(known, progress, limits)
         self.mode = Mode.DOWN
         self.reason = "not connected yet"
         self.counters = Counters()
         self.last_trade: Mark | None = None  # the newest that was released
+        self._limits = limits
         self._requested: PageRequest | None = None
         self._released: list[Arrival] = []
         self._held_back: dict[int, Arrival] = {}
@@ -98,9 +97,11 @@ class Tape:
             self._release([Arrival(trade, moment.wall)])
 
     def lost(self, reason: str) -> None:
-        """From here to the next snapshot anything may be missed. V has not moved over it, so nothing is."""
+        """From here to the next snapshot anything may be missed. V has not moved over it, so nothing is.
+
+        What is held back stays so: it may be a trade that history will never tell (8 te of 4,473 had no tu in a capture).
+        """
         self.mode, self.reason = Mode.DOWN, reason
-        self._held_back.clear()
         self._durable_first = None
         self.comparison.stop()
 
@@ -130,8 +131,9 @@ class Tape:
         if not self._is_new(trade):
             return
         self._held_back[trade.id] = Arrival(trade, moment.wall)
-        if len(self._held_back) > BUFFER_LIMIT:
+        if len(self._held_back) > self._limits.held_back:
             newest = self._held_back[max(self._held_back)].trade
+            self._held_back.clear()
             self._synchronise(Mark(newest.id, newest.mts), moment)
 
     def _release(self, arrivals: Iterable[Arrival]) -> int:
@@ -162,7 +164,6 @@ class Tape:
             self._hold_until, self._filled = moment.monotonic + HOLD, 0
             self._before = self.last_trade or self.comparison.progress.frontier
         self.mode = Mode.SYNC
-        self._held_back.clear()
         self._right, self._durable_first = right, None
         self.comparison.synchronise(right, moment.monotonic)
 
@@ -206,14 +207,14 @@ class Tape:
         except HistoryUnavailable as error:
             self.unanswered(str(error), moment)
             return
-        found = self.comparison.take(page, moment)
+        found = self.comparison.take(page, self._ceiling(), moment)
         if found is None:
             return
         trades = sorted(filter(self._recordable, found.trades), key=lambda trade: (trade.mts, trade.id))
         if found.purpose is Purpose.SYNC:
             self._fill(trades, found, moment)
             return
-        count = self._release(Arrival(trade, moment.wall) for trade in trades)
+        count = self._told(trades, moment)
         if found.gap is None:
             self.counters.audited += count
         else:
@@ -222,9 +223,9 @@ class Tape:
 
     def _fill(self, trades: list[Trade], found: Found, moment: Moment) -> None:
         """Release what is older than the first live trade, hold back the rest, and go live when history has been told."""
-        waiting = len(self._held_back)
         older = [trade for trade in trades if self._right is None or trade.mts < self._right.mts]
-        count = self._release(Arrival(trade, moment.wall) for trade in older)
+        count = self._told(older, moment)
+        waiting = len(self._held_back)
         for trade in trades[len(older) :]:
             self._hold_back(trade, moment)
         count += max(len(self._held_back) - waiting, 0)
@@ -235,6 +236,24 @@ class Tape:
         if self._filled and self._before is not None and self._right is not None:
             self.comparison.filled(self._before, self._right, self.reason, self._filled, moment)
         self._go_live(moment)
+
+    def _told(self, trades: list[Trade], moment: Moment) -> int:
+        """Release what history told. How many the socket had not told: those that it had go with their own time."""
+        count = 0
+        for trade in trades:
+            held_back = self._held_back.pop(trade.id, None)
+            if held_back is not None:
+                self._release([held_back])
+            else:
+                count += self._release([Arrival(trade, moment.wall)])
+        return count
+
+    def _ceiling(self) -> int | None:
+        """From this id on, trades are held back and not on their way to the file."""
+        waiting = list(self._held_back)
+        if self.mode is Mode.SYNC and self._right is not None:
+            waiting.append(self._right.id)
+        return min(waiting, default=None)
 
     # --- the disk -----------------------------------------------------------------------------------------
 
@@ -261,6 +280,6 @@ class Tape:
         self.comparison.go_back([arrival.trade.id for arrival in arrivals], moment.monotonic)
         self.last_trade = None
         if self.mode is not Mode.DOWN:
-            newest = max([*arrivals, *self._held_back.values()], key=lambda arrival: arrival.trade.id).trade
+            newest = max(arrivals, key=lambda arrival: arrival.trade.id).trade
             self.reason = "the disk was full"
             self._synchronise(Mark(newest.id, newest.mts), moment)

@@ -15,13 +15,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from bfxtwist.core.limits import LIMITS
 from bfxtwist.core.trade_rows import Arrival, Layout
 from bfxtwist.out.trade_file import TradeFile
 
 _T = TypeVar("_T")
 
-#: Rows that wait while the disk does not take them.
-QUEUE_LIMIT = 10_000
 #: Bytes in one write.
 BATCH_LIMIT = 256 * 1024
 #: Seconds between two attempts of a failing disk, the first and the longest.
@@ -71,6 +70,7 @@ class TradeCsv:
         forgotten: Callable[[list[Arrival]], None],
         drained: Callable[[], None],
         sync: SyncPolicy = SyncPolicy.SECOND,
+        limit: int = LIMITS.queue,
     ) -> None:
         """`forgotten` hears of rows that are given up, `drained` that every row is in the file."""
         self.error: str | None = None  # why the disk does not take rows, since when
@@ -79,6 +79,7 @@ class TradeCsv:
         self._clock = clock
         self._forgotten = forgotten
         self._drained = drained
+        self._limit = limit
         self._always = sync is SyncPolicy.ALWAYS
         self._queue: deque[tuple[Arrival, bytes]] = deque()
         self._accepted = 0  # rows, ever
@@ -96,7 +97,7 @@ class TradeCsv:
         self._accepted += len(arrivals)
         waiter = _Waiter(self._accepted)
         self._waiters.append(waiter)
-        if self.error is not None and len(self._queue) > QUEUE_LIMIT:
+        if self.error is not None and len(self._queue) > self._limit:
             self._forget()
         elif self._call is None:
             self._call = self._clock.callLater(0, self._flush)

@@ -15,14 +15,12 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from bfxtwist.core.limits import LIMITS
 from bfxtwist.core.recovery import FileId, Plan, Refused, Saved, plan
 from bfxtwist.core.trade_rows import HEADER, Layout
 from bfxtwist.out.disk import Disk, FileFacts
 from bfxtwist.out.trade_errors import WrongFile, explained
 from bfxtwist.out.trade_state import read_all, write_new
-
-#: Rows that are not synced, in memory; beyond it nothing is written until the disk has synced. TORN_LIMIT is more.
-RING_LIMIT = 8 * 1024 * 1024
 
 _MODE = 0o640
 
@@ -34,7 +32,7 @@ class Interfered(OSError):
 class TradeFile:
     """One trade.csv, open for appending after `open`."""
 
-    def __init__(self, disk: Disk, path: str, layout: Layout) -> None:
+    def __init__(self, disk: Disk, path: str, layout: Layout, limit: int = LIMITS.unsynced) -> None:
         self.path = path
         self.base = 0
         self.synced = 0
@@ -43,6 +41,7 @@ class TradeFile:
         self.sync_failures = 0  # in a row
         self._disk = disk
         self._layout = layout
+        self._limit = limit
         self._fd: int | None = None
         self._ring = bytearray()  # the bytes from `synced` to `base`
         self._reach = 0  # where a failed write may have ended
@@ -150,7 +149,7 @@ class TradeFile:
     def append(self, lines: bytes, last_id: int) -> None:
         """Whole rows at the end, or an OSError and the end where it was: then try again with the same rows, or `forget`."""
         fd = self._open_fd
-        if len(self._ring) + len(lines) > RING_LIMIT:
+        if len(self._ring) + len(lines) > self._limit:
             raise OSError(errno.EAGAIN, "too much is written and not yet synced")
         size = self._disk.facts(fd).size
         if not self.base <= size <= self._reach:

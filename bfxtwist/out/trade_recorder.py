@@ -22,6 +22,7 @@ from twisted.logger import Logger
 
 from bfxtwist.core.gaps import GapState, Ledger
 from bfxtwist.core.history import History, HistoryUnavailable, PageRequest
+from bfxtwist.core.limits import LIMITS, Limits
 from bfxtwist.core.market import Moment, iso
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.recovery import EARLIER_AT_LEAST, EARLIER_AT_MOST, FileId, Saved
@@ -56,6 +57,7 @@ def check_folder(path: str | os.PathLike[str], disk: Disk | None = None) -> None
             disk.make_folder(folder, FOLDER_MODE)
         elif found.kind != "a directory":
             raise CannotCreate(f"{folder} is {found.kind}: name a folder")
+        disk.remove(probe)  # of a process that had this pid and was killed right here
         disk.close(disk.create(probe, 0o600))
         disk.remove(probe)
     except OSError as error:
@@ -79,6 +81,7 @@ class TradeRecorder:
         disk: Disk | None = None,
         in_thread: InThread = deferToThread,
         gave_up: Callable[[TradeFileError], None] | None = None,
+        limits: Limits = LIMITS,
     ) -> None:
         """`symbol` is the exchange's (`tBTCUSD`). `gave_up` hears, once, that three syncs in a row have failed."""
         self.symbol = symbol
@@ -87,6 +90,7 @@ class TradeRecorder:
         self._history = history
         self._clock = clock
         self._moment = moment
+        self._limits = limits
         self._sync_policy = sync
         self._in_thread = in_thread
         self._gave_up = gave_up
@@ -96,14 +100,22 @@ class TradeRecorder:
         self._lock = LockFile(self._disk, f"{path}.lock")
         self._state = StateFile(self._disk, f"{path}.state")
         self._ledger_file = LedgerFile(self._disk, os.fspath(self.folder / "trade.gaps.csv"))
-        self._file = TradeFile(self._disk, path, self._layout)
-        self._csv = TradeCsv(self._file, self._layout, clock, forgotten=self._forgotten, drained=self._drained, sync=sync)
+        self._file = TradeFile(self._disk, path, self._layout, limits.unsynced)
+        self._csv = TradeCsv(
+            self._file,
+            self._layout,
+            clock,
+            forgotten=self._forgotten,
+            drained=self._drained,
+            sync=sync,
+            limit=limits.queue,
+        )
         self._ledger = Ledger()
         self._tape: Tape | None = None
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
         self._page: Deferred[None] | None = None
-        self._saving: Deferred[None] | None = None
+        self._saving: Deferred[bool | None] | None = None
         self._saved_revision = -1
         self._saved_at = 0.0
         self._synced_at = 0.0
@@ -125,7 +137,7 @@ class TradeRecorder:
             raise
         for note in plan.notes:
             self._log.warn("{path}: {note}", path=self._file.path, note=note)
-        self._tape = Tape(plan.known, plan.progress)
+        self._tape = Tape(plan.known, plan.progress, self._limits)
         self._opened = True
 
     def start(self) -> None:
@@ -313,32 +325,34 @@ class TradeRecorder:
             self._saving = Deferred.fromCoroutine(self._save(state=not len(self._csv)))
             self._saving.addErrback(self._log_bug).addBoth(self._saving_done)
 
-    def _saving_done(self, _: object) -> None:
+    def _saving_done(self, saved: bool | None) -> None:
         self._saving = None
-        if self._opened and self._sync_policy is SyncPolicy.ALWAYS and self._file.synced < self._file.base:
+        more = self._sync_policy is SyncPolicy.ALWAYS and self._file.synced < self._file.base
+        if self._opened and more and saved:  # after a failure the next tick is soon enough
             self._begin_saving()
 
-    async def _save(self, state: bool) -> None:
+    async def _save(self, state: bool) -> bool:
         """Sync the rows; then, if every row is in the file, save what may be promised of them."""
         moment, file, comparison = self._moment(), self._file, self.tape.comparison
         self._synced_at = moment.monotonic
         mark, rows, failures, revision = file.base, self._csv.rows_written, file.sync_failures, comparison.revision
         due = moment.monotonic - self._saved_at >= _SAVE_EVERY and mark != file.synced
-        wanted = state and (revision != self._saved_revision or due or not self._opened)
-        if not (wanted or mark != file.synced or comparison.changes):
-            return
+        changed = revision != self._saved_revision or bool(comparison.changes)
+        wanted = state and (changed or due or not self._opened)
+        if not (wanted or mark != file.synced):
+            return True
         saved = self._record() if wanted else None
         ledger, changes = self._ledger_text() if wanted else (None, 0)
         try:
             sync = file.sync_job()
         except OSError as error:
             self.error = str(error)
-            return
+            return False
         job = partial(_synced_and_saved, sync, self._ledger_file, ledger, self._state, saved)
         failed_sync, failed_save = await self._in_thread(job)
         if failed_sync is not None:
             self._sync_failed(failed_sync)
-            return
+            return False
         file.synced_to(mark, failures)
         self._csv.synced(rows)
         self.error = None if failed_save is None else f"{self._state.path}: {failed_save.strerror or failed_save}"
@@ -348,6 +362,7 @@ class TradeRecorder:
             self.tape.saved(revision, self._moment())
             if self._opened:
                 self._go_on(self._moment())
+        return failed_save is None
 
     def _ledger_text(self) -> tuple[bytes | None, int]:
         changes = self.tape.comparison.changes
