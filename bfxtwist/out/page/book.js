@@ -63,7 +63,7 @@ export class Book {
       return;
     }
     const price = this.raw ? second : key;
-    const size = amount.replace("-", "");
+    const size = amount.replace(/^-/, "");
     side.set(key, { key, price, value: Number(price), count: this.raw ? 1 : Number(second), amount: size, units: parse(size) });
   }
 

@@ -41,6 +41,10 @@ export class Plot {
     context.fillStyle = colour;
     context.textAlign = align;
     context.textBaseline = baseline;
+    context.lineWidth = 4;
+    context.strokeStyle = this.colours.panel; // a rim, so that it can be read on a line
+    context.lineJoin = "round";
+    context.strokeText(text, x, y);
     context.fillText(text, x, y);
   }
 

@@ -34,7 +34,7 @@ export class Conversation {
 
   /** Read the book and the trades of a symbol from now on, and nothing else. `book`: {precision, length}, or null. */
   want(symbol, book) {
-    for (const id of this.channels.keys()) this.send({ event: "unsubscribe", chanId: id });
+    for (const id of this.channels.keys()) this.send({ event: "unsubscribe", chanId: Number(id) });
     this.channels.clear();
     this.wanted = { symbol, book };
     if (this.ready) this.subscribe();

@@ -41,6 +41,12 @@ export function placesOf(text) {
   return point < 0 ? 0 : text.length - point - 1;
 }
 
+/** What a text lacks to have so many digits after the point: shown invisibly, it lines up a column of the exchange's own digits. */
+export function padding(text, places) {
+  const missing = text ? places - placesOf(text) : 0;
+  return missing > 0 ? `${placesOf(text) ? "" : "."}${"0".repeat(missing)}` : "";
+}
+
 /** A float with so many significant digits, without an exponent: for axes and readouts. */
 export function brief(value, digits = 5) {
   if (!Number.isFinite(value)) return "–";

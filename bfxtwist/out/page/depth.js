@@ -47,22 +47,28 @@ export class DepthChart {
     this.scale = {
       mid, reach, floor,
       x: (price) => (width / 2) * (1 + (price - mid) / reach),
-      y: (amount) => floor - (amount / (deepest * 1.08)) * (floor - rem * 0.5),
+      y: (amount) => floor - (amount / (deepest * 1.05)) * (floor - rem * 2),
     };
-    this.axes(deepest);
+    const amounts = ticks(0, deepest * 1.05, 4).slice(1);
+    this.rules(amounts);
     this.side(sides.bids, this.plot.colours.bid);
     this.side(sides.asks, this.plot.colours.ask);
+    this.labels(amounts);
     this.crosshair(sides);
   }
 
-  axes(deepest) {
+  rules(amounts) {
+    const { plot, scale } = this;
+    for (const amount of amounts) plot.rule(0, scale.y(amount), plot.width, scale.y(amount));
+    plot.rule(0, scale.floor, plot.width, scale.floor);
+  }
+
+  labels(amounts) {
     const { plot, scale } = this;
     const { rem, width } = plot;
-    for (const amount of ticks(0, deepest * 1.08, 4).slice(1)) {
-      plot.rule(0, scale.y(amount), width, scale.y(amount));
-      plot.text(brief(amount, 4), 2, scale.y(amount) - rem * 0.55);
-    }
-    plot.rule(0, scale.floor, width, scale.floor);
+    for (const amount of amounts) plot.text(brief(amount, 4), width - rem * 0.5, scale.y(amount), { align: "right" });
+    plot.text("bids", width / 2 - rem * 0.8, rem, { colour: plot.colours.bid, align: "right" });
+    plot.text("asks", width / 2 + rem * 0.8, rem, { colour: plot.colours.ask });
     const wanted = Math.max(2, Math.floor(width / (rem * 7)));
     for (const price of ticks(scale.mid - scale.reach, scale.mid + scale.reach, wanted)) {
       const x = scale.x(price);

@@ -1,9 +1,9 @@
 // The ladder: asks above, bids below, and between them the spread, which stays where it is whatever the book does.
 
-import { format, parse, placesOf, toNumber } from "./decimal.js";
+import { format, padding, parse, placesOf, toNumber } from "./decimal.js";
 import { write } from "./state.js";
 
-const CHANGE_MS = 700;
+const CHANGE_MS = 400;
 
 class Row {
   constructor(document) {
@@ -13,28 +13,22 @@ class Row {
     this.amount = document.createElement("td");
     this.total = document.createElement("td");
     this.element.append(this.price, this.amount, this.total);
-    this.shown = "";
   }
 
-  draw(level, places, deepest, still) {
-    const shown = level ? `${level.price} ${level.amount}` : "";
+  /** `level` is undefined where the book has none; `changed`: its amount is another than it was. */
+  draw(level, places, deepest, changed) {
     this.cell(this.price, level?.price ?? "", places.price);
     this.cell(this.amount, level?.amount ?? "", places.amount);
     this.cell(this.total, level?.written ?? "", places.total);
     this.element.style.setProperty("--fill", level ? `${((100 * toNumber(level.total)) / deepest).toFixed(1)}%` : "0%");
-    if (!still && level && this.shown && shown !== this.shown) {
-      this.amount.animate([{ color: "var(--text-strong)", fontWeight: 650 }, {}], { duration: CHANGE_MS, easing: "ease-out" });
-    }
-    this.shown = shown;
+    if (changed) this.amount.animate([{ color: "var(--accent)" }, {}], { duration: CHANGE_MS, easing: "ease-in" });
   }
 
-  /** The text is the exchange's own; what lines up the points of a column is not part of it. */
   cell(element, text, places) {
     if (element.textContent === text && element.dataset.places === String(places)) return;
     write(element, text);
     element.dataset.places = String(places);
-    const missing = text ? places - placesOf(text) : 0;
-    element.dataset.pad = missing > 0 ? `${placesOf(text) ? "" : "."}${"0".repeat(missing)}` : "";
+    element.dataset.pad = padding(text, places);
   }
 }
 
@@ -44,9 +38,12 @@ export class Ladder {
     this.reduced = reduced;
     this.asks = document.getElementById("asks");
     this.bids = document.getElementById("bids");
+    this.mid = document.getElementById("ladder-mid");
     this.spread = document.getElementById("ladder-spread");
     this.scroller = document.getElementById("ladder-scroll");
     this.rows = { asks: [], bids: [] };
+    this.amounts = { asks: new Map(), bids: new Map() }; // that were shown last, by price
+    new ResizeObserver(() => this.centre()).observe(this.scroller);
   }
 
   /** So many rows of each side, whatever the book has: the middle stays where it is. */
@@ -65,7 +62,7 @@ export class Ladder {
     scroller.scrollTop = (scroller.scrollHeight - scroller.clientHeight) / 2;
   }
 
-  draw(book, step, caption) {
+  draw(book, step, mid, caption) {
     const count = this.rows.asks.length;
     const sides = { asks: this.levels(book, "asks", step, count), bids: this.levels(book, "bids", step, count) };
     const all = [...sides.asks, ...sides.bids];
@@ -76,8 +73,14 @@ export class Ladder {
       total: Math.max(0, ...all.map((level) => placesOf(level.written))),
     };
     for (const [name, rows] of Object.entries(this.rows)) {
-      rows.forEach((row, index) => row.draw(sides[name][index], places, deepest, this.reduced()));
+      const before = this.reduced() ? new Map() : this.amounts[name];
+      rows.forEach((row, index) => {
+        const level = sides[name][index];
+        row.draw(level, places, deepest, level && before.has(level.price) && before.get(level.price) !== level.amount);
+      });
+      this.amounts[name] = new Map(sides[name].map((level) => [level.price, level.amount]));
     }
+    write(this.mid, mid);
     write(this.spread, caption);
   }
 

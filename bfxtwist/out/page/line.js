@@ -35,7 +35,8 @@ export class LineChart {
 
   times(x, floor, right) {
     const { plot } = this;
-    for (let minute = 0; minute <= 5; minute += 1) {
+    const apart = right < plot.rem * 24 ? 2 : 1;
+    for (let minute = 0; minute <= 5; minute += apart) {
       const place = right * (1 - minute / 5);
       plot.rule(place, 0, place, floor);
       const align = minute === 5 ? "left" : "center";

@@ -106,7 +106,7 @@ export class Model {
     if (this.ids.has(id)) return;
     this.ids.add(id);
     const bought = !amount.startsWith("-");
-    this.trades.unshift({ id, time: Number(time), bought, amount: amount.replace("-", ""), size: Math.abs(Number(amount)), price });
+    this.trades.unshift({ id, time: Number(time), bought, amount: amount.replace(/^-/, ""), size: Math.abs(Number(amount)), price });
     for (const gone of this.trades.splice(TRADES_KEPT)) this.ids.delete(gone.id);
   }
 

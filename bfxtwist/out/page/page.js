@@ -53,7 +53,6 @@ class Page {
     at("keys").addEventListener("click", () => at("help").showModal());
     document.addEventListener("keydown", (event) => this.key(event));
     window.addEventListener("popstate", () => this.cameBack());
-    window.addEventListener("resize", () => this.ladder.centre());
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.dress());
   }
 
@@ -200,7 +199,8 @@ class Page {
     this.state.draw(judge(model, now), this.pair?.name ?? "bfxtwist", top && format(top.mid));
     this.figures.draw(model, now);
     const caption = top ? `spread ${format(top.spread)} · ${basisPoints(top)} bp` : "one side is empty";
-    this.ladder.draw(model.book, this.choices.step ? parse(this.choices.step) : 0n, model.bookOpen || top ? caption : "no book yet");
+    const step = this.choices.step ? parse(this.choices.step) : 0n;
+    this.ladder.draw(model.book, step, top ? format(top.mid) : "", model.bookOpen || top ? caption : "no book yet");
     this.depth.draw(model.book);
     this.line.draw(model.samples, now);
     this.tape.draw(model.trades, this.tapeNote());

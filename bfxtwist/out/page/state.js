@@ -28,7 +28,7 @@ export function judge(model, now) {
   }
   if (!model.bookOpen) return verdict("syncing", "Syncing", age, "Waiting for the snapshot.");
   const checked = model.checkedAt === null ? "no checksum compared yet" : `checksum verified ${ago(now - model.checkedAt)} ago`;
-  return verdict("live", "Live", `every message in sequence, ${checked}`);
+  return verdict("live", "Live", `in sequence, ${checked}`);
 }
 
 function verdict(state, headline, ...details) {

@@ -1,9 +1,11 @@
 // The tape: the latest trades, newest on top.
 
-import { placesOf } from "./decimal.js";
+import { padding, placesOf } from "./decimal.js";
 import { write } from "./state.js";
 
 const SHOWN = 60;
+const AMOUNT_PLACES = 8;
+const FLASH_MS = 600;
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 export class Tape {
@@ -26,7 +28,7 @@ export class Tape {
     write(this.note, note);
     const shown = trades.slice(0, SHOWN);
     const largest = Math.max(...shown.map((trade) => trade.size));
-    this.places = Math.max(this.places, ...shown.map((trade) => placesOf(trade.price)));
+    const places = Math.max(this.places, ...shown.map((trade) => placesOf(trade.price)));
     const first = this.rows.size === 0;
     for (const trade of [...shown].reverse()) {
       if (!this.rows.has(trade.id)) {
@@ -34,7 +36,7 @@ export class Tape {
         this.rows.set(trade.id, row);
         this.body.prepend(row);
         if (!first && !this.reduced()) {
-          row.animate([{ backgroundColor: "var(--flash)" }, {}], { duration: 900, easing: "ease-out" });
+          row.animate([{ backgroundColor: "var(--flash)" }, {}], { duration: FLASH_MS, easing: "ease-out" });
         }
       }
     }
@@ -47,8 +49,11 @@ export class Tape {
     }
     // The square root: sizes differ by a factor of a thousand, and a bar of one pixel says nothing.
     for (const trade of shown) {
-      this.rows.get(trade.id).style.setProperty("--fill", `${(100 * Math.sqrt(trade.size / largest)).toFixed(1)}%`);
+      const row = this.rows.get(trade.id);
+      row.style.setProperty("--fill", `${(100 * Math.sqrt(trade.size / largest)).toFixed(1)}%`);
+      row.cells[2].dataset.pad = padding(trade.price, places);
     }
+    this.places = places;
   }
 
   row(trade) {
@@ -68,8 +73,7 @@ export class Tape {
       cell.append(content);
       row.append(cell);
     }
-    const missing = this.places - placesOf(trade.price);
-    row.cells[2].dataset.pad = missing > 0 ? `${placesOf(trade.price) ? "" : "."}${"0".repeat(missing)}` : "";
+    row.cells[3].dataset.pad = padding(trade.amount, AMOUNT_PLACES);
     return row;
   }
 }
