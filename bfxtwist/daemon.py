@@ -25,7 +25,7 @@ from zope.interface import implementer
 from bfxtwist import __version__
 from bfxtwist.core.market import FeedState, Market, Moment, Subscription
 from bfxtwist.core.messages import ChannelName, Refused
-from bfxtwist.core.symbols import Pair, nearest, parse_pair
+from bfxtwist.core.symbols import WELL_KNOWN, Pair, nearest, parse_pair
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.feed.budget import ConnectBudget, SharedLedger
@@ -188,7 +188,7 @@ class Daemon(Service):
     def _refused(self, subscription: Subscription, refusal: Refused) -> None:
         """Error 10300 and its like. Before anything was ever live it is the user's mistake; later something has changed."""
         pair = parse_pair(subscription.symbol)
-        line = self._unknown(pair) or f"the exchange refuses {subscription}: {refusal.text} ({refusal.code})"
+        line = self._unknown(pair) or f"the exchange refuses {subscription}: {refusal.text} ({refusal.code}){_near(pair)}"
         if self.market.feed(subscription).counts.snapshots:
             _log.error("{line}; the other feeds go on", line=line)
         else:
@@ -332,6 +332,12 @@ class Daemon(Service):
         if not isinstance(error, TradeFileError):
             _log.failure("a bug while closing a trade file", failure)
         self._ended(getattr(error, "exit_code", 70), str(error))
+
+
+def _near(pair: Pair) -> str:
+    """A hint without the exchange's list; none for a pair that is spelled well."""
+    near = () if pair.code in WELL_KNOWN else nearest(pair, WELL_KNOWN)
+    return f": did you mean {' or '.join(near)}?" if near else ""
 
 
 def _demo_exchange(reactor: Any, settings: Settings) -> EmbeddedExchange:
