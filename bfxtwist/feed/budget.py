@@ -25,6 +25,8 @@ MOST_A_MINUTE = 19
 #: While another process has the file.
 _BUSY = 0.1
 
+_INSTANT = 0.001
+
 
 class Attempts(msgspec.Struct):
     """What was tried lately. Times are in seconds of the monotonic clock, which all processes of a machine share."""
@@ -90,12 +92,16 @@ def _read(descriptor: int) -> Attempts:
 
 
 class ConnectBudget:
-    """Says when the next connection may be made. `burst` is how many are needed at the start."""
+    """Says when the next connection may be made."""
 
-    def __init__(self, ledger: Ledger | None = None, burst: int = 0) -> None:
-        self.burst = burst
+    def __init__(self, ledger: Ledger | None = None) -> None:
+        self._first = self._to_come = 0
         self._own = OwnLedger()
         self._ledger: Ledger = ledger or self._own
+
+    def begin(self, needed: int) -> None:
+        """So many are needed at once. More than ten a minute are allowed for these, and for none after them."""
+        self._first = self._to_come = needed
 
     def ask(self, now: float) -> float:
         """0.0 to go ahead, which is written down; else so many seconds to wait before asking again."""
@@ -127,10 +133,10 @@ class ConnectBudget:
         attempts.times = [time for time in attempts.times if now - WINDOW < time <= now]
         if now < attempts.blocked_until <= now + 10 * WINDOW:
             return attempts.blocked_until - now
-        limit = MOST_A_MINUTE if self.burst > 0 else A_MINUTE
+        limit = max(A_MINUTE, min(self._first, MOST_A_MINUTE)) if self._to_come > 0 else A_MINUTE
         if len(attempts.times) >= limit:
-            return attempts.times[-limit] + WINDOW - now
-        self.burst = max(0, self.burst - 1)
+            return max(attempts.times[-limit] + WINDOW - now, _INSTANT)  # a sum of floats may be 0, which says: go
+        self._to_come -= 1
         attempts.times.append(now)
         return 0.0
 

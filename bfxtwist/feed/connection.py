@@ -16,8 +16,6 @@ from enum import StrEnum
 from random import Random
 from typing import Any
 
-from OpenSSL import SSL
-from service_identity import VerificationError
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
@@ -31,7 +29,7 @@ from bfxtwist.core.messages import Refused
 from bfxtwist.core.session import Session
 from bfxtwist.feed.backoff import Backoff
 from bfxtwist.feed.budget import WINDOW, ConnectBudget
-from bfxtwist.feed.tls import CertificateRefused
+from bfxtwist.feed.tls import TLS_ERRORS, explain
 from bfxtwist.feed.websocket import FeedFactory, FeedProtocol
 
 _log = Logger()
@@ -48,10 +46,8 @@ LONGEST_RETRY_AFTER = 600.0
 #: "Too many requests", the answer to a handshake over the connection limit.
 TOO_MANY = 429
 
-_TLS_ERRORS = (CertificateRefused, SSL.Error, VerificationError)
-
 #: What may come of an attempt to connect that is nobody's bug.
-EXPECTED = (ExchangeError, ConnectError, ConnectionClosed, DNSLookupError, *_TLS_ERRORS)
+EXPECTED = (ExchangeError, ConnectError, ConnectionClosed, DNSLookupError, *TLS_ERRORS)
 
 
 class ConnectionState(StrEnum):
@@ -211,7 +207,7 @@ class Connection:
             uplink.budget.block(uplink.clock.seconds(), max(WINDOW, asked) if error.status == TOO_MANY else asked)
         reason = _word_for(error)
         uplink.ends[reason] += 1
-        self._last_end = f"{reason}: {error}"[:300]
+        self._last_end = f"{reason}: {explain(error)}"[:300]
         text = "connection {number} ended, {end}; again in {pause:.1f} s"
         _log.warn(text, number=self.number, end=self._last_end, pause=pause)
         return pause
@@ -255,6 +251,6 @@ class Connection:
 def _word_for(error: Exception) -> str:
     if isinstance(error, ExchangeError):
         return error.reason
-    if isinstance(error, _TLS_ERRORS):
+    if isinstance(error, TLS_ERRORS):
         return "tls"
     return "connect" if isinstance(error, EXPECTED) else "bug"

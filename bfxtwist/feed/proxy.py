@@ -9,6 +9,7 @@ Neither Twisted's endpoints nor treq look at HTTPS_PROXY.
 
 from base64 import b64encode
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from twisted.internet.defer import Deferred
@@ -19,7 +20,6 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IReactorTime,
     IStreamClientEndpoint,
-    ITCPTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -114,7 +114,7 @@ class _Tunnel(Protocol):
 
     def connectionMade(self) -> None:
         assert self.transport is not None
-        self._socket = ITCPTransport(self.transport)
+        self._socket: Any = self.transport
         self.peer: IAddress = self._socket.getPeer()
 
     def begin(self, request: bytes) -> None:

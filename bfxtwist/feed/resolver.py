@@ -45,10 +45,10 @@ class _Resolution:
 
 @implementer(IHostnameResolver)
 class OneAtATime:
-    """A resolver for `reactor.installNameResolver`. `ask` is `getaddrinfo` but for tests."""
+    """A resolver for the `installNameResolver` of this reactor. `ask` is `getaddrinfo` but for tests."""
 
-    def __init__(self, reactor: IReactorFromThreads, ask: Callable[..., Any] = getaddrinfo) -> None:
-        self._reactor = reactor
+    def __init__(self, reactor: Any, ask: Callable[..., Any] = getaddrinfo) -> None:
+        self._reactor: IReactorFromThreads = reactor
         self._ask = ask
         self._waiting: dict[_Question, list[IResolutionReceiver]] = {}
 

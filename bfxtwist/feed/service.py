@@ -16,7 +16,6 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import Refused
-from bfxtwist.feed.budget import MOST_A_MINUTE
 from bfxtwist.feed.connection import Connection, Uplink
 
 #: Documented are 30 (ws-general) and 25 (ws-public, requirements-and-limitations); 36 were accepted in 2026.
@@ -65,7 +64,7 @@ class FeedService(Service):
     def startService(self) -> None:
         """Connect. The first connections may be made at once, as far as the exchange allows."""
         super().startService()
-        self._uplink.budget.burst = min(len(self.connections), MOST_A_MINUTE)
+        self._uplink.budget.begin(len(self.connections))
         for connection in self.connections:
             connection.start()
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
+from service_identity import VerificationError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.python.failure import Failure
@@ -29,6 +30,19 @@ _REFUSALS: Mapping[int, str] = {
 
 class CertificateRefused(Exception):
     """The server's certificate, or its TLS, is not good enough."""
+
+
+#: All that a connection may end with because of TLS.
+TLS_ERRORS = (CertificateRefused, SSL.Error, VerificationError)
+
+
+def explain(error: Exception) -> str:
+    """What is wrong, in words; other errors in their own."""
+    if isinstance(error, VerificationError):
+        return f"the certificate is for another host: {error.errors}"
+    if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
+        return ", ".join(str(entry[-1]) for entry in error.args[0])
+    return str(error)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -56,7 +70,7 @@ def _authorities(ca_file: Path) -> Any:
     blocks = [block + _END for block in ca_file.read_bytes().split(_END)[:-1]]
     try:
         certificates = [Certificate.loadPEM(block[block.index(b"-----BEGIN") :]) for block in blocks]
-    except (SSL.Error, ValueError) as error:
+    except (crypto.Error, ValueError) as error:
         raise ValueError(f"--ca-file {ca_file} cannot be read: {error}") from None
     if not certificates:
         raise ValueError(f"--ca-file {ca_file} holds no certificate: give it one in PEM form")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError, TimeoutError
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint, IStreamServerEndpoint
@@ -83,7 +84,8 @@ class Network:
         connected: Deferred[Any] = Deferred(lambda _: giving_up.cancel())
         if self.mood == "up" and not self.frozen:
             giving_up.cancel()
-            client, server = protocolFactory.buildProtocol(None), self._server.buildProtocol(None)
+            address = IPv4Address("TCP", "127.0.0.1", 9999)
+            client, server = protocolFactory.buildProtocol(address), self._server.buildProtocol(address)
             self._wire(client, server)
             connected.callback(client)
         return connected

@@ -37,8 +37,9 @@ class Life(SynchronousTestCase):
         self.assertEqual(world.uplink.tally.stray_frames, 0)
 
     def test_stop_in_every_state(self) -> None:
+        cases = ("up", None), ("up", "handshake=hang"), ("up", "silence"), ("refused", None), ("silent", None)
         for seconds in (0.0, 0.1, 0.2, 1, 11):
-            for mood, fault in (("up", None), ("up", "handshake=hang"), ("up", "silence"), ("refused", None), ("silent", None)):
+            for mood, fault in cases:
                 world = World()
                 world.network.mood = mood
                 if fault:

@@ -1,0 +1,50 @@
+"""Where a URL of the exchange leads."""
+
+from typing import Any
+
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.feed.endpoint import exchange_endpoint
+
+
+class Urls(SynchronousTestCase):
+    """ws, wss, http, https."""
+
+    def connects_to(self, url: str, **environ: str) -> tuple[str, int]:
+        reactor: Any = MemoryReactorClock()
+        endpoint = exchange_endpoint(reactor, url, environ=environ)
+        endpoint.connect(Factory.forProtocol(Protocol)).addErrback(lambda _: None)
+        host, port = reactor.tcpClients[0][:2]
+        return host, port
+
+    def test_ports(self) -> None:
+        for url, port in (
+            ("ws://127.0.0.1/ws/2", 80),
+            ("http://127.0.0.1/v2", 80),
+            ("wss://127.0.0.1/ws/2", 443),
+            ("https://127.0.0.1/v2", 443),
+            ("ws://127.0.0.1:9999/ws/2", 9999),
+            ("wss://127.0.0.1:8443/ws/2", 8443),
+        ):
+            self.assertEqual(self.connects_to(url), ("127.0.0.1", port))
+
+    def test_only_tls_goes_through_the_proxy(self) -> None:
+        proxy = "http://127.0.0.1:3128"
+        self.assertEqual(self.connects_to("wss://127.0.0.1/ws/2", HTTPS_PROXY=proxy), ("127.0.0.1", 3128))
+        self.assertEqual(self.connects_to("ws://127.0.0.1/ws/2", HTTPS_PROXY=proxy), ("127.0.0.1", 80))
+        spared = self.connects_to("wss://127.0.0.1/ws/2", HTTPS_PROXY=proxy, NO_PROXY="127.0.0.1")
+        self.assertEqual(spared, ("127.0.0.1", 443))
+
+    def test_plain_urls_are_not_wrapped(self) -> None:
+        reactor: Any = MemoryReactorClock()
+        self.assertIsInstance(exchange_endpoint(reactor, "ws://exchange.test/ws/2", environ={}), HostnameEndpoint)
+
+    def test_what_cannot_be(self) -> None:
+        for url in ("wss:///ws/2", "exchange.test", "ftp://exchange.test", ""):
+            with self.assertRaises(ValueError, msg=url):
+                exchange_endpoint(None, url, environ={})
+        with self.assertRaises(ValueError):
+            exchange_endpoint(None, "wss://exchange.test", environ={"HTTPS_PROXY": "socks5://127.0.0.1"})
