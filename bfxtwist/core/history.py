@@ -149,7 +149,9 @@ class Walk:
         if first is None or now - self._waiting_since < SETTLE:
             return True, ()
         self.reached_back = True
-        return False, (Loss(self.left, Mark(first.id, first.mts), "the exchange's history does not reach back"),)
+        # What lies in the overlap was to be asked for once more: it has not been compared either.
+        start = Mark(self.left.id, max(self.left.mts - OVERLAP, 0))
+        return False, (Loss(start, Mark(first.id, first.mts), "the exchange's history does not reach back"),)
 
     def _take_other_end(self, page: list[Trade]) -> Step:
         """More trades in one millisecond than a page holds: complete if its two ends meet."""

@@ -8,6 +8,7 @@ writer (I9), live and gaps closed in bounded time (I10), a power loss in the qui
 """
 
 import os
+from datetime import datetime
 from random import Random
 
 from hypothesis import HealthCheck, settings
@@ -314,10 +315,10 @@ class RecorderMachine(RuleBasedStateMachine):
         """The intervals that the ledger of gaps names as lost."""
         intervals = []
         for line in self.recorder._ledger.text().splitlines()[1:]:
-            cells = line.decode().split(",")
             if b",lost," in line:
-                first, last = (self.exchange.ledger[int(cell)].stored.mts for cell in cells[2:4])
-                intervals.append((min(first, last), max(first, last)))
+                cells = line.decode().split(",")
+                start, end = (int(datetime.fromisoformat(cell).timestamp() * 1000) for cell in cells[:2])
+                intervals.append((min(start, end), max(start, end)))
         return intervals
 
     @invariant()

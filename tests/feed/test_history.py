@@ -1,0 +1,207 @@
+"""Pages of history over treq, in memory: at the allowed rate, with an end to everything, and no page where it is wrong."""
+
+from typing import Any
+
+from treq.testing import StubTreq
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import ResponseNeverReceived
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from bfxtwist.core.history import Page, PageRequest
+from bfxtwist.core.messages import Trade
+from bfxtwist.feed.history import HistoryRefused, NoAnswer, NotHistory, RateBudget, RateLimited, RestHistory
+
+BODY = b"[[310628121,1542045947738,0.00265425,6443.1],[310628122,1542045947738,-2.8e-7,6443]]"
+TRADES = [
+    Trade(310628121, 1542045947738, b"0.00265425", b"6443.1"),
+    Trade(310628122, 1542045947738, b"-2.8e-7", b"6443"),
+]
+
+
+class Exchange(Resource):
+    """Answers every path as it is told."""
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[bytes, dict[bytes, list[bytes]]]] = []
+        self.status = 200
+        self.body = BODY
+        self.headers: dict[bytes, bytes] = {}
+        self.stall = False
+        self.requests: list[Request] = []
+
+    def render_GET(self, request: Request) -> Any:
+        self.asked.append((request.path, request.args))
+        self.requests.append(request)
+        request.setResponseCode(self.status)
+        for name, value in self.headers.items():
+            request.setHeader(name, value)
+        if self.stall:
+            request.write(self.body)
+            return NOT_DONE_YET
+        return self.body
+
+
+class HistoryTests(SynchronousTestCase):
+    """`RestHistory`."""
+
+    def setUp(self) -> None:
+        self.exchange = Exchange()
+        self.treq = StubTreq(self.exchange)
+        self.clock = Clock()
+        self.history = RestHistory(self.treq, "http://exchange/v2/", self.clock)
+
+    def ask(self, request: PageRequest | None = None) -> "Deferred[Page]":
+        """One page of tBTCUSD."""
+        return Deferred.fromCoroutine(self.history.page("tBTCUSD", request or PageRequest(0)))
+
+    def test_page_has_tokens_and_the_exchanges_clock(self) -> None:
+        """Amounts and prices are those of the wire, and the Date header is told along."""
+        self.exchange.headers[b"date"] = b"Mon, 12 Nov 2018 18:05:48 GMT"
+        page = self.successResultOf(self.ask())
+        self.assertEqual(page.trades, TRADES)
+        self.assertEqual(page.date, 1542045948000)
+
+    def test_question_is_spelled_as_the_exchange_wants_it(self) -> None:
+        """Path and parameters of both directions."""
+        self.successResultOf(self.ask(PageRequest(5)))
+        self.exchange.body = b"[]"
+        self.successResultOf(self.ask(PageRequest(7, 7, newest_first=True, limit=3)))
+        (path, first), (_, second) = self.exchange.asked
+        self.assertEqual(path, b"/v2/trades/tBTCUSD/hist")
+        self.assertEqual((first[b"start"], first[b"sort"], first[b"limit"]), ([b"5"], [b"1"], [b"10000"]))
+        self.assertEqual((second[b"start"], second[b"end"]), ([b"7"], [b"7"]))
+        self.assertEqual((second[b"sort"], second[b"limit"]), ([b"-1"], [b"3"]))
+
+    def test_no_two_questions_are_the_same_for_a_cache(self) -> None:
+        """The same page asked for again is another URL."""
+        self.successResultOf(self.ask())
+        self.successResultOf(self.ask())
+        self.assertNotEqual(self.exchange.asked[0], self.exchange.asked[1])
+
+    def test_date_that_is_none(self) -> None:
+        """A header that cannot be read is as good as none."""
+        self.exchange.headers[b"date"] = b"yesterday"
+        self.assertIsNone(self.successResultOf(self.ask()).date)
+
+    def test_what_is_no_page(self) -> None:
+        """HTML, errors, other JSON, unsorted, out of range, too long: each is refused by its kind."""
+        cases: list[tuple[int, bytes, PageRequest, type[Exception]]] = [
+            (200, b"<html>oops</html>", PageRequest(0), NotHistory),
+            (200, BODY[:-9], PageRequest(0), NotHistory),
+            (200, b'{"a":1}', PageRequest(0), NotHistory),
+            (200, b"[[1,2,NaN,4]]", PageRequest(0), NotHistory),
+            (200, b"[[1,2,3]]", PageRequest(0), NotHistory),
+            (200, b"[[2,20,1,1],[1,10,1,1]]", PageRequest(0), NotHistory),
+            (200, b"[[1,10,1,1]]", PageRequest(11), NotHistory),
+            (200, b"[[1,10,1,1]]", PageRequest(0, 9), NotHistory),
+            (200, b"[[1,10,1,1],[2,10,1,1]]", PageRequest(0, limit=1), NotHistory),
+            (500, b'["error",10020,"symbol: invalid"]', PageRequest(0), HistoryRefused),
+            (200, b'["error",10020,"symbol: invalid"]', PageRequest(0), HistoryRefused),
+            (200, b'["error"', PageRequest(0), HistoryRefused),
+            (502, b"<html>bad gateway</html>", PageRequest(0), HistoryRefused),
+            (301, b"", PageRequest(0), HistoryRefused),
+        ]
+        for status, body, request, kind in cases:
+            self.exchange.status, self.exchange.body = status, body
+            self.exchange.headers = {b"location": b"http://elsewhere/"} if status == 301 else {}
+            self.clock.advance(60)
+            with self.subTest(body=body):
+                self.failureResultOf(self.ask(request), kind)
+
+    def test_rate_limit_in_both_spellings_stops_questions_for_a_minute(self) -> None:
+        """429, and the two bodies it comes with, also where the status says otherwise."""
+        cases = [
+            (429, b'["error",11010,"ratelimit: error"]'),
+            (429, b'{"error":"ERR_RATE_LIMIT"}'),
+            (500, b'["error",11010,""]'),
+        ]
+        for status, body in cases:
+            self.exchange.status, self.exchange.body = status, body
+            self.failureResultOf(self.ask(), RateLimited)
+            asked = len(self.exchange.asked)
+            self.exchange.status, self.exchange.body = 200, BODY
+            waiting = self.ask()
+            self.clock.advance(59.9)
+            self.assertNoResult(waiting)
+            self.assertEqual(len(self.exchange.asked), asked)
+            self.clock.advance(0.2)
+            self.successResultOf(waiting)
+
+    def test_body_that_stalls_ends(self) -> None:
+        """treq's own timeout would not end this one."""
+        self.exchange.stall = True
+        asking = self.ask()
+        self.treq.flush()
+        self.assertNoResult(asking)
+        self.clock.advance(30)
+        self.assertIn("within 30 s", str(self.failureResultOf(asking, NoAnswer).value))
+
+    def test_server_that_never_answers_ends(self) -> None:
+        """Nor does it hang before the headers."""
+        self.exchange.stall, self.exchange.body = True, b""
+        asking = self.ask()
+        self.clock.advance(30)
+        self.failureResultOf(asking, NoAnswer)
+
+    def test_body_that_is_too_long_ends(self) -> None:
+        """No more than the limit is kept in memory."""
+        self.exchange.body = b" " * (4 * 1024 * 1024 + 1)
+        self.assertIn("more than", str(self.failureResultOf(self.ask(), NoAnswer).value))
+
+    def test_body_that_is_cut_off(self) -> None:
+        """The connection ended in the middle of it."""
+        self.exchange.stall = True
+        self.exchange.headers[b"content-length"] = b"1000"
+        asking = self.ask()
+        self.treq.flush()
+        self.exchange.requests[0].transport.loseConnection()
+        self.treq.flush()
+        self.failureResultOf(asking, NoAnswer)
+
+    def test_nobody_there(self) -> None:
+        """Refused connections, and failures wrapped in failures, say what they are."""
+
+        class Nobody:
+            def get(self, *args: Any, **kwargs: Any) -> "Deferred[Any]":
+                return fail(ResponseNeverReceived([Failure(ConnectionRefusedError("no"))]))
+
+        history = RestHistory(Nobody(), "http://exchange/v2", self.clock)
+        asking = Deferred.fromCoroutine(history.page("tBTCUSD", PageRequest(0)))
+        self.assertIn("ConnectionRefusedError", str(self.failureResultOf(asking, NoAnswer).value))
+
+
+class BudgetTests(SynchronousTestCase):
+    """`RateBudget`."""
+
+    def test_ten_in_any_minute_first_come_first_served(self) -> None:
+        """30 recorders that ask at once have their turns in order, ten a minute."""
+        clock, turns = Clock(), []
+        budget = RateBudget(clock)
+        for number in range(30):
+            budget.turn().addCallback(lambda _, n=number: turns.append((clock.seconds(), n)))
+        for _ in range(1300):
+            clock.advance(0.1)
+        self.assertEqual([n for _, n in turns], list(range(30)))
+        times = [at for at, _ in turns]
+        self.assertTrue(all(later - earlier >= 60 for earlier, later in zip(times, times[10:], strict=False)))
+        self.assertLess(times[-1], 121)
+
+    def test_who_does_not_wait_any_more_has_no_turn(self) -> None:
+        """A recorder that stops leaves its place to the next."""
+        clock, turns = Clock(), []
+        budget = RateBudget(clock, per_minute=1)
+        self.successResultOf(budget.turn())
+        gone = budget.turn()
+        budget.turn().addCallback(lambda _: turns.append("next"))
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        clock.advance(60)
+        self.assertEqual(turns, ["next"])
