@@ -10,7 +10,6 @@ the price is 0 in a delete, and a row is one order, known by its id.
 from bisect import bisect_left
 from collections.abc import Iterable
 from decimal import Decimal
-from itertools import chain, zip_longest
 from typing import Protocol
 from zlib import crc32
 
@@ -44,27 +43,31 @@ class _Levels:
 
     def put(self, row: Row, price: float) -> None:
         key = self.sign * price
-        index, known = self._find(key, row[0])
+        keys, rows = self.keys, self.rows
+        index = bisect_left(keys, key)
+        known = index < len(keys) and keys[index] == key
+        if known and rows[index][0] != row[0]:
+            index, known = self._among_equals(index, row[0])
         if known:
-            self.rows[index] = row
+            rows[index] = row
         else:
-            self.keys.insert(index, key)
-            self.rows.insert(index, row)
+            keys.insert(index, key)
+            rows.insert(index, row)
 
     def remove(self, row: Row, price: float) -> bool:
         """Whether there was such a level."""
-        index, known = self._find(self.sign * price, row[0])
+        index, known = self._among_equals(bisect_left(self.keys, self.sign * price), row[0])
         if known:
             del self.keys[index], self.rows[index]
         return known
 
-    def _find(self, key: float, price: bytes) -> tuple[int, bool]:
-        """Where the level of this price is or belongs.
+    def _among_equals(self, index: int, price: bytes) -> tuple[int, bool]:
+        """Where the level of this price is or belongs, among those from `index` on whose floats are the same.
 
         Floats order the levels but do not tell them apart: two prices can differ beyond a float's 17 digits, and one price
         can be written in two ways. Where floats are equal and tokens are not, decimals decide.
         """
-        index = bisect_left(self.keys, key)
+        key = self.sign * float(price)
         while index < len(self.keys) and self.keys[index] == key:
             token = self.rows[index][0]
             if token == price:
@@ -170,9 +173,8 @@ class Book:
 
         Bids and asks alternate; of a level its price (of an order its id) and its amount; a missing level is left out.
         """
-        bids, asks = self.bids.rows[:CHECKSUM_DEPTH], self.asks.rows[:CHECKSUM_DEPTH]
-        levels = chain.from_iterable(zip_longest(bids, asks))
-        value = crc32(b":".join([b"%b:%b" % (level[0], level[2]) for level in levels if level is not None]))
+        tokens = _by_rank(self.bids.rows[:CHECKSUM_DEPTH], self.asks.rows[:CHECKSUM_DEPTH])
+        value = crc32(b":".join(tokens))
         return value - (1 << 32) if value >= 1 << 31 else value
 
     def levels_json(self, depth: int | None = None) -> bytes:
@@ -180,10 +182,25 @@ class Book:
 
         Of a raw book the rows are `[price,amount,id]`. `depth` cuts each side.
         """
-        bids = b",".join(map(self._level_json, self.bids.rows[:depth]))
-        asks = b",".join(map(self._level_json, self.asks.rows[:depth]))
+        bids, asks = (b",".join(self._texts(side.rows[:depth])) for side in (self.bids, self.asks))
         return b'"bids":[%b],"asks":[%b]' % (bids, asks)
 
-    def _level_json(self, row: Row) -> bytes:
-        price, last = (row[1], row[0]) if self.raw else (row[0], row[1])
-        return b"[%b,%b,%b]" % (price, row[2].lstrip(b"-"), last)
+    def _texts(self, rows: list[Row]) -> list[bytes]:
+        if self.raw:
+            return [b"[%b,%b,%b]" % (row[1], row[2].lstrip(b"-"), row[0]) for row in rows]
+        return [b"[%b,%b,%b]" % (row[0], row[2].lstrip(b"-"), row[1]) for row in rows]
+
+
+def _by_rank(bids: list[Row], asks: list[Row]) -> list[bytes]:
+    """The first and third tokens of each row, a bid and an ask in turns, and at the end those of the longer side.
+
+    Column by column, since that is half the time of row by row. Texts kept ready for each level would be quicker still, but
+    dearer to keep up to date than they save: there is a checksum for 50 to 100 updates.
+    """
+    shared = min(len(bids), len(asks))
+    tokens = [b""] * (4 * shared)
+    if shared:
+        for start, rows in ((0, bids), (2, asks)):
+            columns = tuple(zip(*rows[:shared], strict=False))
+            tokens[start::4], tokens[start + 1 :: 4] = columns[0], columns[2]
+    return tokens + [token for row in bids[shared:] + asks[shared:] for token in (row[0], row[2])]

@@ -103,6 +103,19 @@ def decode(payload: bytes) -> Frame | Event:
     Raises MalformedMessage for anything that is not JSON, is not an array frame or an event object, or has a number that is
     no finite number. Deep nesting and huge integers are refused by the decoder.
     """
+    # Almost every frame begins `[id,[a,b,c],seq`: where it is cut at its commas, it has its tokens.
+    try:
+        _, first, second, third, _ = payload.split(b",", 4)
+        if first[0] == _LIST and third[-1] == _END:
+            update = _update_frame(payload)
+            update.row = (first[1:].strip(), second.strip(), third[:-1].strip())
+            return update
+    except (ValueError, IndexError, RecursionError):
+        pass  # It is something else, or wrong: the long way finds out what.
+    return _rarer_message(payload)
+
+
+def _rarer_message(payload: bytes) -> Frame | Event:
     try:
         return _decode(payload)
     except (ValueError, TypeError, IndexError, RecursionError) as error:  # msgspec's errors are ValueErrors
@@ -110,28 +123,17 @@ def decode(payload: bytes) -> Frame | Event:
 
 
 def _decode(payload: bytes) -> Frame | Event:
-    # `[id,[a,b,c],seq` and whatever follows: so begins almost every frame, and cut at its commas it has its tokens.
-    parts = payload.split(b",", 4)
     try:
-        if len(parts) == 5 and parts[1][0] == _LIST != parts[1][1] and parts[3][-1] == _END:
-            update = _update_frame(payload)
-            _, first, second, third, _ = parts
-            update.row = (first[1:].strip(), second.strip(), third[:-1].strip())
-            return update
-        return _rarer_message(payload)
-    except msgspec.ValidationError:  # JSON, but not of the shape of a channel that is carried here
-        spaced = len(payload.split()) > 1
-        return _compacted(payload) if spaced else _unknown_frame(payload)
-
-
-def _rarer_message(payload: bytes) -> Frame | Event:
-    if payload[0] == _OBJECT:
-        return _event(_event_object(payload))
-    if payload[0] != _ARRAY:
+        if payload[0] == _OBJECT:
+            return _event(_event_object(payload))
+        if payload[0] == _ARRAY:
+            return _frame(payload, payload.index(b",") + 1)
         if payload[0] in _WHITE_SPACE:
             return _decode(payload.lstrip())
         raise ValueError("neither an array frame nor an event")
-    return _rarer_frame(payload, payload.index(b",") + 1)
+    except msgspec.ValidationError:  # JSON, but not of the shape of a channel that is carried here
+        spaced = len(payload.split()) > 1
+        return _compacted(payload) if spaced else _unknown_frame(payload)
 
 
 def _row(payload: bytes, start: int) -> Row:
@@ -140,7 +142,7 @@ def _row(payload: bytes, start: int) -> Row:
     return tuple(token.strip() for token in inner.split(b","))
 
 
-def _rarer_frame(payload: bytes, body: int) -> Frame:
+def _frame(payload: bytes, body: int) -> Frame:
     kind = payload[body]
     if kind == _LIST and payload[body + 1] not in b"[]":
         update = _update_frame(payload)

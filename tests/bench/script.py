@@ -46,7 +46,7 @@ class Script(NamedTuple):
 
 
 class _Side:
-    """One side of a seeded book: rows by rank, best first."""
+    """One side of a seeded book: prices in tenths and rows, best first."""
 
     def __init__(self, sign: int, depth: int, random_: random.Random, raw: bool) -> None:
         self.sign, self.random, self.raw = sign, random_, raw
@@ -55,7 +55,7 @@ class _Side:
         self.rows = [self.row(price) for price in self.prices]
 
     def row(self, price: int) -> tuple[bytes, bytes, bytes]:
-        """A row of tokens at a price in tenths."""
+        """A row of tokens at a price."""
         token = b"%d" % (price // 10) if price % 10 == 0 else b"%d.%d" % (price // 10, price % 10)
         amount = ("%.8f" % self.random.uniform(0.01, 5)).rstrip("0").rstrip(".")
         signed = (amount if self.sign > 0 else "-" + amount).encode()
@@ -64,25 +64,30 @@ class _Side:
         self.next_id += 1
         return b"%d" % self.next_id, token, signed
 
-    def change(self) -> tuple[bytes, bytes, bytes]:
-        """Set a level anew, near the top more often than far from it."""
-        rank = min(int(self.random.expovariate(10 / len(self.rows))), len(self.rows) - 1)
+    def change(self) -> list[tuple[bytes, bytes, bytes]]:
+        """Set a level anew."""
+        rank = self.rank()
         row = self.row(self.prices[rank])
-        if self.raw:
-            row = (self.rows[rank][0], *row[1:])
-        self.rows[rank] = row
-        return row
+        self.rows[rank] = (self.rows[rank][0], *row[1:]) if self.raw else row
+        return [self.rows[rank]]
 
     def replace(self) -> list[tuple[bytes, bytes, bytes]]:
-        """Delete the best level and add one at the end, or the other way round, so that the depth stays what it is."""
-        unit = b"1" if self.sign > 0 else b"-1"
-        outward = self.prices[0] * self.sign > 100_000 * self.sign - 100
-        price = self.prices[-1] - 5 * self.sign if outward else self.prices[0] + 5 * self.sign
-        gone, added = self.rows.pop(0 if outward else -1), self.row(price)
-        self.prices.pop(0 if outward else -1)
-        self.rows.insert(len(self.rows) if outward else 0, added)
-        self.prices.insert(len(self.prices) if outward else 0, price)
-        return [(gone[0], b"0", unit), added]
+        """Delete a level, and add one at a price that nobody asks yet, so that the depth stays what it is."""
+        rank = self.rank()
+        gone = self.rows.pop(rank)
+        del self.prices[rank]
+        price = self.prices[0]
+        while price in self.prices:
+            price = 100_000 - self.sign * (1 + int(self.random.expovariate(0.25 / len(self.rows))))
+        added = self.row(price)
+        rank = sum(self.sign * other > self.sign * price for other in self.prices)
+        self.prices.insert(rank, price)
+        self.rows.insert(rank, added)
+        return [(gone[0], b"0", b"1" if self.sign > 0 else b"-1"), added]
+
+    def rank(self) -> int:
+        """Near the top more often than far from it."""
+        return min(int(self.random.expovariate(10 / len(self.rows))), len(self.rows) - 1)
 
 
 class _Market:
@@ -96,11 +101,11 @@ class _Market:
         return b"[%b]" % b",".join(_row(row) for row in [*self.bids.rows, *self.asks.rows])
 
     def bodies(self) -> Iterator[bytes]:
-        """Updates without an end: mostly amounts, one in five a level that goes and one that comes."""
+        """Updates without an end: a third each of levels set anew, deleted and added, as recorded in 2018."""
         sent = 0
         while True:
             side = self.random.choice((self.bids, self.asks))
-            rows = side.replace() if self.random.random() < 0.1 else [side.change()]
+            rows = side.replace() if self.random.random() < 0.46 else side.change()
             yield from map(_row, rows)
             before, sent = sent, sent + len(rows)
             if before // CHECKSUM_EVERY != sent // CHECKSUM_EVERY:
