@@ -144,13 +144,11 @@ class Connection:
                 await self._wait(pause)
                 protocol = await self._open()
                 error = await self._hold(protocol)
-            except CancelledError:
-                break
             except Exception as refused:  # noqa: BLE001 - the next try comes whatever it was; what is a bug is logged as one
-                if not isinstance(refused, EXPECTED):
-                    _log.failure("connection {number}: a bug while connecting", number=self.number)
                 error = refused
-            if not self._stopping:
+                if not self._stopping and not isinstance(error, EXPECTED):
+                    _log.failure("connection {number}: a bug while connecting", number=self.number)
+            if not self._stopping:  # else it is `stop` that has cancelled or closed
                 pause = self._pause_after(error)
         self._become(ConnectionState.STOPPED)
 
@@ -185,6 +183,7 @@ class Connection:
         """An open WebSocket, for as long as it stays so. What ended it."""
         self._protocol = protocol
         self._become(ConnectionState.OPEN)
+        _log.info("connection {number} is open; channels: {count}", number=self.number, count=len(self.subscriptions))
         ticking = LoopingCall(protocol.tick)
         ticking.clock = self._uplink.clock
         ticking.start(1.0, now=False)

@@ -41,6 +41,7 @@ class FeedService(Service):
         self._refused = refused
         self._capacity = channels_per_connection
         self._made = 0
+        self._closing: list[Deferred[None]] = []
         for subscription in subscriptions:
             self.want(subscription)
 
@@ -57,7 +58,7 @@ class FeedService(Service):
                 self._uplink.market.forget(subscription)
                 if not connection.subscriptions:
                     self.connections.remove(connection)
-                    connection.stop()
+                    self._closing = [closed for closed in self._closing if not closed.called] + [connection.stop()]
                 return
         raise ValueError(f"{subscription} is not subscribed")
 
@@ -71,7 +72,7 @@ class FeedService(Service):
     def stopService(self) -> "Deferred[Any]":
         """Close. Fires when every socket is closed, within 3 s."""
         super().stopService()
-        return DeferredList([connection.stop() for connection in self.connections])
+        return DeferredList([connection.stop() for connection in self.connections] + self._closing)
 
     def status(self) -> dict[str, Any]:
         """What `GET /status` says of the feed."""

@@ -38,6 +38,14 @@ PONG_TIMEOUT = 10
 #: How long the exchange may take to answer a close, in seconds.
 CLOSE_TIMEOUT = 2.0
 
+
+class _Silence:
+    """Autobahn logs each drop, twice and without its cause, which `Connection` tells in one line."""
+
+    def __getattr__(self, level: str) -> Callable[..., None]:
+        return lambda *_args, **_fields: None
+
+
 BeginSession = Callable[[Callable[[bytes], None]], Session]
 
 
@@ -47,6 +55,8 @@ class FeedProtocol(FastFrames):
     `opened` fires when the WebSocket is open and fails with what came instead: HandshakeRefused, ConnectionEnded, or the
     transport's own error. `ended` fires, always and never with a failure, with the error that ended the connection.
     """
+
+    log = _Silence()
 
     def __init__(self, begin: BeginSession, clock: IReactorTime, moment: Callable[[], Moment]) -> None:
         super().__init__()
@@ -62,8 +72,7 @@ class FeedProtocol(FastFrames):
 
     def onOpen(self) -> None:
         """The handshake is done."""
-        self.session = self._begin(self._send)
-        self.do(self.session.opened)
+        self.do(self._begin_session)
         self.opened.callback(None)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -138,6 +147,10 @@ class FeedProtocol(FastFrames):
         self.is_closed.addBoth(lambda _: hanging_up.cancel() if hanging_up.active() else None)
 
     # --- the parts --------------------------------------------------------------------------------------------
+
+    def _begin_session(self, moment: Moment) -> None:
+        self.session = self._begin(self._send)
+        self.session.opened(moment)
 
     def _send(self, payload: bytes) -> None:
         if self.state == self.STATE_OPEN:  # else it is closing, and there is nobody to ask

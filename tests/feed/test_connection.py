@@ -76,6 +76,19 @@ class Pauses(SynchronousTestCase):
         self.assertGreater(world.network.attempts[0], 1059)
 
 
+class Cancelled(SynchronousTestCase):
+    """What is cancelled by others."""
+
+    def test_it_is_no_reason_to_stop_trying(self) -> None:
+        world = World()
+        connect = world.network.connect
+        world.network.connect = lambda protocolFactory: fail(CancelledError())  # type: ignore[method-assign]
+        world.start()
+        world.network.connect = connect  # type: ignore[method-assign]
+        world.seconds_until(lambda: world.live, 65)
+        self.assertGreater(len(self.flushLoggedErrors(CancelledError)), 0)
+
+
 class Faults(SynchronousTestCase):
     """What no network does."""
 

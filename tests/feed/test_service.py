@@ -171,6 +171,17 @@ class AtRunTime(SynchronousTestCase):
         self.assertTrue(world.live)
         world.stop()
 
+    def test_stop_waits_for_what_was_just_dropped(self) -> None:
+        world = World([BOOK, ETH_BOOK], channels_per_connection=1).start()
+        world.network.frozen = True
+        world.service.drop(ETH_BOOK)
+        world.advance(1.5)
+        stopped = world.service.stopService()
+        world.advance(0.4)
+        self.assertFalse(stopped.called)
+        world.advance(2)
+        self.assertTrue(stopped.called)
+
     def test_less_and_more_at_once(self) -> None:
         world = World().start()
         world.service.drop(TRADES)

@@ -41,8 +41,9 @@ class Certificates(TestCase):
 
         @provider(ILogObserver)
         def observe(event: LogEvent) -> None:
-            if event.get("log_namespace") == "bfxtwist.feed.connection":
-                self.log.append(formatEvent(event))
+            text = formatEvent(event)
+            if event.get("log_namespace") == "bfxtwist.feed.connection" and " ended, " in text:
+                self.log.append(text)
 
         globalLogPublisher.addObserver(observe)
         self.addCleanup(globalLogPublisher.removeObserver, observe)

@@ -1,0 +1,93 @@
+"""The feed over real sockets, where the kernel has a say: resets, half frames, headers that do not end."""
+
+import time
+from random import Random
+
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from bfxtwist.core.market import FeedState, Market, Moment
+from bfxtwist.exchange.embedded import EmbeddedExchange
+from bfxtwist.exchange.simulated import SimulatedMarket
+from bfxtwist.feed.budget import ConnectBudget
+from bfxtwist.feed.connection import Uplink
+from bfxtwist.feed.endpoint import exchange_endpoint
+from bfxtwist.feed.service import FeedService
+from tests.core.conversation import BOOK, TRADES
+
+
+class Sockets(TestCase):
+    """A feed and an exchange on 127.0.0.1."""
+
+    timeout = 30
+
+    async def begin(self, *faults: str) -> None:
+        self.exchange = EmbeddedExchange(reactor, SimulatedMarket())
+        await self.exchange.start()
+        self.addCleanup(self.exchange.stop)
+        for fault in faults:
+            self.exchange.faults.set_from(fault)
+        self.market = Market()
+        self.uplink = Uplink(
+            url=self.exchange.ws_url,
+            endpoint=exchange_endpoint(reactor, self.exchange.ws_url, environ={}),
+            market=self.market,
+            clock=reactor,
+            moment=lambda: Moment(time.monotonic(), time.time_ns() // 1000),
+            rng=Random(1),
+            budget=ConnectBudget(),
+        )
+        self.service = FeedService(self.uplink, [BOOK, TRADES])
+        self.service.startService()
+        self.addCleanup(self.service.stopService)
+
+    async def until_live(self) -> None:
+        while {feed.state for feed in self.market.feeds()} != {FeedState.LIVE}:
+            await deferLater(reactor, 0.01)
+
+    async def until_ended(self, times: int = 1) -> None:
+        while self.uplink.ends.total() < times:
+            await deferLater(reactor, 0.01)
+
+    async def test_connections_that_are_cut(self) -> None:
+        await self.begin()
+        await self.until_live()
+        for times, how in enumerate(("rst", "fin", "mid-frame", "close"), 1):
+            self.exchange.faults.set("drop", how)
+            await self.until_ended(times)
+            self.assertNotIn(FeedState.LIVE, {feed.state for feed in self.market.feeds()}, how)
+            await self.until_live()
+        self.assertEqual(self.uplink.ends, {"lost": 4})
+
+    async def test_frames_that_are_too_long(self) -> None:
+        await self.begin()
+        await self.until_live()
+        self.exchange.faults.set("junk", "huge")
+        await self.until_ended()
+        await self.until_live()
+        self.assertEqual(self.uplink.ends, {"lost": 1})
+
+    async def test_handshakes_that_are_none(self) -> None:
+        for fault in ("503", "garbage", "not-utf8", "endless", "drop"):
+            await self.begin(f"handshake={fault}")
+            await self.until_ended()
+            self.assertEqual([*self.uplink.ends], ["handshake"], fault)
+            self.exchange.faults.clear()
+            await self.until_live()
+            await self.service.stopService()
+
+    async def test_stopping_leaves_nothing_open(self) -> None:
+        for fault in ("handshake=hang", "silence", "no-ack"):
+            await self.begin(fault)
+            await deferLater(reactor, 0.05)
+            began = time.monotonic()
+            await self.service.stopService()
+            self.assertLess(time.monotonic() - began, 3)
+
+    async def test_nobody_there(self) -> None:
+        await self.begin()
+        await self.until_live()
+        await self.exchange.stop()
+        await self.until_ended(2)
+        self.assertIn("connect", self.uplink.ends)
