@@ -3,20 +3,23 @@
     settings ──► market ◄── feed (WebSocket)         history (REST) ──► recorders ──► trade.csv
                    │                                                        ▲
                    ├──────────────── trades ────────────────────────────────┘
-                   └──► http (GET /book, /status)
+                   └──► http (GET /book, /trades, /status, /metrics)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from os import environ
 from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
+from prometheus_client.metrics_core import Metric
 from treq.client import HTTPClient
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.iweb import IAgentEndpointFactory
@@ -38,6 +41,16 @@ from bfxtwist.feed.service import FeedService
 from bfxtwist.out.guard import guard
 from bfxtwist.out.http import HttpApi
 from bfxtwist.out.listen import HttpService, check_listen, read_token
+from bfxtwist.out.measured import LagSampler, TimedThread
+from bfxtwist.out.metric_figures import (
+    build_figures,
+    feed_figures,
+    http_figures,
+    lag_figures,
+    recorder_figures,
+    uplink_figures,
+)
+from bfxtwist.out.metrics import Metrics
 from bfxtwist.out.site import Site
 from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
@@ -108,6 +121,7 @@ class Daemon(Service):
         self.market = Market()
         self.recorders: dict[str, TradeRecorder] = {}  # by symbol
         self.http: HttpService
+        self.metrics = Metrics()
         self._reactor = reactor
         self._moment = moment
         self._ended = ended
@@ -117,6 +131,10 @@ class Daemon(Service):
         self._starting: Deferred[None] | None = None
         self._exchange = _demo_exchange(reactor, settings) if settings.demo else None
         self._history_budget = RateBudget(reactor)
+        self._lags = LagSampler(self.market)
+        self._sampling = LoopingCall(self._lags.sample)
+        self._sampling.clock = reactor
+        self._flushes: dict[str, TimedThread] = {}  # by symbol
         self._api = HttpApi(self.market, moment, __version__)
         self._build_http()
         for feed in settings.feeds:
@@ -126,10 +144,27 @@ class Daemon(Service):
         settings, api = self.settings, self._api
         token = None if settings.token_file is None else read_token(settings.token_file)
         who = guard(settings.allow_hosts, settings.allow_origins, token)
-        self.http = HttpService(self._reactor, settings.listen, Site(api.resource(), self._reactor, who))
+        site = Site(api.resource(), self._reactor, who)
+        self.http = HttpService(self._reactor, settings.listen, site)
         api.add_status("feed", self.status)
         api.add_status("recorders", lambda: {symbol: one.status() for symbol, one in self.recorders.items()})
         api.add_readiness("recorders", self._recorders_not_ready)
+        api.mount("/metrics", self.metrics.resource)
+        self._tell_metrics(site)
+
+    def _tell_metrics(self, site: Site) -> None:
+        metrics, started = self.metrics, self._moment()
+        metrics.add(lambda: build_figures(__version__, started))
+        metrics.add(lambda: feed_figures(self.market, self._moment()))
+        metrics.add(lambda: lag_figures(self._lags.lags))
+        metrics.add(lambda: uplink_figures(self.status()))
+        metrics.add(self._recorder_figures)
+        metrics.add(lambda: http_figures(site))
+
+    def _recorder_figures(self) -> Iterable[Metric]:
+        statuses = {symbol: one.status() for symbol, one in self.recorders.items()}
+        flushes = {symbol: self._flushes[symbol].seconds for symbol in statuses}
+        return recorder_figures(statuses, flushes, self._moment())
 
     # --- start ------------------------------------------------------------------------------------------------
 
@@ -153,6 +188,7 @@ class Daemon(Service):
         self.http.startService()
         for recorder in self.recorders.values():
             recorder.start()
+        self._sampling.start(1.0)
         self._tell_addresses()
         self._starting = Deferred.fromCoroutine(self._connect())
         self._starting.addErrback(lambda failure: _log.failure("a bug while starting", failure))
@@ -232,6 +268,7 @@ class Daemon(Service):
     def _add_recorder(self, feed: FeedSettings) -> TradeRecorder:
         assert feed.folder is not None  # settings.feed() saw to it
         symbol = feed.pair.symbol
+        self._flushes[symbol] = TimedThread(deferToThread, self._reactor)
         recorder = TradeRecorder(
             symbol,
             feed.folder,
@@ -239,6 +276,7 @@ class Daemon(Service):
             self._reactor,
             self._moment,
             sync=SyncPolicy(self.settings.sync),
+            in_thread=self._flushes[symbol],
             gave_up=self._disk_failed,
         )
         self.recorders[symbol] = recorder
@@ -318,6 +356,8 @@ class Daemon(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        if self._sampling.running:
+            self._sampling.stop()
         if self._starting is not None:
             self._starting.cancel()
         if self._feed is not None:

@@ -8,9 +8,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 from klein import Klein
@@ -24,6 +22,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from bfxtwist.core.market import BookFeed, FeedState, Market, Moment, iso
 from bfxtwist.core.symbols import COMMON_NAMES, parse_pair
 from bfxtwist.out.problems import RETRY_AFTER, Problem, not_allowed
+from bfxtwist.out.query import query
 from bfxtwist.out.responses import Body, BookBodies, reply
 
 _log = Logger()
@@ -86,9 +85,9 @@ class HttpApi:
         self._checks[name] = check
 
     def _book(self, request: IRequest) -> bytes:
-        query = _query(request, "pair", "depth", "stale")
-        depth, stale_is_ok = _depth(query), _stale_is_ok(query)
-        feed = self._feed(query.get("pair"))
+        asked = query(request, "pair", "depth", "stale")
+        depth, stale_is_ok = _depth(asked), _stale_is_ok(asked)
+        feed = self._feed(asked.get("pair"))
         if feed.status_now is not FeedState.LIVE and not (stale_is_ok and feed.counts.snapshots):
             raise _not_live(feed)
         return reply(request, self._bodies.get(feed, depth), cached=True)
@@ -111,15 +110,15 @@ class HttpApi:
         return books[pair.symbol]
 
     def _books(self, request: IRequest) -> bytes:
-        _query(request)
+        query(request)
         return _json(request, {"books": [_entry(feed) for feed in self._market.books.values()]}, cached=True)
 
     def _livez(self, request: IRequest) -> bytes:
-        _query(request)
+        query(request)
         return _json(request, {"alive": True})
 
     def _readyz(self, request: IRequest) -> bytes:
-        _query(request)
+        query(request)
         not_ready = list(self._not_ready())
         if not_ready:
             named = ", ".join(entry["what"] for entry in not_ready)
@@ -138,7 +137,7 @@ class HttpApi:
                 yield {"what": name, "reason": reason}
 
     def _status(self, request: IRequest) -> bytes:
-        _query(request)
+        query(request)
         about = {
             "version": self._version,
             "started": iso(self._started.wall // 1000),
@@ -148,34 +147,8 @@ class HttpApi:
         return _json(request, about | {name: section() for name, section in self._sections.items()})
 
 
-def _query(request: IRequest, *known: str) -> dict[str, str]:
-    """The parameters of a request. Raises Problem for one that is unknown, repeated or not UTF-8."""
-    query: dict[str, str] = {}
-    # Not request.args: Twisted leaves out what has no equals sign, and `?stale` would be lost without a word.
-    text = request.uri.partition(b"?")[2]
-    try:
-        fields = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict")
-    except UnicodeDecodeError:
-        raise Problem(400, "the query is not percent-encoded UTF-8") from None
-    for name, value in fields:
-        if name not in known:
-            raise Problem(400, _unknown(name, known))
-        if name in query:
-            raise Problem(400, f"{name} is given more than once")
-        query[name] = value
-    return query
-
-
-def _unknown(name: str, known: tuple[str, ...]) -> str:
-    if not known:
-        return f"there is no parameter {name!r} here, nor any other"
-    near = get_close_matches(name.lower(), known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    return f"there is no parameter {name!r}: {hint}"
-
-
-def _depth(query: Mapping[str, str]) -> int | None:
-    text = query.get("depth")
+def _depth(asked: Mapping[str, str]) -> int | None:
+    text = asked.get("depth")
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= _DEPTH_DIGITS and int(text) > 0):
@@ -183,10 +156,10 @@ def _depth(query: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-def _stale_is_ok(query: Mapping[str, str]) -> bool:
-    if query.get("stale", "ok") != "ok":
-        raise Problem(400, f"stale {query['stale']!r} means nothing: use stale=ok or leave it out")
-    return "stale" in query
+def _stale_is_ok(asked: Mapping[str, str]) -> bool:
+    if asked.get("stale", "ok") != "ok":
+        raise Problem(400, f"stale {asked['stale']!r} means nothing: use stale=ok or leave it out")
+    return "stale" in asked
 
 
 def _not_live(feed: BookFeed) -> Problem:

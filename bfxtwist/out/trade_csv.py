@@ -74,6 +74,7 @@ class TradeCsv:
     ) -> None:
         """`forgotten` hears of rows that are given up, `drained` that every row is in the file."""
         self.error: str | None = None  # why the disk does not take rows, since when
+        self.bytes_written = 0  # since the start
         self._file = file
         self._layout = layout
         self._clock = clock
@@ -130,11 +131,13 @@ class TradeCsv:
         batch, last_id = self._batch()
         if not batch:
             return True
+        lines = b"".join(batch)
         try:
-            self._file.append(b"".join(batch), last_id)
+            self._file.append(lines, last_id)
         except OSError as error:
             self._failed(error)
             return False
+        self.bytes_written += len(lines)
         for _ in batch:
             self._queue.popleft()
         self._written += len(batch)

@@ -408,6 +408,8 @@ class TradeRecorder:
             "lag_ms": None if through is None else self._moment().wall // 1000 - through,
             "gaps": gaps,
             "queue": len(self._csv),
+            "rows_written": self._csv.rows_written - tape.counters.forgotten,
+            "bytes_written": self._csv.bytes_written,
             "bytes": file.base,
             "bytes_synced": file.synced,
             "pages": comparison.pages,

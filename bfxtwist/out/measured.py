@@ -1,0 +1,62 @@
+"""What no part counts by itself, measured from outside for `GET /metrics`: lag behind the exchange, time to be durable."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from bfxtwist.core.histogram import Histogram
+from bfxtwist.core.market import Market, Moment
+from bfxtwist.out.trade_csv import InThread
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+#: Seconds. Within a continent a message takes 5 to 50 ms; a reactor that does not keep up is behind by seconds.
+LAG_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+#: Seconds. fdatasync takes 0.3 ms on a fast disk, 10 to 100 ms on a slow one.
+FLUSH_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class LagSampler:
+    """How long messages take from the exchange's clock to ours.
+
+    `sample` is called once a second and looks at the last message of each feed, so that the way of all the others costs
+    nothing. A message is counted once, however long it stays the last. Two clocks that disagree give at least 0.
+    """
+
+    def __init__(self, market: Market) -> None:
+        self.lags: dict[tuple[str, str], Histogram] = {}  # by pair and channel
+        self._market = market
+        self._seen: dict[tuple[str, str], Moment] = {}
+
+    def sample(self) -> None:
+        """Look at each feed."""
+        for feed in self._market.feeds():
+            key, last = (feed.name, feed.subscription.channel.value), feed.last_frame
+            lags = self.lags.setdefault(key, Histogram(LAG_BOUNDS))
+            if last is None or feed.exchange_time is None or self._seen.get(key) is last:
+                continue
+            self._seen[key] = last
+            lags.observe(max(last.wall - feed.exchange_time * 1000, 0) / 1e6)
+
+
+class TimedThread:
+    """Runs jobs as another `InThread` does, and keeps how long they took, waiting for a thread included."""
+
+    def __init__(self, in_thread: InThread, clock: IReactorTime) -> None:
+        self.seconds = Histogram(FLUSH_BOUNDS)
+        self._in_thread = in_thread
+        self._clock = clock
+
+    def __call__(self, job: Callable[[], _T], /) -> "Deferred[_T]":
+        """Fires with the job's result."""
+        began = self._clock.seconds()
+
+        def ended(result: _R) -> _R:
+            self.seconds.observe(self._clock.seconds() - began)
+            return result
+
+        return self._in_thread(job).addBoth(ended)

@@ -1,0 +1,69 @@
+"""`GET /metrics`: the counters that the parts keep anyway, read when somebody asks. What is not asked for costs nothing.
+
+    metrics = Metrics()
+    metrics.add(lambda: http_figures(site))       # what to read is in metric_figures.py
+    api.mount("/metrics", metrics.resource)
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from bfxtwist.out.problems import Problem
+from bfxtwist.out.query import query
+from bfxtwist.out.responses import Body, reply
+
+Source = Callable[[], Iterable[Metric]]
+
+
+class Metrics(Collector):
+    """Everything that is told, and where it is read."""
+
+    def __init__(self) -> None:
+        # A registry of our own: prometheus-client's global one knows nothing of two daemons in one process.
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._sources: list[Source] = []
+        self.registry.register(self)
+        self.resource = _MetricsResource(self.registry)
+
+    def add(self, source: Source) -> None:
+        """Tell what `source` returns too, each time. No two sources have a metric of one name."""
+        self._sources.append(source)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: the registry need not look for names that are there twice."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics, as they are now."""
+        for source in self._sources:
+            yield from source()
+
+
+class _MetricsResource(Resource):
+    """Text or OpenMetrics, as the client prefers.
+
+    Not prometheus-client's own resource for Twisted, which is WSGI: it would read in a thread what the reactor writes.
+    """
+
+    isLeaf = True
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()
+        self._registry = registry
+
+    def render_GET(self, request: Request) -> bytes:
+        """All metrics."""
+        try:
+            query(request)
+        except Problem as problem:
+            return problem.answer(request)
+        encode, media_type = choose_encoder(request.getHeader("Accept") or "")
+        return reply(request, Body(encode(self._registry)), media_type=media_type.encode())

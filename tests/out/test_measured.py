@@ -1,0 +1,41 @@
+"""Lag is told once for each message, and a flush takes as long as its job."""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.core.market import Market
+from bfxtwist.out.measured import LagSampler, TimedThread
+from tests.out.served import START, live_book, moment
+
+
+class LagTest(SynchronousTestCase):
+    def test_a_message_is_counted_once(self) -> None:
+        market = Market()
+        feed = live_book(market)
+        sampler = LagSampler(market)
+        sampler.sample()
+        self.assertEqual(sampler.lags["BTC/USD", "book"].count, 0, "nothing has come yet")
+        feed.seen(START // 1000 + 4_925, moment(5))
+        sampler.sample()
+        sampler.sample()
+        lags = sampler.lags["BTC/USD", "book"]
+        self.assertEqual(lags.count, 1)
+        self.assertAlmostEqual(lags.sum, 0.075)
+        feed.seen(START // 1000 + 7_000, moment(6))  # the exchange's clock is ahead of ours
+        sampler.sample()
+        self.assertEqual(lags.count, 2)
+        self.assertAlmostEqual(lags.sum, 0.075)
+
+
+class TimedTest(SynchronousTestCase):
+    def test_the_result_is_handed_on_and_its_time_kept(self) -> None:
+        clock, done = Clock(), Deferred[Any]()
+        timed = TimedThread(lambda job: done, clock)
+        result = timed(lambda: None)
+        clock.advance(0.02)
+        done.callback("rows")
+        self.assertEqual(self.successResultOf(result), "rows")
+        self.assertEqual((timed.seconds.count, timed.seconds.sum), (1, 0.02))

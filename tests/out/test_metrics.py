@@ -1,0 +1,195 @@
+"""`GET /metrics` is what Prometheus reads, by its conventions, and its figures move with what happens."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse
+from treq.testing import StubTreq
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+
+from bfxtwist.core.errors import ChecksumMismatch
+from bfxtwist.core.gaps import GapState
+from bfxtwist.core.histogram import Histogram
+from bfxtwist.core.market import Market
+from bfxtwist.core.messages import ChannelName, Checksum
+from bfxtwist.out.http import HttpApi
+from bfxtwist.out.measured import FLUSH_BOUNDS, LagSampler
+from bfxtwist.out.metric_figures import (
+    build_figures,
+    feed_figures,
+    http_figures,
+    lag_figures,
+    recorder_figures,
+    relay_figures,
+    uplink_figures,
+)
+from bfxtwist.out.metrics import Metrics
+from tests.out.served import carry, change, live_book, moment, site_of
+
+UPLINK = {
+    "connections": [{"state": "open"}, {"state": "waiting"}],
+    "ends": {"sequence": 2, "lost": 1},
+    "counters": {"frames": 10, "bytes": 900, "stray_frames": 1},
+}
+RECORDER = {
+    "gaps": {"open": 1, "filled": 2, "lost": 0},
+    "queue": 3,
+    "rows_written": 40,
+    "bytes_written": 3200,
+    "bytes": 3300,
+    "bytes_synced": 3200,
+    "pages": 7,
+    "pages_failed": 1,
+    "lag_ms": 120_000,
+    "error": None,
+    "counters": {"duplicates": 40, "backfilled": 5, "audited": 1, "conflicts": 0, "rejected": 0, "forgotten": 0},
+}
+RELAY = {
+    "connections": 3,
+    "choked": 1,
+    "refused": 2,
+    "ended": {"too slow": 4},
+    "readers": [
+        {"symbol": "tBTCUSD", "channel": "book", "prec": "P0", "freq": "F0", "len": "25", "readers": 2},
+        {"symbol": "tBTCUSD", "channel": "book", "prec": "P0", "freq": "F0", "len": "100", "readers": 1},
+    ],
+}
+
+
+LABELS = {"pair", "channel", "state", "reason", "code", "le", "version", "python", "twisted", "autobahn"}
+
+
+def metric_names(text: str) -> set[str]:
+    """Every name that a query can ask for: samples, with their suffixes."""
+    return {sample.name for family in parse(text) for sample in family.samples}
+
+
+class MetricsTest(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.market = Market()
+        self.book = live_book(self.market)
+        carry(self.market, "tETHUSD", ChannelName.TRADES)
+        self.uplink: dict[str, Any] = UPLINK
+        self.site = site_of(Resource(), Clock())
+        self.lags = LagSampler(self.market)
+        self.flushes = Histogram(FLUSH_BOUNDS)
+        metrics = Metrics()
+        metrics.add(lambda: build_figures("1.2.3", moment()))
+        metrics.add(lambda: feed_figures(self.market, moment(5)))
+        metrics.add(lambda: lag_figures(self.lags.lags))
+        metrics.add(lambda: uplink_figures(self.uplink))
+        metrics.add(lambda: recorder_figures({"tETHUSD": RECORDER}, {"tETHUSD": self.flushes}, moment(5)))
+        metrics.add(lambda: http_figures(self.site))
+        metrics.add(lambda: relay_figures(RELAY))
+        self.lags.sample()
+        api = HttpApi(self.market, moment, "1.2.3")
+        api.mount("/metrics", metrics.resource)
+        self.treq = StubTreq(api.resource())
+
+    def ask(self, path: str = "/metrics", **headers: str) -> Any:
+        sent = {name: [value] for name, value in headers.items()}
+        response = self.successResultOf(self.treq.get(f"http://localhost{path}", headers=sent))
+        return response, self.successResultOf(response.content()).decode()
+
+    def families(self) -> dict[str, Any]:
+        return {family.name: family for family in parse(self.ask()[1])}
+
+    def value(self, name: str, **labels: str) -> float:
+        [value] = [
+            sample.value
+            for family in parse(self.ask()[1])
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        return float(value)
+
+    def ours(self) -> Iterator[Any]:
+        yield from (family for name, family in self.families().items() if name.startswith("bfxtwist_"))
+
+    def test_names_keep_the_conventions(self) -> None:
+        for family in self.ours():
+            with self.subTest(family.name):
+                self.assertTrue(re.fullmatch("bfxtwist(_[a-z]+)+", family.name))
+                self.assertGreater(len(family.documentation), 10)
+                self.assertIn(family.type, ("counter", "gauge", "histogram"))
+                self.assertFalse(set(family.name.split("_")) & {"ms", "milliseconds", "kilobytes", "count", "percent"})
+                for sample in family.samples:
+                    self.assertEqual(sample.name.endswith("_total"), family.type == "counter")
+                    self.assertLessEqual(sample.labels.keys(), LABELS)
+
+    def test_no_name_is_there_twice(self) -> None:
+        names = re.findall("^# TYPE (\\S+)", self.ask()[1], re.MULTILINE)
+        self.assertEqual(len(names), len(set(names)))
+
+    def test_what_the_process_is_like(self) -> None:
+        self.assertGreater(self.value("process_resident_memory_bytes"), 1e6)
+        self.assertIn("python_gc_collections", self.families())
+        self.assertEqual(self.value("bfxtwist_build_info", version="1.2.3"), 1)
+
+    def test_openmetrics_for_those_who_ask_for_it(self) -> None:
+        response, text = self.ask(Accept="application/openmetrics-text; version=1.0.0")
+        self.assertIn("openmetrics", response.headers.getRawHeaders("content-type")[0])
+        self.assertIn("bfxtwist_messages", {family.name for family in parse_openmetrics(text)})
+        response, _ = self.ask()
+        self.assertEqual(response.headers.getRawHeaders("content-type"), ["text/plain; version=0.0.4; charset=utf-8"])
+
+    def test_a_parameter_is_a_mistake(self) -> None:
+        response, _ = self.ask("/metrics?name=x")
+        self.assertEqual(response.code, 400)
+
+    def test_the_book(self) -> None:
+        labels = {"pair": "BTC/USD", "channel": "book"}
+        self.assertEqual(self.value("bfxtwist_feed_live", **labels), 1)
+        self.assertEqual(self.value("bfxtwist_book_age_seconds", **labels), 4)
+        self.assertEqual(self.value("bfxtwist_checksum_mismatches_total", **labels), 0)
+        updates = self.value("bfxtwist_book_updates_total", **labels)
+        change(self.book)
+        self.assertEqual(self.value("bfxtwist_book_updates_total", **labels), updates + 1)
+        self.assertEqual(self.value("bfxtwist_book_age_seconds", **labels), 3)
+        self.assertRaises(ChecksumMismatch, self.book.checksum, Checksum(1, 1, 9, None), moment(3))
+        self.assertEqual(self.value("bfxtwist_checksum_mismatches_total", **labels), 1)
+        self.book.checksum(Checksum(1, self.book.book.checksum(), 10, None), moment(3))
+        self.assertEqual(self.value("bfxtwist_checksum_matches_total", **labels), 1)
+        self.book.lost("the connection was lost", moment(4))
+        self.assertEqual(self.value("bfxtwist_feed_live", **labels), 0)
+
+    def test_a_feed_that_has_nothing_yet_has_no_age(self) -> None:
+        ages = [sample.labels["pair"] for sample in self.families()["bfxtwist_feed_silence_seconds"].samples]
+        self.assertNotIn("ETH/USD", ages)
+
+    def test_reasons_are_there_before_they_happen(self) -> None:
+        self.assertEqual(self.value("bfxtwist_reconnects_total", reason="lost"), 1)
+        self.assertEqual(self.value("bfxtwist_reconnects_total", reason="tls"), 0)
+        self.assertEqual(self.value("bfxtwist_sequence_gaps_total"), 2)
+        self.assertEqual(self.value("bfxtwist_connections_open"), 1)
+        self.uplink = {}  # before the first connection
+        self.assertEqual(self.value("bfxtwist_reconnects_total", reason="lost"), 0)
+
+    def test_the_trade_file(self) -> None:
+        self.assertEqual(self.value("bfxtwist_trades_written_total", pair="ETH/USD"), 40)
+        self.assertEqual(self.value("bfxtwist_trade_verified_lag_seconds"), 120)
+        for state, count in zip(GapState, (1, 2, 0), strict=True):
+            self.assertEqual(self.value("bfxtwist_trade_gaps", state=state.value), count)
+        self.flushes.observe(0.03)
+        self.assertEqual(self.value("bfxtwist_trade_flush_seconds_bucket", le="0.025"), 0)
+        self.assertEqual(self.value("bfxtwist_trade_flush_seconds_bucket", le="0.05"), 1)
+        self.assertEqual(self.value("bfxtwist_trade_flush_seconds_bucket", le="+Inf"), 1)
+
+    def test_lag(self) -> None:
+        self.book.seen(moment(4).wall // 1000 - 30, moment(4))
+        self.lags.sample()
+        self.assertEqual(self.value("bfxtwist_exchange_lag_seconds_bucket", pair="BTC/USD", le="0.025"), 0)
+        self.assertEqual(self.value("bfxtwist_exchange_lag_seconds_bucket", pair="BTC/USD", le="0.05"), 1)
+
+    def test_requests(self) -> None:
+        self.site.answered[200] += 5
+        self.assertEqual(self.value("bfxtwist_http_requests_total", code="200"), 5)
+
+    def test_the_relay(self) -> None:
+        self.assertEqual(self.value("bfxtwist_relay_subscribers", pair="BTC/USD", channel="book"), 3)
+        self.assertEqual(self.value("bfxtwist_relay_drops_total", reason="too slow"), 4)
+        self.assertEqual(self.value("bfxtwist_relay_drops_total", reason="too long"), 0)
