@@ -29,6 +29,13 @@ def now() -> Moment:
     return Moment(monotonic(), time_ns() // 1000)
 
 
+class _Brisk(Random):
+    """Jitter that waits little."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return a + (b - a) / 5
+
+
 class ServedPage:
     """An exchange, a feed, and the daemon's site with `/`, `/book`, `/status` and `/ws/2`."""
 
@@ -76,7 +83,13 @@ class ServedPage:
         url = self.exchange.ws_url
         endpoint = exchange_endpoint(self._reactor, url, ca_file=None, environ={})
         uplink = Uplink(
-            url=url, endpoint=endpoint, market=self.market, clock=self._reactor, moment=now, rng=Random(1), budget=ConnectBudget()
+            url=url,
+            endpoint=endpoint,
+            market=self.market,
+            clock=self._reactor,
+            moment=now,
+            rng=_Brisk(),
+            budget=ConnectBudget(),
         )
         self.feed = FeedService(uplink, self._wanted)
         self.relay.startService()
