@@ -8,6 +8,7 @@
 
 from collections.abc import Callable, Iterable
 from os import environ
+from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,7 +29,7 @@ from zope.interface import implementer
 from bfxtwist import __version__
 from bfxtwist.core.market import FeedState, Market, Moment, Subscription
 from bfxtwist.core.messages import ChannelName, Refused
-from bfxtwist.core.symbols import WELL_KNOWN, Pair, nearest, parse_pair
+from bfxtwist.core.symbols import COMMON_NAMES, WELL_KNOWN, Pair, nearest, parse_pair
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.feed.budget import ConnectBudget, SharedLedger
@@ -40,6 +41,7 @@ from bfxtwist.feed.rest import Unanswered
 from bfxtwist.feed.service import FeedService
 from bfxtwist.out.guard import guard
 from bfxtwist.out.http import HttpApi
+from bfxtwist.out.latest_trades import LatestTrades
 from bfxtwist.out.listen import HttpService, check_listen, read_token
 from bfxtwist.out.measured import LagSampler, TimedThread
 from bfxtwist.out.metric_figures import (
@@ -149,7 +151,8 @@ class Daemon(Service):
         api.add_status("feed", self.status)
         api.add_status("recorders", lambda: {symbol: one.status() for symbol, one in self.recorders.items()})
         api.add_readiness("recorders", self._recorders_not_ready)
-        api.mount("/metrics", self.metrics.resource)
+        api.add_route("/metrics", self.metrics.answer)
+        LatestTrades(api, self.market, self._trade_file)
         self._tell_metrics(site)
 
     def _tell_metrics(self, site: Site) -> None:
@@ -160,6 +163,10 @@ class Daemon(Service):
         metrics.add(lambda: uplink_figures(self.status()))
         metrics.add(self._recorder_figures)
         metrics.add(lambda: http_figures(site))
+
+    def _trade_file(self, symbol: str) -> Path | None:
+        recorder = self.recorders.get(symbol)
+        return None if recorder is None else recorder.folder / "trade.csv"
 
     def _recorder_figures(self) -> Iterable[Metric]:
         statuses = {symbol: one.status() for symbol, one in self.recorders.items()}
@@ -196,6 +203,8 @@ class Daemon(Service):
     async def _connect(self) -> None:
         if not self._exchange:  # the embedded exchange has every pair that it was made with
             await self._ask_for_listing()
+        if self._listing is not None:
+            self._api.names = {**COMMON_NAMES, **self._listing.names}
         unknown = [line for pair in self.settings.pairs if (line := self._unknown(pair))]
         if unknown:
             self._ended(EX_CONFIG, "; ".join(unknown))

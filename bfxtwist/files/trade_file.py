@@ -35,7 +35,8 @@ _FIELDS = (
     ("price", _POSITIVE, "a JSON number above 0"),
     ("amount", _POSITIVE, "a JSON number above 0"),
 )
-_ROW = re.compile(
+#: A whole line that is a row, in the parts of `Row`.
+ROW = re.compile(
     b"^(%b,%b),(%b),(%b),(%b),((?:%b),%b,%b)$" % tuple(pattern for _, pattern, _ in _FIELDS), re.MULTILINE
 )
 
@@ -103,7 +104,7 @@ def _body(path: Path, file: BinaryIO, raw: BinaryIO, advance: Callable[[int], No
     first, rest = file.readline(_LONGEST_LINE), b""
     if first != HEADER:
         yield Fault(Kind.HEADER, f"{path}:1", f"the header is missing: {excerpt(first)}" if first else "the file is empty")
-        if _ROW.fullmatch(first.removesuffix(b"\n")):
+        if ROW.fullmatch(first.removesuffix(b"\n")):
             rest = first
     line, position, torn = 1 if rest else 2, 0, rest
     for lines, left_over in _whole_lines(file, rest):
@@ -142,13 +143,13 @@ def _whole_lines(file: BinaryIO, rest: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _examined(path: Path, lines: bytes, first_line: int) -> Iterator[Block | Fault]:
-    rows = _ROW.findall(lines)
+    rows = ROW.findall(lines)
     if len(rows) == lines.count(b"\n"):
         yield Block(first_line, rows)
         return
     rows = []
     for number, line in enumerate(lines.split(b"\n")[:-1], first_line):
-        row = _ROW.fullmatch(line)
+        row = ROW.fullmatch(line)
         if row is not None:
             rows.append(cast(Row, row.groups()))
             continue

@@ -20,28 +20,28 @@ from twisted.web.resource import IResource
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from bfxtwist.core.market import BookFeed, FeedState, Market, Moment, iso
-from bfxtwist.core.symbols import COMMON_NAMES, parse_pair
+from bfxtwist.core.symbols import COMMON_NAMES
 from bfxtwist.out.problems import RETRY_AFTER, Problem, not_allowed
-from bfxtwist.out.query import query
+from bfxtwist.out.query import choose, query, whole_number
 from bfxtwist.out.responses import Body, BookBodies, reply
 
 _log = Logger()
 
-#: More levels than any book has; a number of more digits is not a depth.
-_DEPTH_DIGITS = 6
+#: More levels than any book has.
+_DEEPEST = 999_999
 
 
 class HttpApi:
-    """The routes over a market. Other parts of the daemon add their own: status sections, readiness checks, resources."""
+    """The routes over a market. Other parts of the daemon add theirs, and resources, status sections, readiness checks."""
 
     def __init__(
         self, market: Market, moment: Callable[[], Moment], version: str, names: Mapping[str, str] = COMMON_NAMES
     ) -> None:
-        """`names`: the exchange's codes of common names, for `?pair=`."""
+        """`names`: the exchange's codes of common names, for `?pair=`; better ones may come later."""
         self._market = market
         self._moment = moment
         self._version = version
-        self._names = names
+        self.names = names
         self._started = moment()
         self._bodies = BookBodies()
         self._sections: dict[str, Callable[[], Any]] = {}
@@ -58,8 +58,7 @@ class HttpApi:
             "/readyz": self._readyz,
             "/status": self._status,
         }.items():
-            # Klein serves every method unless they are named; GET brings HEAD with it.
-            self._app.route(path, methods=["GET"])(route)
+            self.add_route(path, route)
         self._app.handle_errors(Problem)(_answer)
         self._app.handle_errors(HTTPException)(_unroutable)
         self._app.handle_errors(Exception)(_failed)
@@ -67,6 +66,11 @@ class HttpApi:
     def resource(self) -> KleinResource:
         """The root of the site."""
         return self._app.resource()
+
+    def add_route(self, path: str, answer: Callable[[IRequest], bytes]) -> None:
+        """Have GET of `path` answered by `answer`, which may raise Problem."""
+        # Klein serves every method unless they are named; GET brings HEAD with it.
+        self._app.route(path, methods=["GET"], endpoint=path)(answer)
 
     def mount(self, path: str, resource: IResource, *, methods: Iterable[str] = ("GET",), branch: bool = False) -> None:
         """Serve `resource` at `path`, and with `branch` at all paths below it."""
@@ -87,27 +91,10 @@ class HttpApi:
     def _book(self, request: IRequest) -> bytes:
         asked = query(request, "pair", "depth", "stale")
         depth, stale_is_ok = _depth(asked), _stale_is_ok(asked)
-        feed = self._feed(asked.get("pair"))
+        feed = choose(self._market.books, asked.get("pair"), self.names, "book", "book")
         if feed.status_now is not FeedState.LIVE and not (stale_is_ok and feed.counts.snapshots):
             raise _not_live(feed)
         return reply(request, self._bodies.get(feed, depth), cached=True)
-
-    def _feed(self, text: str | None) -> BookFeed:
-        books = self._market.books
-        carried = [feed.name for feed in books.values()]
-        if text is None:
-            if len(books) == 1:
-                return next(iter(books.values()))
-            if not books:
-                raise Problem(404, "no book is carried: start with --channel book")
-            raise Problem(400, f"which book? Add ?pair= with one of {', '.join(carried)}", pairs=carried)
-        try:
-            pair = parse_pair(text, self._names)
-        except ValueError as error:
-            raise Problem(400, str(error)) from None
-        if pair.symbol not in books:
-            raise Problem(404, f"{pair.name} is not carried: the books are {', '.join(carried) or 'none'}", pairs=carried)
-        return books[pair.symbol]
 
     def _books(self, request: IRequest) -> bytes:
         query(request)
@@ -148,12 +135,7 @@ class HttpApi:
 
 
 def _depth(asked: Mapping[str, str]) -> int | None:
-    text = asked.get("depth")
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= _DEPTH_DIGITS and int(text) > 0):
-        raise Problem(400, f"depth {text!r} is not a number of levels: use a whole number from 1 on")
-    return int(text)
+    return whole_number(asked["depth"], "depth", "levels", _DEEPEST) if "depth" in asked else None
 
 
 def _stale_is_ok(asked: Mapping[str, str]) -> bool:

@@ -2,7 +2,7 @@
 
     metrics = Metrics()
     metrics.add(lambda: http_figures(site))       # what to read is in metric_figures.py
-    api.mount("/metrics", metrics.resource)
+    api.add_route("/metrics", metrics.answer)
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -11,10 +11,8 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
-from twisted.web.resource import Resource
-from twisted.web.server import Request
+from twisted.web.iweb import IRequest
 
-from bfxtwist.out.problems import Problem
 from bfxtwist.out.query import query
 from bfxtwist.out.responses import Body, reply
 
@@ -31,7 +29,6 @@ class Metrics(Collector):
         GCCollector(registry=self.registry)
         self._sources: list[Source] = []
         self.registry.register(self)
-        self.resource = _MetricsResource(self.registry)
 
     def add(self, source: Source) -> None:
         """Tell what `source` returns too, each time. No two sources have a metric of one name."""
@@ -46,24 +43,11 @@ class Metrics(Collector):
         for source in self._sources:
             yield from source()
 
+    def answer(self, request: IRequest) -> bytes:
+        """Text or OpenMetrics, as the client prefers.
 
-class _MetricsResource(Resource):
-    """Text or OpenMetrics, as the client prefers.
-
-    Not prometheus-client's own resource for Twisted, which is WSGI: it would read in a thread what the reactor writes.
-    """
-
-    isLeaf = True
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        super().__init__()
-        self._registry = registry
-
-    def render_GET(self, request: Request) -> bytes:
-        """All metrics."""
-        try:
-            query(request)
-        except Problem as problem:
-            return problem.answer(request)
+        Not prometheus-client's own resource for Twisted, which is WSGI: it would read in a thread what the reactor writes.
+        """
+        query(request)
         encode, media_type = choose_encoder(request.getHeader("Accept") or "")
-        return reply(request, Body(encode(self._registry)), media_type=media_type.encode())
+        return reply(request, Body(encode(self.registry)), media_type=media_type.encode())

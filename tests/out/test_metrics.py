@@ -87,7 +87,7 @@ class MetricsTest(SynchronousTestCase):
         metrics.add(lambda: relay_figures(RELAY))
         self.lags.sample()
         api = HttpApi(self.market, moment, "1.2.3")
-        api.mount("/metrics", metrics.resource)
+        api.add_route("/metrics", metrics.answer)
         self.treq = StubTreq(api.resource())
 
     def ask(self, path: str = "/metrics", **headers: str) -> Any:
