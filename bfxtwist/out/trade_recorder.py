@@ -29,7 +29,7 @@ from bfxtwist.core.recovery import EARLIER_AT_LEAST, EARLIER_AT_MOST, FileId, Sa
 from bfxtwist.core.trade_rows import Arrival, Layout
 from bfxtwist.core.trades import Mode, Tape
 from bfxtwist.out.disk import Disk, OsDisk
-from bfxtwist.out.trade_csv import InThread, RowsForgotten, SyncPolicy, TradeCsv
+from bfxtwist.out.trade_csv import InThread, SyncPolicy, TradeCsv
 from bfxtwist.out.trade_errors import CannotCreate, DiskFailed, TradeFileError, explained
 from bfxtwist.out.trade_file import TradeFile
 from bfxtwist.out.trade_state import LedgerFile, LockFile, StateFile
@@ -188,8 +188,10 @@ class TradeRecorder:
     def executed(self, trade: Trade, confirmed: bool, moment: Moment) -> None:
         """A trade, as te or (confirmed) as tu: whichever comes first is written."""
         del confirmed
-        self.tape.executed(trade, moment)
-        self._write()
+        tape = self.tape
+        tape.executed(trade, moment)
+        if tape.has_released:
+            self._csv.put(tape.released())
 
     def lost(self, reason: str, moment: Moment) -> None:
         """From here to the next snapshot anything may be missed."""
@@ -201,7 +203,7 @@ class TradeRecorder:
     def _write(self) -> None:
         arrivals = self.tape.released()
         if arrivals:
-            self._csv.write(arrivals).addErrback(_was_told)
+            self._csv.put(arrivals)
 
     def _drained(self) -> None:
         self.tape.written()
@@ -265,6 +267,9 @@ class TradeRecorder:
 
     def _look_after_file(self, moment: Moment) -> None:
         """Somebody may have rotated, removed or changed the file."""
+        if not self._file.is_open:  # it could not be opened anew
+            self._reopen(moment)
+            return
         try:
             done = self._file.interference()
         except OSError as error:
@@ -283,25 +288,34 @@ class TradeRecorder:
 
     def _reopen(self, moment: Moment) -> None:
         try:
-            saved = self._record()
-            if self._file.is_open:
-                self._finish()
-            plan = self._file.open(saved, moment.wall)
-            self._state.save(self._record())  # first: a new file without a word of the old one's rows would lose them
+            self._leave()
+            self._enter(moment)
         except (OSError, TradeFileError) as error:
-            self._file.close()
             self.error = f"{self._file.path} cannot be opened anew: {error}"
             self._log.error("{error}", error=self.error)
-            return
-        self.error = None
+        else:
+            self.error = None
+            self._csv.retry()
+
+    def _leave(self) -> None:
+        """Sync the open file, and save which rows it holds: nobody will look into it again."""
+        if self._file.is_open:
+            self._file.sync_job()()
+            self._state.save(self._record())
+            self._file.close()
+
+    def _enter(self, moment: Moment) -> None:
+        """Open what has the file's name now. No row is written to it before the state knows of it."""
+        elsewhere = msgspec.structs.replace(self._record(), file=FileId(0, 0))
+        plan = self._file.open(elsewhere, moment.wall)
+        try:
+            self._state.save(self._record())
+        except OSError:
+            self._file.close()
+            raise
         for trade_id in plan.known.newest(0, len(plan.known), None):
             if trade_id not in self.tape.known:
                 self.tape.known.add(trade_id)
-        self._csv.retry()
-
-    def _finish(self) -> None:
-        """Sync the file before it is left. One that was cut holds nothing to be synced."""
-        self._file.sync_job()()
 
     # --- the disk -----------------------------------------------------------------------------------------
 
@@ -436,8 +450,3 @@ def _synced_and_saved(
     except OSError as error:
         return None, error
     return None, None
-
-
-def _was_told(failure: Any) -> None:
-    """The tape has heard of it and fetches the rows again."""
-    failure.trap(RowsForgotten)

@@ -1,0 +1,108 @@
+"""A recorder on a clock, with a disk and an exchange in memory, for the tests of everything around trade.csv."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from bfxtwist.core.limits import LIMITS, Limits
+from bfxtwist.core.trade_rows import HEADER, Layout
+from bfxtwist.out.disk import Disk
+from bfxtwist.out.trade_csv import SyncPolicy
+from bfxtwist.out.trade_recorder import TradeRecorder
+from tests.crash_disk import CrashDisk
+from tests.model_exchange import LedgerTrade, ModelExchange
+
+T = TypeVar("T")
+
+LAYOUT = Layout("tBTCUSD")
+
+
+def at_once(job: Callable[[], T]) -> "Deferred[T]":
+    """A thread that takes no time."""
+    done: Deferred[T] = Deferred()
+    done.callback(job())
+    return done
+
+
+class Recording:
+    """One recorder, and what it needs."""
+
+    def __init__(
+        self,
+        folder: str = "/",
+        disk: Disk | None = None,
+        sync: SyncPolicy = SyncPolicy.SECOND,
+        limits: Limits = LIMITS,
+        in_thread: Callable[[Callable[[], Any]], "Deferred[Any]"] = at_once,
+    ) -> None:
+        self.clock = Clock()
+        self.exchange = ModelExchange(self.clock)
+        self.crash_disk = CrashDisk()
+        self.disk: Disk = disk if disk is not None else self.crash_disk
+        self.gave_up: list[Exception] = []
+        self._arguments: dict[str, Any] = {"sync": sync, "limits": limits, "in_thread": in_thread}
+        self._folder = folder
+        self.recorder = self.make()
+
+    def make(self) -> TradeRecorder:
+        """A recorder as a new process has it."""
+        return TradeRecorder(
+            "tBTCUSD",
+            self._folder,
+            self.exchange,
+            self.clock,
+            self.exchange.moment,
+            disk=self.disk,
+            gave_up=self.gave_up.append,
+            **self._arguments,
+        )
+
+    def start(self) -> "Recording":
+        """Begin."""
+        self.recorder.start()
+        return self
+
+    def restart(self) -> None:
+        """A new process after a kill: what was written is in the page cache."""
+        self.clock.calls.clear()
+        self.crash_disk.kill()
+        self.recorder = self.make()
+        self.recorder.start()
+
+    def connect(self, count: int = 5) -> None:
+        """The socket is there, and the snapshot came."""
+        self.recorder.snapshot(self.exchange.snapshot(count), self.exchange.moment())
+        self.wait(0)
+
+    def trade(self, told: bool = True, pause: float = 0.1, **how: Any) -> LedgerTrade:
+        """A trade; whether the socket tells it."""
+        made = self.exchange.trade(**how)
+        if told:
+            self.recorder.executed(made.told, False, self.exchange.moment())
+        self.wait(pause)
+        return made
+
+    def wait(self, seconds: float, step: float = 1.0) -> None:
+        """Let time pass."""
+        while seconds > step:
+            self.clock.advance(step)
+            seconds -= step
+        self.clock.advance(seconds)
+
+    def content(self) -> bytes:
+        """What a reader of trade.csv sees."""
+        return self.crash_disk.content("/trade.csv")
+
+    def ids(self) -> list[int]:
+        """The ids in trade.csv, each of whose lines must be a row."""
+        content = self.content()
+        assert content.startswith(HEADER), content[:100]
+        ids = LAYOUT.ids(content[len(HEADER) :])
+        assert ids is not None and content.endswith(b"\n"), content
+        return [int(i) for i in ids]
+
+    def ledger(self) -> list[int]:
+        """The ids of all trades there ever were."""
+        return list(self.exchange.ledger)
