@@ -118,9 +118,10 @@ class Walk:
             return self._take_other_end(page)
         losses: tuple[Loss, ...] = ()
         full = len(page) >= self.limit
+        # Judged before these trades are known: afterwards every older trade would be one that is on file.
+        self.reached_back = self.reached_back or self._witnessed(page, holds)
         if not self.reached_back and not (full and page[-1].mts < self.left.mts + SKEW):
-            # Judged before these trades are known: afterwards every older trade would be one that is on file.
-            waiting, losses = self._look_left(page, holds, now)
+            waiting, losses = self._give_up_left(page, now)
             if waiting:
                 return Step(again=True)
         self._see(page)
@@ -138,11 +139,12 @@ class Walk:
         self.seen.update((trade.id, trade.mts) for trade in page)
         self.caught_up = self.caught_up or any(trade.id >= self.right for trade in page if self.right is not None)
 
-    def _look_left(self, page: list[Trade], holds: Callable[[int], bool], now: float) -> tuple[bool, tuple[Loss, ...]]:
+    def _witnessed(self, page: list[Trade], holds: Callable[[int], bool]) -> bool:
+        """Whether history reaches back to where the walk began."""
+        return any(trade.id == self.left.id or (trade.id < self.left.id and holds(trade.id)) for trade in page)
+
+    def _give_up_left(self, page: list[Trade], now: float) -> tuple[bool, tuple[Loss, ...]]:
         """Whether to wait for a trade from where the walk begins, and what is lost when there has been none for too long."""
-        if any(trade.id == self.left.id or (trade.id < self.left.id and holds(trade.id)) for trade in page):
-            self.reached_back = True
-            return False, ()
         if self._waiting_since is None:
             self._waiting_since = now
         first = next((trade for trade in page if trade.id > self.left.id), None)
