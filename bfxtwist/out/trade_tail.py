@@ -5,7 +5,6 @@ file need not be the newest; where the part that was read may not tell, the answ
 """
 
 import os
-import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +12,16 @@ from typing import NamedTuple
 
 from bfxtwist.files.trade_file import ROW
 
+#: Time (ms), id, and the line.
+_Row = tuple[int, int, bytes]
+
+#: Numbers in a row have fewer: int() is slow where somebody has put a million of them.
+_DIGITS = 20
+
 #: What is read at once at first, for each row that is wanted: a row has about 85 bytes.
 _ROW_BYTES = 128
 
-#: What is read at most. It is in the page cache, having been written lately, and takes 3 ms to be read and understood.
+#: What is read at most, 3,000 rows: it is in the page cache, having been written lately, and takes 5 to 10 ms.
 TAIL_LIMIT = 256 * 1024
 
 
@@ -49,34 +54,42 @@ def read_tail(path: Path, limit: int, since: int, must_have: Sequence[int]) -> T
         size = os.fstat(file.fileno()).st_size
         while True:
             length = min(wanted, TAIL_LIMIT, size)
-            rows = _rows(os.pread(file.fileno(), length, size - length))
-            found = sorted(row for row in rows if row.mts >= since)[-limit:]
+            data = os.pread(file.fileno(), length, size - length)
+            rows = _rows(data if length == size else data.partition(b"\n")[2])
             certain = length == size or (_reaches(rows, limit, since) and _in_order(rows) and _has(rows, must_have))
             if certain or length == min(TAIL_LIMIT, size):
-                return Tail(found, certain)
+                newest = sorted(row for row in rows if row[0] >= since)[-limit:]
+                return Tail([told for row in newest if (told := _told(*row))], certain)
             wanted *= 4
 
 
-def _rows(data: bytes) -> list[Told]:
-    """The whole rows in a part of the file. What is torn at its ends, and the header, are none."""
-    whole = data[: data.rfind(b"\n") + 1]
-    return [_told(match) for match in ROW.finditer(whole)]
+def _rows(data: bytes) -> list[_Row]:
+    """The whole rows in a part of the file. What is torn at its end, and the header, are none."""
+    lines = [(line, line.split(b",", 5)) for line in data.split(b"\n")[:-1]]
+    return [(int(parts[2]) // 1000, int(parts[4]), line) for line, parts in lines if _is_row(parts)]
 
 
-def _told(row: re.Match[bytes]) -> Told:
-    _, timestamp, _, trade_id, rest = row.groups()
-    side, price, amount = rest.split(b",")
-    return Told(int(timestamp) // 1000, int(trade_id), side, price, amount, row[0])
+def _is_row(parts: list[bytes]) -> bool:
+    """Enough to sort by. Each row that is told is looked at as a whole, which takes ten times as long."""
+    return len(parts) > 4 and all(part.isdigit() and len(part) < _DIGITS for part in (parts[2], parts[4]))
 
 
-def _reaches(rows: Sequence[Told], limit: int, since: int) -> bool:
-    return len(rows) >= limit or (bool(rows) and rows[0].mts < since)
+def _told(mts: int, trade_id: int, line: bytes) -> Told | None:
+    row = ROW.fullmatch(line)
+    if row is None:
+        return None
+    side, price, amount = row[5].split(b",")
+    return Told(mts, trade_id, side, price, amount, line)
 
 
-def _in_order(rows: Sequence[Told]) -> bool:
-    return all(one.mts <= other.mts for one, other in pairwise(rows))
+def _reaches(rows: Sequence[_Row], limit: int, since: int) -> bool:
+    return len(rows) >= limit or (bool(rows) and rows[0][0] < since)
 
 
-def _has(rows: Sequence[Told], must_have: Sequence[int]) -> bool:
-    ids = {row.id for row in rows}
+def _in_order(rows: Sequence[_Row]) -> bool:
+    return all(one[0] <= other[0] for one, other in pairwise(rows))
+
+
+def _has(rows: Sequence[_Row], must_have: Sequence[int]) -> bool:
+    ids = {row[1] for row in rows}
     return not must_have or any(trade_id in ids for trade_id in must_have)

@@ -98,6 +98,20 @@ class LatestTradesTest(SynchronousTestCase):
         self.assertEqual(self.ask("?format=csv")[1], self.path.read_bytes())
         self.assertEqual(self.ask("?format=csv&limit=2")[1], HEADER + b"\n".join(self.path.read_bytes().split(b"\n")[-2:]))
 
+    def test_wherever_the_part_that_is_read_begins(self) -> None:
+        assert self.path is not None
+        self.write(*map(trade, range(1, 400)))
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        for limit in range(1, 200, 7):
+            self.assertEqual(self.ask(f"?format=csv&limit={limit}")[1], HEADER + b"".join(lines[-limit:]))
+
+    def test_a_line_that_is_no_row_is_left_out(self) -> None:
+        self.write(trade(1))
+        row = self.layout.line(Arrival(trade(2), START))
+        with self.path.open("ab") as file:  # type: ignore[union-attr]  # setUp made one
+            file.writelines((row.replace(b"buy", b"bye"), row.replace(b",2,", b",%s," % (b"2" * 5000)), b"\0" * 100, b"\n"))
+        self.assertEqual(self.ids(), [1])
+
     def test_rows_for_an_old_gap_do_not_hide_newer_ones(self) -> None:
         newest = [trade(number) for number in range(900, 930)]
         self.write(*newest, *(trade(number) for number in range(1, 200)))
