@@ -85,6 +85,7 @@ class Page {
     if (!pair || pair.symbol === this.pair?.symbol) return;
     this.choices.pair = inUrl(name);
     this.choices.step = "";
+    write(at("absent"), "");
     if (byReader) this.choices.write(true);
     this.show(pair);
   }
@@ -93,7 +94,6 @@ class Page {
     this.pair = pair;
     this.choices.pair ??= inUrl(pair.name);
     at("pair").value = pair.name;
-    write(at("absent"), "");
     this.model.begin(pair.symbol, pair.carried);
     this.model.daemon = pair;
     this.tape.clear();

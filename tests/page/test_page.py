@@ -1,0 +1,371 @@
+"""The page in a real browser: what a person sees, does, and is warned of."""
+
+from pathlib import Path
+from typing import Any
+
+import treq
+from twisted.internet import reactor as _reactor
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from bfxtwist.core import channel
+from bfxtwist.core.market import FeedState
+from tests.page import browser
+from tests.page.browser import Browser
+from tests.page.served import ServedPage
+
+reactor: Any = _reactor
+
+NO_NUMBER = "\N{EN DASH}"
+
+_LADDER = """Object.fromEntries(["asks", "bids"].map((side) => [side, [...document.getElementById(side).rows]
+    .map((row) => [...row.cells].map((cell) => cell.textContent)).filter(([price]) => price)]))"""
+
+_MIDDLE = "document.getElementById('ladder-spread').parentNode.getBoundingClientRect().top"
+_OPACITY = "getComputedStyle(document.querySelector('main')).opacity"
+_STATE = "document.documentElement.dataset.state"
+
+
+class PageTest(TestCase):
+    """The page of a daemon on an exchange of its own."""
+
+    timeout = 120
+    skip = browser.missing()
+
+    async def page(self, path: str = "/", live: bool = True, **options: Any) -> None:
+        """A daemon, and a browser that looks at it."""
+        self.served = ServedPage(reactor, **options)
+        self.addCleanup(self.served.stop)
+        await self.served.start()
+        profile = Path(self.mktemp())
+        profile.mkdir(parents=True)
+        self.browser = Browser(reactor, profile)
+        self.addCleanup(self.browser.stop)
+        await self.browser.start()
+        await self.browser.get(self.served.url + path)
+        if live:
+            await self.becomes(_STATE, "live")
+
+    async def becomes(self, expression: str, value: Any) -> None:
+        """Wait until it is so; the test's timeout is the limit."""
+        while (await self.browser.js(expression)) != value:
+            await deferLater(reactor, 0.05, lambda: None)
+
+    async def quiet(self) -> None:
+        """Nothing happens at the exchange any more, and what has happened is drawn."""
+        self.served.faults.set("quiet")
+        await deferLater(reactor, 1.0, lambda: None)
+
+    async def assert_no_complaints(self) -> None:
+        """Nothing was written to the console."""
+        self.assertEqual(await self.browser.complaints(), [])
+
+
+class NumbersTest(PageTest):
+    """What is shown."""
+
+    async def test_book_is_the_daemons(self) -> None:
+        """Every digit of `GET /book`, the totals, the middle; and nobody complains."""
+        await self.page("/?rows=25")
+        await self.quiet()
+        response = await treq.get(f"{self.served.url}/book", persistent=False)
+        rows = self.served.market.books["tBTCUSD"].book
+        self.assertEqual((await response.json())["status"], "live")
+        shown = await self.browser.js(_LADDER)
+        bids = [[row[0].decode(), row[2].decode()] for row in rows.bids.rows]
+        asks = [[row[0].decode(), row[2].decode().lstrip("-")] for row in rows.asks.rows]
+        self.assertEqual([row[:2] for row in shown["bids"]], bids)
+        self.assertEqual([row[:2] for row in reversed(shown["asks"])], asks)
+        self.assertAlmostEqual(float(shown["bids"][-1][2]), sum(float(amount) for _, amount in bids))
+        mid = (float(bids[0][0]) + float(asks[0][0])) / 2
+        self.assertEqual(float(await self.browser.text("#mid")), mid)
+        self.assertEqual(float(await self.browser.text("#ladder-mid")), mid)
+        await self.assert_no_complaints()
+
+    async def test_tape_is_the_daemons(self) -> None:
+        """The latest trades, newest on top, with their side in a word."""
+        await self.page()
+        await self.quiet()
+        latest = list(self.served.market.trades["tBTCUSD"].latest)[::-1]
+        shown = await self.browser.js(
+            "[...document.getElementById('trades').rows].slice(0, 30)"
+            ".map((row) => [row.dataset.id, ...[...row.cells].slice(1).map((cell) => cell.textContent)])"
+        )
+        sides = ["▼ sell" if trade.amount.startswith(b"-") else "▲ buy" for trade in latest]
+        wanted = [
+            [str(trade.id), side, trade.price.decode(), trade.amount.decode().lstrip("-")]
+            for trade, side in zip(latest, sides, strict=True)
+        ]
+        self.assertEqual(shown, wanted)
+
+    async def test_steps(self) -> None:
+        """Prices put together by a step: the amounts stay the same in sum."""
+        await self.page("/?rows=100")
+        await self.quiet()
+        before = await self.browser.js(_LADDER)
+        await self.browser.press("+", "+", "+")
+        await self.becomes("new URLSearchParams(location.search).get('step')", "10")
+        await deferLater(reactor, 0.3, lambda: None)
+        grouped = await self.browser.js(_LADDER)
+        self.assertTrue(all(float(row[0]) % 10 == 0 for row in grouped["bids"] + grouped["asks"]))
+        self.assertLess(len(grouped["bids"]), len(before["bids"]))
+        self.assertEqual(grouped["bids"][-1][2], before["bids"][-1][2])
+        self.assertEqual(grouped["asks"][0][2], before["asks"][0][2])
+
+    async def test_middle_stands_still(self) -> None:
+        """Whatever the book does, the spread stays at its place on the screen."""
+        await self.page(rate=20)
+        places = set()
+        for _ in range(15):
+            places.add(await self.browser.js(_MIDDLE))
+            await deferLater(reactor, 0.1, lambda: None)
+        self.assertEqual(len(places), 1)
+        self.served.faults.set("book", "thin")
+        await self.becomes("[...bids.rows].filter((row) => row.cells[0].textContent).length", 3)
+        top = await self.browser.js(_MIDDLE)
+        self.assertEqual(places, {top})
+
+    async def test_one_side_is_empty(self) -> None:
+        """A book without asks has no middle, and the page says so."""
+        await self.page()
+        self.served.faults.set("book", "one-sided")
+        await self.becomes("mid.textContent", NO_NUMBER)
+        self.assertEqual(await self.browser.text("#ladder-spread"), "one side is empty")
+        self.served.faults.clear("book")
+        await self.becomes(f"mid.textContent === '{NO_NUMBER}'", False)
+        await self.assert_no_complaints()
+
+
+class StateTest(PageTest):
+    """What cannot be overlooked."""
+
+    async def test_stall(self) -> None:
+        """The exchange falls silent: within the limit the numbers are grey and say how old they are. Then it is over."""
+        self.patch(channel, "HEARTBEAT_LATE", 2.0)
+        await self.page(heartbeat=0.5)
+        await self.becomes(_OPACITY, "1")
+        self.served.faults.set("stall", "nothing")
+        await self.becomes(_STATE, "stale")
+        self.assertIn("heartbeat is late", self.served.market.books["tBTCUSD"].reason)
+        await self.becomes("/These numbers are [1-9]\\d* s old. The heartbeat is late./.test(detail.textContent)", True)
+        self.assertTrue((await self.browser.text("#headline")).startswith("Stale for "))
+        self.assertTrue((await self.browser.js("document.title")).startswith("Stale for "))
+        await self.becomes(_OPACITY, "0.5")
+        self.assertIn("grayscale(1)", await self.browser.js("getComputedStyle(document.querySelector('main')).filter"))
+        self.served.faults.clear()
+        await self.becomes(_STATE, "live")
+        await self.quiet()
+        shown = await self.browser.js(_LADDER)
+        rows = self.served.market.books["tBTCUSD"].book.bids.rows[:10]
+        self.assertEqual([row[0] for row in shown["bids"]], [row[0].decode() for row in rows])
+        await self.becomes(_OPACITY, "1")
+
+    async def test_lost_and_back(self) -> None:
+        """The exchange's connection is lost and comes back, and the page with it."""
+        await self.page()
+        self.served.faults.set("handshake", "503")
+        self.served.faults.set("drop")
+        await self.becomes(_STATE, "stale")
+        self.served.faults.clear()
+        await self.becomes(_STATE, "live")
+        self.assertIs(self.served.market.books["tBTCUSD"].state, FeedState.LIVE)
+        await self.assert_no_complaints()
+
+    async def test_daemon_gone(self) -> None:
+        """The page's own connection is gone: it says so, and comes back by itself."""
+        await self.page()
+        await self.served.relay.stopService()
+        await self.becomes(_STATE, "disconnected")
+        detail = await self.browser.text("#detail")
+        self.assertIn("The daemon stops.", detail)
+        self.assertIn("Trying again", detail)
+        self.served.relay.startService()
+        await self.becomes(_STATE, "live")
+
+    async def test_wrong_book(self) -> None:
+        """A checksum that does not match is seen by the page itself, which subscribes again."""
+        await self.page()
+        book = self.served.market.books["tBTCUSD"].book
+        right = book.checksum
+        self.patch(book, "checksum", lambda: right() ^ 1)
+        await self.becomes(_STATE, "stale")
+        self.patch(book, "checksum", right)
+        await self.becomes(_STATE, "live")
+
+    async def test_said_once(self) -> None:
+        """A screen reader is told of a change of state, and not of each second."""
+        await self.page()
+        self.assertTrue((await self.browser.text("#spoken")).startswith("BTC/USD: Live."))
+        await self.browser.js(
+            "(globalThis.said = [], new MutationObserver(() => said.push(spoken.textContent))"
+            ".observe(spoken, {childList: true, characterData: true, subtree: true}), 0)"
+        )
+        self.served.faults.set("handshake", "503")
+        self.served.faults.set("drop")
+        await self.becomes(_STATE, "stale")
+        await deferLater(reactor, 2.5, lambda: None)
+        said = await self.browser.js("said")
+        self.assertEqual(len(said), 1)
+        self.assertIn("Stale", said[0])
+
+
+class ReaderTest(PageTest):
+    """What the reader does."""
+
+    async def test_pairs(self) -> None:
+        """Two pairs: by the list, by keys, by the URL, and back."""
+        await self.page(symbols=["tBTCUSD", "tETHUSD"])
+        self.assertEqual(await self.browser.js("[...pair.options].map((option) => option.value)"), ["BTC/USD", "ETH/USD"])
+        await self.browser.press("]")
+        await self.becomes(_STATE, "live")
+        await self._shows("tETHUSD")
+        self.assertIn("pair=ETH-USD", await self.browser.js("location.search"))
+        await self.browser.back()
+        await self._shows("tBTCUSD")
+        await self.browser.js("(pair.value = 'ETH/USD', pair.dispatchEvent(new Event('change')), 0)")
+        await self._shows("tETHUSD")
+        await self.browser.get(f"{self.served.url}/?pair=eth-usd")
+        await self._shows("tETHUSD")
+        await self.assert_no_complaints()
+
+    async def _shows(self, symbol: str) -> None:
+        """The page comes to show the book and the trades of this pair."""
+        name = self.served.market.books[symbol].name
+        await self.becomes("pair.value", name)
+        await self.becomes(_STATE, "live")
+        await self.becomes(f"document.title.endsWith('{name}')", True)
+        best = float(self.served.market.books[symbol].book.bids.rows[0][0])
+        price = "Number(document.querySelector('#trades tr')?.cells[2].textContent)"
+        await self.becomes(f"Math.abs({price} / {best} - 1) < 0.1", True)
+        self.assertAlmostEqual(float(await self.browser.text("#mid")) / best, 1, 1)
+
+    async def test_unknown_pair(self) -> None:
+        """A pair that is not carried: the page says so and shows one that is."""
+        await self.page("/?pair=DOGE-USD")
+        self.assertEqual(await self.browser.text("#absent"), "DOGE-USD is not carried here.")
+        self.assertEqual(await self.browser.js("pair.value"), "BTC/USD")
+
+    async def test_choices_are_in_the_url(self) -> None:
+        """Rows and step are there after a reload."""
+        await self.page()
+        await self.browser.press("r", "+")
+        await self.becomes("location.search.includes('rows=25') && location.search.includes('step=1')", True)
+        await self.browser.get(await self.browser.js("location.href"))
+        await self.becomes("document.getElementById('asks').rows.length", 25)
+        await self.becomes("step.value", "1")
+
+    async def test_keys(self) -> None:
+        """Everything by the keyboard: help, theme, colours, crosshair, and a sentence for those who listen."""
+        await self.page()
+        await self.browser.press("?")
+        self.assertTrue(await self.browser.js("help.open"))
+        await self.browser.press("escape")
+        self.assertFalse(await self.browser.js("help.open"))
+        await self.browser.press("t", "t", "c")
+        dressed = await self.browser.js("({...document.documentElement.dataset})")
+        self.assertEqual((dressed["theme"], dressed["colours"]), ("dark", "blue-orange"))
+        await self.browser.press("s")
+        spoken = await self.browser.text("#spoken")
+        self.assertRegex(spoken, r"^BTC/USD: Live\. .*Mid [\d.]+, spread [\d.]+, [\d.]+ basis points, imbalance")
+        await self.browser.js("(depth.focus(), 0)")
+        await self.browser.press("right", "right")
+        self.assertRegex(await self.browser.text("#depth-readout"), r"^[\d.]+ · [\d.]+ asked · \+[\d.]+ %$")
+        self.assertEqual(await self.browser.js("depth.getAttribute('aria-valuenow')"), "4")
+        await self.assert_no_complaints()
+
+    async def test_tab_order(self) -> None:
+        """Tab goes through everything that can be used, and the focus is seen."""
+        await self.page(symbols=["tBTCUSD", "tETHUSD"])
+        seen = []
+        for _ in range(11):
+            await self.browser.press("tab")
+            seen.append(await self.browser.js("document.activeElement.id || document.activeElement.className"))
+            outline = await self.browser.js("getComputedStyle(document.activeElement).outlineStyle")
+            self.assertNotEqual(outline, "none", seen[-1])
+        wanted = ["skip", "pair", "colours", "theme", "keys", "rows", "step", "ladder-scroll", "depth", "scroll"]
+        self.assertEqual(seen[: len(wanted)], wanted)
+
+    async def test_what_is_told_without_eyes(self) -> None:
+        """Headings, tables with captions and headers, a name for everything that can be used."""
+        await self.page()
+        tree = await self.browser.tree()
+        roles = [role for role, _ in tree]
+        self.assertEqual((roles.count("table"), roles.count("main")), (2, 1))
+        for wanted in (("heading", "Order book"), ("heading", "Trades"), ("columnheader", "Price"), ("combobox", "Pair")):
+            self.assertIn(wanted, tree)
+        named = ("button", "combobox", "slider", "table", "region", "link")
+        self.assertEqual([role for role, name in tree if role in named and not name], [])
+
+
+class ScreenTest(PageTest):
+    """Any screen."""
+
+    async def test_sizes(self) -> None:
+        """From a telephone to a wall nothing goes beyond the side, and the text can be read."""
+        await self.page()
+        for width, height in ((320, 640), (360, 740), (820, 1180), (1440, 900), (3840, 2160)):
+            await self.browser.resize(width, height)
+            await deferLater(reactor, 0.3, lambda: None)
+            over = await self.browser.js("document.documentElement.scrollWidth - innerWidth")
+            self.assertLessEqual(over, 0, width)
+            size = await self.browser.js("parseFloat(getComputedStyle(document.querySelector('#bids th')).fontSize)")
+            self.assertGreater(size, 12)
+            canvas = await self.browser.js("depth.clientHeight")
+            self.assertGreater(canvas, 100, width)
+        self.assertGreater(size, 24)
+        await self.assert_no_complaints()
+
+    async def test_contrast(self) -> None:
+        """Text on its ground: 4.5 to 1 and more, in both themes and with both pairs of colours (WCAG 2.2, 1.4.3)."""
+        await self.page()
+        for scheme in ("light", "dark"):
+            await self.browser.prefer(color_scheme=scheme)
+            await deferLater(reactor, 0.3, lambda: None)
+            style = "getComputedStyle(document.documentElement)"
+            for name in ("text", "muted", "green", "red", "blue", "orange", "accent"):
+                colours = await self.browser.js(f"['{name}', 'panel'].map((one) => {style}.getPropertyValue(`--${{one}}`))")
+                self.assertGreaterEqual(_contrast(*colours), 4.5, f"{name}, {scheme}")
+            for state in ("syncing", "stale", "disconnected", "absent"):
+                ground = await self.browser.js(f"{style}.getPropertyValue('--{state}')")
+                self.assertGreaterEqual(_contrast("#ffffff", ground), 4.5, f"{state}, {scheme}")
+
+    async def test_reduced_motion(self) -> None:
+        """Who prefers less motion gets a picture a second."""
+        await self.page(rate=20)
+        await self.browser.prefer(reduced_motion="reduce")
+        await deferLater(reactor, 0.5, lambda: None)
+        await self.browser.js(
+            "(globalThis.drawn = 0, new MutationObserver(() => { drawn += 1; }).observe(mid, {childList: true}),"
+            "new MutationObserver(() => { drawn += 1; }).observe(rate, {childList: true}), 0)"
+        )
+        await deferLater(reactor, 3.0, lambda: None)
+        self.assertLessEqual(await self.browser.js("drawn"), 8)
+
+    async def test_a_thousand_updates_a_second(self) -> None:
+        """The page stays responsive: its own clock ticks on, and it draws no more often than every 100 ms."""
+        await self.page(rate=25)
+        await self.becomes("Number(rate.textContent) > 600", True)
+        await self.browser.js(
+            "(globalThis.worst = 0, globalThis.last = performance.now(), globalThis.drawn = 0,"
+            "setInterval(() => { worst = Math.max(worst, performance.now() - last); last = performance.now(); }, 10),"
+            "new MutationObserver(() => { drawn += 1; }).observe(document.querySelector('#bids th'),"
+            "{childList: true, attributes: true}), 0)"
+        )
+        await deferLater(reactor, 3.0, lambda: None)
+        self.assertLess(await self.browser.js("worst"), 1000)
+        await self.browser.press("c")
+        self.assertEqual(await self.browser.js("document.documentElement.dataset.colours"), "blue-orange")
+        self.assertEqual(await self.browser.js(_STATE), "live")
+        await self.assert_no_complaints()
+
+
+def _contrast(one: str, other: str) -> float:
+    """Of two colours like `#08794c` (WCAG 2.2, relative luminance)."""
+    lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour.strip()[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    red, green, blue = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
