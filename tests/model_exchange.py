@@ -62,7 +62,7 @@ class ModelExchange:
 
     def snapshot(self, count: int = 5) -> list[Trade]:
         """What a new subscription is told, newest first."""
-        return self.history()[-count:][::-1]
+        return self.history()[::-1][:count]
 
     async def page(self, symbol: str, request: PageRequest) -> Page:
         """One page, as wrong as `fault` says."""

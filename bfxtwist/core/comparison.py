@@ -9,6 +9,7 @@ Three jobs ask for pages, one page at a time: after a (re)connection the interva
 minute an audit of what came after V; and the open gaps, for ever, at growing intervals.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -104,17 +105,20 @@ class Comparison:
         self._known = known
         self._written = progress.copy()
         self._written_revision = 0
-        self._recent: dict[int, Trade | None] = {}  # on file and beyond V; the trade itself where this run saw it
+        # On file and beyond V; the trade itself where this run saw it. Of a plain dict, finding the first takes the longer,
+        # the more were deleted before it.
+        self._recent: OrderedDict[int, Trade | None] = OrderedDict()
         self._sync: _Job | None = None
         self._audit: _Job | None = None
         self._repairs = [self._repair(gap, 0.0) for gap in progress.gaps]
         self._asked: _Job | None = None
+        self._lost: set[Loss] = set()
         self._ceiling: int | None = None
         self._exchange_time = 0  # the latest that any trade or answer told, ms
         self._ends_with: int | None = None  # the newest id of a history that was told to its end
         self._ended_at = 0
         if progress.frontier is not None:
-            self._recent = dict.fromkeys(known.newest(0, self._limits.compared, progress.frontier.id + 1))
+            self._recent = OrderedDict.fromkeys(known.newest(0, self._limits.compared, progress.frontier.id + 1))
 
     # --- what the tape tells ------------------------------------------------------------------------------
 
@@ -131,7 +135,10 @@ class Comparison:
         if frontier is not None and trade.id > frontier.id:
             self._recent[trade.id] = trade
             if len(self._recent) > self._limits.compared:
-                del self._recent[next(iter(self._recent))]
+                self._recent.popitem(last=False)
+
+    def _forget_up_to(self, frontier: Mark) -> None:
+        self._recent = OrderedDict((trade_id, trade) for trade_id, trade in self._recent.items() if trade_id > frontier.id)
 
     def recent(self, trade_id: int) -> Trade | None:
         """The trade of this id as it was released, if it is a recent one of this run."""
@@ -162,7 +169,7 @@ class Comparison:
         self.progress.gaps.append(gap)
         self.changes.append(gap)
         self.progress.frontier = right
-        self._recent = {trade_id: trade for trade_id, trade in self._recent.items() if trade_id > right.id}
+        self._forget_up_to(right)
         self.revision += 1
 
     # --- asking -------------------------------------------------------------------------------------------
@@ -243,7 +250,7 @@ class Comparison:
             self._write_off(_around(lacking, seen, frontier, target), moment)
         self.progress.frontier = target
         self.progress.floor = min(seen)
-        self._recent = {trade_id: trade for trade_id, trade in self._recent.items() if trade_id > target.id}
+        self._forget_up_to(target)
         job.walk.seen = {trade_id: mts for trade_id, mts in seen.items() if mts >= target.mts - OVERLAP}
         self.revision += 1
         return True
@@ -294,6 +301,9 @@ class Comparison:
         return step.done
 
     def _write_off(self, loss: Loss, moment: Moment) -> None:
+        if loss in self._lost:
+            return  # the overlap shows it once more
+        self._lost.add(loss)
         gap = Gap(loss.start, loss.end, loss.cause, moment.wall, loss.start, loss.start.id)
         gap.close(GapState.LOST, moment.wall)
         self.changes.append(gap)
@@ -333,7 +343,7 @@ class Comparison:
         frontier = self.progress.frontier
         if frontier is not None:
             known = dict.fromkeys(self._known.newest(0, self._limits.compared, frontier.id + 1))
-            self._recent = {trade_id: self._recent.get(trade_id) for trade_id in known}
+            self._recent = OrderedDict((trade_id, self._recent.get(trade_id)) for trade_id in known)
         self.revision += 1
 
 

@@ -163,7 +163,7 @@ class RecorderMachine(RuleBasedStateMachine):
     @rule(count=st.sampled_from([0, 3, 5, 30]))
     def connect(self, count):
         self.connected = True
-        self.alive(lambda: self.recorder.snapshot(self.exchange.snapshot(count) if count else [], self.exchange.moment()))
+        self.alive(lambda: self.recorder.snapshot(self.exchange.snapshot(count), self.exchange.moment()))
 
     @precondition(lambda self: self.connected)
     @rule()

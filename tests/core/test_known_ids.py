@@ -1,0 +1,54 @@
+"""The compact set of ids."""
+
+from array import array
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.core import known_ids
+from bfxtwist.core.known_ids import KnownIds, repeated
+
+ids = st.integers(1, 50)
+
+
+class KnownIdsTests(SynchronousTestCase):
+    """`KnownIds`."""
+
+    @given(st.lists(ids), st.lists(st.tuples(st.booleans(), ids)))
+    def test_it_is_a_set(self, first: list[int], changes: list[tuple[bool, int]]) -> None:
+        """Whatever is added and taken away."""
+        known, model = KnownIds(first), set(first)
+        for adding, trade_id in changes:
+            if not adding:
+                known.discard(trade_id)
+                model.discard(trade_id)
+            elif trade_id not in model:
+                known.add(trade_id)
+                model.add(trade_id)
+        assert [i for i in range(60) if i in known] == sorted(model)
+        assert len(known) == len(model)
+        assert known.newest(0, 100, None) == []
+        assert known.newest(100, 100, None) == sorted(model)
+
+    def test_many(self) -> None:
+        """New ones are folded into the array, and are still there."""
+        known = KnownIds()
+        count = known_ids._FOLD_AT + 10
+        for trade_id in range(count):
+            known.add(trade_id)
+        self.assertEqual((len(known), 5 in known, count - 1 in known, count in known), (count, True, True, False))
+
+    def test_upper_end(self) -> None:
+        """From an id up, at least and at most so many."""
+        known = KnownIds(range(1, 101))
+        self.assertEqual(known.newest(0, 10**6, 99), [99, 100])
+        self.assertEqual(known.newest(3, 10**6, 99), [98, 99, 100])
+        self.assertEqual(known.newest(3, 4, 1), [97, 98, 99, 100])
+        self.assertEqual(known.newest(3, 10, None), [98, 99, 100])
+
+    def test_repeated(self) -> None:
+        """Any two the same, wherever they stand."""
+        self.assertTrue(repeated(array("q", [3, 1, 2, 3])))
+        self.assertFalse(repeated(array("q", [3, 1, 2])))
+        self.assertFalse(repeated(array("q")))

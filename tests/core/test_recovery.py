@@ -1,0 +1,131 @@
+"""What is made of a file that was left behind."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.core.comparison import Progress
+from bfxtwist.core.gaps import Mark
+from bfxtwist.core.messages import Trade
+from bfxtwist.core.recovery import TORN_LIMIT, TORN_LIMIT_WITHOUT_STATE, FileId, Plan, Refused, Saved, plan
+from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
+
+LAYOUT = Layout("tBTCUSD")
+MTS = 1_700_000_000_000
+FILE = FileId(1, 2)
+
+
+def row(trade_id: int) -> bytes:
+    """One line."""
+    return LAYOUT.line(Arrival(Trade(trade_id, MTS + trade_id, b"0.5", b"6443.1"), MTS * 1000))
+
+
+def saved(content: bytes, last_id: int | None = None, **changes: object) -> Saved:
+    """A state of a file that was synced to the end of `content`."""
+    progress = Progress(1, Mark(2, MTS + 2), 1)
+    fields = {"exchange": "bitfinex", "symbol": "BTCUSD", "file": FILE, "synced": len(content), "last_id": last_id}
+    return Saved(**{**fields, "progress": progress, "earlier": [2, 3], **changes})  # type: ignore[arg-type]
+
+
+def recover(content: bytes, state: Saved | None = None) -> Plan:
+    """The plan for a file."""
+    return plan(LAYOUT, lambda offset, length: content[offset : offset + length], len(content), FILE, state)
+
+
+class RecoveryTests(SynchronousTestCase):
+    """`plan`."""
+
+    rows = HEADER + row(1) + row(2) + row(3)
+
+    def refusal(self, content: bytes, state: Saved | None = None) -> str:
+        """Why a file is refused."""
+        return str(self.assertRaises(Refused, recover, content, state))
+
+    def test_whole_file_with_its_state(self) -> None:
+        """V and gaps are those that were saved, and what was not synced is to be written again."""
+        state = saved(HEADER + row(1), 1)
+        found = recover(self.rows, state)
+        self.assertEqual((found.keep, found.rewrite_from), (len(self.rows), state.synced))
+        self.assertIs(found.progress, state.progress)
+        self.assertEqual((len(found.known), found.notes), (3, []))
+
+    def test_every_torn_tail_is_cut_at_the_last_whole_row(self) -> None:
+        """At each byte of the last row."""
+        for length in range(1, len(row(3))):
+            found = recover(self.rows[: -len(row(3))] + row(3)[:length])
+            with self.subTest(length=length):
+                self.assertEqual((found.keep, len(found.known)), (len(HEADER + row(1) + row(2)), 2))
+
+    def test_holes_and_garbage_are_cut(self) -> None:
+        """NUL bytes, half rows with a line end, a row that stands twice: what follows goes too."""
+        for damage in (bytes(40), row(3)[20:], row(2), row(3)[:30] + row(4), b"\n", row(3)[:-1] + b"\r\n", b"x" * 5000):
+            found = recover(HEADER + row(1) + row(2) + damage + row(5))
+            with self.subTest(damage=damage):
+                self.assertEqual((found.keep, len(found.known)), (len(HEADER + row(1) + row(2)), 2))
+
+    def test_torn_header_is_written_anew(self) -> None:
+        """Whatever a state says; zeros count as torn."""
+        for content in (b"", HEADER[:10], bytes(len(HEADER)), HEADER[:10] + bytes(20)):
+            self.assertEqual(recover(content).keep, 0)
+
+    def test_foreign_files_are_refused(self) -> None:
+        """Another header, another table, text."""
+        for content in (b"a,b,c\n1,2,3\n", HEADER.replace(b"id", b"ID") + row(1), b"\x00" * 100, b"hello"):
+            self.assertIn("not the header", self.refusal(content))
+
+    def test_rows_of_another_pair_are_refused(self) -> None:
+        """By the rows themselves, and by the state beside them."""
+        other = Layout("tETHUSD").line(Arrival(Trade(1, MTS, b"1", b"1"), 1))
+        derivative = Layout("tBTCF0:USTF0").line(Arrival(Trade(1, MTS, b"1", b"1"), 1))
+        self.assertIn("ETHUSD of bitfinex", self.refusal(HEADER + other))
+        self.assertIn("BTCF0:USTF0 of bitfinex-derivatives", self.refusal(HEADER + derivative))
+        self.assertIn("ETHUSD", self.refusal(self.rows, saved(b"", symbol="ETHUSD")))
+
+    def test_damage_below_the_synced_mark_is_refused(self) -> None:
+        """No crash of ours does that."""
+        damaged = HEADER + row(1).replace(b"buy", b"bux") + row(2) + row(3)
+        self.assertIn(f"damaged at byte {len(HEADER)}", self.refusal(damaged, saved(damaged, 3)))
+
+    def test_damage_far_from_the_end_is_refused(self) -> None:
+        """More than a crash can have torn."""
+        bad = HEADER + row(1) + b"bad\n"
+        self.assertIn("bytes follow", self.refusal(bad + b"x" * TORN_LIMIT_WITHOUT_STATE))
+        state = saved(HEADER + row(1), 1)
+        self.assertEqual(recover(bad + b"x" * TORN_LIMIT_WITHOUT_STATE, state).keep, len(HEADER + row(1)))
+        self.assertIn("bytes follow", self.refusal(bad + b"x" * TORN_LIMIT, state))
+
+    def test_lost_state_verifies_everything_again(self) -> None:
+        """From the first row on."""
+        found = recover(self.rows)
+        self.assertEqual((found.progress.start, found.progress.frontier), (1, Mark(1, MTS + 1)))
+        self.assertIn("no usable state", found.notes[0])
+
+    def test_rows_that_are_missing_verify_everything_again(self) -> None:
+        """Shorter than it was synced, or another row there: a disk that lied, or a backup that was put back."""
+        longer = self.rows + row(4)
+        for state in (saved(longer, 4), saved(self.rows, 7), saved(self.rows, 3, synced=len(self.rows) - 5)):
+            found = recover(self.rows, state)
+            self.assertEqual(found.progress.frontier, Mark(1, MTS + 1))
+            self.assertIn("missing", found.notes[0])
+
+    def test_copied_file_keeps_its_progress(self) -> None:
+        """Another inode with the same rows: moved to a new disk."""
+        state = saved(self.rows, 3, file=FileId(9, 9))
+        self.assertIs(recover(self.rows, state).progress, state.progress)
+
+    def test_file_that_was_rotated_away(self) -> None:
+        """The newest ids are known from the state; older trades are in the older file."""
+        for content in (b"", HEADER):
+            state = saved(self.rows, 3, file=FileId(9, 9), earlier=[2, 3])
+            found = recover(content, state)
+            self.assertEqual((found.progress.start, 3 in found.known, found.progress.frontier), (2, True, Mark(2, MTS + 2)))
+            self.assertEqual(len(found.notes), 1)
+
+    def test_empty_state_of_an_empty_file(self) -> None:
+        """A recorder that has seen no trade yet."""
+        state = saved(HEADER, None, progress=Progress(), earlier=[])
+        self.assertEqual(recover(HEADER + row(1), state).progress, Progress())
+        self.assertEqual(recover(HEADER, state).keep, len(HEADER))
+
+    def test_late_rows_are_not_the_first(self) -> None:
+        """The file is in the order of arrival: older trades may stand later."""
+        found = recover(HEADER + row(5) + row(3) + row(4))
+        self.assertEqual((found.progress.start, found.progress.frontier), (3, Mark(5, MTS + 5)))
