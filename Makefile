@@ -6,7 +6,7 @@ BIN     = $(VENV)/bin
 LISTEN ?= tcp:8080:interface=127.0.0.1
 PEERS   = .venv-peers
 
-.PHONY: demo test unit lint wheel peers clean
+.PHONY: demo test unit lint wheel peers soak bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/twistd -n --pidfile= bfx --demo --listen $(LISTEN) \
@@ -27,6 +27,16 @@ wheel: $(VENV)/.checks
 	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist . >/dev/null
 	$(BIN)/python tests/wheel_check.py dist/*.whl
+
+# The real daemon under a fault every 20 to 60 s, for as long as it is told: make soak MINUTES=30 SEED=1
+MINUTES ?= 30
+SEED    ?= 1
+soak: $(VENV)/.checks
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED)
+
+# Side by side with other clients, each in an environment of its own: make bench, or make bench QUICK=1 (five minutes)
+bench: $(VENV)/.checks
+	$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
 
 # Other people's clients, run against the embedded exchange; the tests that need them skip where they cannot be installed.
 peers: $(PEERS)/.installed
@@ -49,4 +59,4 @@ $(VENV)/.checks: $(VENV)/.installed pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) dist demo-data _trial_temp* .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .venv-bench dist demo-data _trial_temp* .mypy_cache .ruff_cache .hypothesis
