@@ -95,7 +95,7 @@ class Rows(NamedTuple):
     timestamp: int | None
 
 
-class TradeExecuted(NamedTuple):
+class TradeExecuted(msgspec.Struct, gc=False):
     """A trade; `confirmed` is False for `te`, True for `tu`, which says the same once more, later and out of order."""
 
     channel_id: int
@@ -141,15 +141,27 @@ class Trade(NamedTuple):
     @classmethod
     def of(cls, row: Row) -> "Trade":
         """The trade in `[ID,MTS,AMOUNT,PRICE]`. Raises ValueError for what cannot be a trade."""
-        trade = cls(int(row[0]), int(row[1]), row[2], row[3])
-        if trade.id <= 0 or trade.mts <= 0 or float(trade.price) <= 0 or float(trade.amount) == 0:
-            raise ValueError("a trade needs a positive id, time and price and an amount")
-        return trade
+        return TradeNumbers(int(row[0]), int(row[1]), float(row[2]), float(row[3])).trade(row[2], row[3])
 
     @property
     def row(self) -> Row:
         """The tokens in the exchange's order."""
         return (b"%d" % self.id, b"%d" % self.mts, self.amount, self.price)
+
+
+class TradeNumbers(msgspec.Struct, array_like=True, gc=False):
+    """What the tokens of a trade say."""
+
+    id: int
+    mts: int
+    amount: float
+    price: float
+
+    def trade(self, amount: bytes, price: bytes) -> Trade:
+        """The trade with these tokens. Raises ValueError for what cannot be one."""
+        if self.id <= 0 or self.mts <= 0 or self.price <= 0 or self.amount == 0:
+            raise ValueError("a trade needs a positive id, time and price and an amount")
+        return Trade(self.id, self.mts, amount, price)
 
 
 # --- from the server: events --------------------------------------------------------------------------------

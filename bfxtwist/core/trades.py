@@ -57,7 +57,7 @@ class Tape:
         self.mode = Mode.DOWN
         self.reason = "not connected yet"
         self.counters = Counters()
-        self.last_trade: Mark | None = None  # the newest that was released
+        self._newest: Trade | None = None  # of those released
         self._limits = limits
         self._requested: PageRequest | None = None
         self._released: list[Arrival] = []
@@ -85,7 +85,7 @@ class Tape:
         self._go_live(moment)
 
     def executed(self, trade: Trade, moment: Moment) -> None:
-        """A trade from `te`, or from `tu`: whichever is first is written, so that a `tu` without its `te` is too."""
+        """A trade from `te`, or from `tu`: whichever is first is released, so that a `tu` without its `te` is too."""
         if self.mode is Mode.DOWN or not self._recordable(trade):
             return
         if self.comparison.progress.frontier is None:  # the snapshot was empty
@@ -94,7 +94,7 @@ class Tape:
         if self.mode is Mode.SYNC:
             self._hold_back(trade, moment)
         else:
-            self._release([Arrival(trade, moment.wall)])
+            self._release((Arrival(trade, moment.wall),))
 
     def lost(self, reason: str) -> None:
         """From here to the next snapshot anything may be missed. V has not moved over it, so nothing is.
@@ -145,11 +145,21 @@ class Tape:
                 self.known.add(trade.id)
                 self.comparison.released(trade)
                 self._released.append(arrival)
-                if self.last_trade is None or trade.id > self.last_trade.id:
-                    self.last_trade = Mark(trade.id, trade.mts)
+                if self._newest is None or trade.id > self._newest.id:
+                    self._newest = trade
         count = len(self._released) - before
         self.counters.rows += count
         return count
+
+    @property
+    def last_trade(self) -> Mark | None:
+        """The newest that was released."""
+        return None if self._newest is None else Mark(self._newest.id, self._newest.mts)
+
+    @property
+    def has_released(self) -> bool:
+        """Whether there is anything to be written now."""
+        return bool(self._released)
 
     def released(self) -> list[Arrival]:
         """What is to be written now, in this order."""
@@ -278,7 +288,7 @@ class Tape:
         self.counters.forgotten += len(arrivals)
         self.counters.rows -= len(arrivals)
         self.comparison.go_back([arrival.trade.id for arrival in arrivals], moment.monotonic)
-        self.last_trade = None
+        self._newest = None
         if self.mode is not Mode.DOWN:
             newest = max(arrivals, key=lambda arrival: arrival.trade.id).trade
             self.reason = "the disk was full"

@@ -29,7 +29,6 @@ from bfxtwist.core.messages import (
     Frame,
     Heartbeat,
     Info,
-    Numbers,
     Ping,
     Pong,
     Refused,
@@ -40,6 +39,7 @@ from bfxtwist.core.messages import (
     Subscribed,
     Trade,
     TradeExecuted,
+    TradeNumbers,
     UnknownEvent,
     UnknownFrame,
     UnknownRequest,
@@ -48,10 +48,6 @@ from bfxtwist.core.messages import (
 )
 
 # --- what a server says -------------------------------------------------------------------------------------
-
-
-class _Numbers4(Numbers, array_like=True, gc=False):
-    fourth: float
 
 
 class _RowsFrame(msgspec.Struct, array_like=True, gc=False):
@@ -64,7 +60,7 @@ class _RowsFrame(msgspec.Struct, array_like=True, gc=False):
 class _TradeFrame(msgspec.Struct, array_like=True, gc=False):
     channel_id: int
     kind: str
-    row: _Numbers4
+    numbers: TradeNumbers
     seq: int | None = None
     timestamp: int | None = None
 
@@ -94,6 +90,7 @@ _event_object = msgspec.json.Decoder(dict[str, Any]).decode
 _rest_rows = msgspec.json.Decoder(list[list[float]]).decode
 
 _ARRAY, _OBJECT, _LIST, _TEXT, _END = b'[{["]'
+_TRADE_KINDS = (b'"te"', b'"tu"')
 _WHITE_SPACE = b" \t\r\n"
 
 
@@ -110,6 +107,8 @@ def decode(payload: bytes) -> Frame | Event:
             update = _update_frame(payload)
             update.row = (first[1:].strip(), second.strip(), third[:-1].strip())
             return update
+        if first in _TRADE_KINDS:
+            return _trade(payload, first == b'"tu"')
     except (ValueError, IndexError, RecursionError):
         pass  # It is something else, or wrong: the long way finds out what.
     return _rarer_message(payload)
@@ -157,7 +156,7 @@ def _frame(payload: bytes, body: int) -> Frame:
     if kind != _TEXT:
         return _unknown_frame(payload)
     name = payload[body + 1 : payload.index(b'"', body + 1)]
-    if name in (b"te", b"tu"):
+    if b'"%b"' % name in _TRADE_KINDS:
         return _trade(payload, confirmed=name == b"tu")
     if name == b"cs":
         checksum = _checksum_frame(payload)
@@ -169,8 +168,13 @@ def _frame(payload: bytes, body: int) -> Frame:
 
 
 def _trade(payload: bytes, confirmed: bool) -> TradeExecuted:
-    frame = _trade_frame(payload)
-    trade = Trade.of(_row(payload, payload.index(b"[", 1)))
+    try:
+        frame = _trade_frame(payload)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+    _, _, _, _, amount, price, *_ = payload.split(b",", 6)
+    price, _, _ = price.partition(b"]")
+    trade = frame.numbers.trade(amount.strip(), price.strip())
     return TradeExecuted(frame.channel_id, confirmed, trade, frame.seq, frame.timestamp)
 
 

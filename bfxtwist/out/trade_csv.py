@@ -94,15 +94,21 @@ class TradeCsv:
 
     def write(self, arrivals: Sequence[Arrival]) -> "Deferred[None]":
         """Take rows, in this order. The Deferred fails with RowsForgotten if they are given up."""
-        self._queue.extend((arrival, self._layout.line(arrival)) for arrival in arrivals)
-        self._accepted += len(arrivals)
-        waiter = _Waiter(self._accepted)
+        waiter = _Waiter(self._accepted + len(arrivals))
         self._waiters.append(waiter)
+        self.put(arrivals)
+        return waiter.deferred
+
+    def put(self, arrivals: Sequence[Arrival]) -> None:
+        """Take rows, in this order; for who need not know when they are written, and hears of `forgotten` anyway."""
+        line = self._layout.line
+        for arrival in arrivals:
+            self._queue.append((arrival, line(arrival)))
+        self._accepted += len(arrivals)
         if self.error is not None and len(self._queue) > self._limit:
             self._forget()
         elif self._call is None:
             self._call = self._clock.callLater(0, self._flush)
-        return waiter.deferred
 
     # --- writing ------------------------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ class Work(NamedTuple):
         return json.dumps({
             "ws_url": self.ws_url, "rest_url": self.rest_url, "symbols": workload.symbols, "pairs": pairs(workload.pairs),
             "channel": workload.channel, "levels": workload.levels, "precision": workload.precision,
-            "file": str(self.folder / "trades.csv"), "paced": self.paced,
+            "file": str(self.folder / "trades.csv"), "paced": self.paced, "root": str(ROOT),
         })  # fmt: skip
 
 
@@ -80,7 +80,9 @@ def _bfxtwist(work: Work) -> list[str]:
     return [*command, "--precision", workload.precision, "--length", str(workload.levels)]
 
 
-def _script(name: str, interpreter: Callable[[], Path | None], extra: str = "") -> Command:
+def scripted(name: str, interpreter: Callable[[], Path | None] = lambda: Path(sys.executable)) -> Command:
+    """The command of one of the clients beside this file."""
+
     def command(work: Work) -> list[str]:
         return [str(interpreter()), str(CLIENTS / name), work.text]
 
@@ -99,20 +101,20 @@ CONTESTANTS = [
     BFXTWIST,
     Contestant(
         "cryptofeed",
-        _script("cryptofeed_client.py", lambda: python_of(CRYPTOFEED)),
+        scripted("cryptofeed_client.py", lambda: python_of(CRYPTOFEED)),
         lambda: python_of(CRYPTOFEED) is not None,
         "checksums, sequence",
     ),
-    Contestant("ccxt.pro", _script("ccxt_client.py", lambda: python_of(CCXT)), lambda: python_of(CCXT) is not None, "checksums"),
+    Contestant("ccxt.pro", scripted("ccxt_client.py", lambda: python_of(CCXT)), lambda: python_of(CCXT) is not None, "checksums"),
     Contestant(
         "bitfinex-api-py",
-        _script("bfxapi_client.py", lambda: python_of(BFXAPI)),
+        scripted("bfxapi_client.py", lambda: python_of(BFXAPI)),
         lambda: python_of(BFXAPI) is not None,
         "checksums (its example's)",
     ),
     Contestant("bitfinex-api-node", _node(False), lambda: node_folder() is not None, "sequence"),
     Contestant("bitfinex-api-node managed", _node(True), lambda: node_folder() is not None, "checksums"),
-    Contestant("floor", _script("floor_client.py", lambda: Path(sys.executable)), lambda: True, "nothing"),
+    Contestant("floor", scripted("floor_client.py"), lambda: True, "nothing"),
 ]
 
 
