@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 from bfxtwist.core.market import LATEST_TRADES, BookFeed, FeedState, Moment, Subscription, TradeFeed
 from bfxtwist.core.messages import Row, Trade
@@ -25,6 +26,8 @@ from bfxtwist.exchange.venue import Item, Reader, checksum, snapshot, update
 from bfxtwist.exchange.venue import confirmed as confirmation
 from bfxtwist.exchange.venue import executed as execution
 from bfxtwist.exchange.views import View
+
+_log = Logger()
 
 #: Seconds from one look to the next; after a rest, the first one is at once. The exchange's own are 100 to 250 ms apart.
 PACE = 0.02
@@ -57,12 +60,19 @@ class Seat(Generic[Missed]):
     gone: bool = False
 
 
-class Stream(Generic[Missed]):
-    """One subscription and its readers: looks when something has changed, and tells them."""
+GiveUp = Callable[[Reader, str], None]
 
-    def __init__(self, subscription: Subscription, clock: IReactorTime) -> None:
+
+class Stream(Generic[Missed]):
+    """One subscription and its readers: looks when something has changed, and tells them.
+
+    `give_up(reader, reason)` ends a reader who cannot be told.
+    """
+
+    def __init__(self, subscription: Subscription, clock: IReactorTime, give_up: GiveUp) -> None:
         self.subscription = subscription
         self._clock = clock
+        self._give_up = give_up
         self._pace = SLOW_PACE if subscription.frequency == "F1" else PACE
         self._seats: dict[Reader, Seat[Missed]] = {}
         self._dirty = self._busy = False  # whether there is something new; whether a look is on its way or being told
@@ -112,16 +122,17 @@ class Stream(Generic[Missed]):
         self._call = self._clock.callLater(max(0.0, delay, rest), self._look_now)
 
     def _look_now(self) -> None:
-        self._dirty = False
-        began = self._clock.seconds()
-        self._tell(iter(list(self._seats.values())), self._look(), began)
+        self._dirty = self._busy = False  # so that a bug in what follows does not end the stream
+        items, began = self._look(), self._clock.seconds()
+        self._busy = True
+        self._tell(iter(list(self._seats.values())), items, began)
 
     def _tell(self, seats: Iterator[Seat[Missed]], items: Sequence[Item], began: float) -> None:
         """A portion of the readers now, the others on the next turns."""
         self._call = None
         for told, seat in enumerate(seats, 1):
             if not seat.gone and (items or seat.missed is not None):
-                self._tell_one(seat, items)
+                self._try_to_tell(seat, items)
             if told == PORTION:
                 self._call = self._clock.callLater(0, self._tell, seats, items, began)
                 return
@@ -135,14 +146,22 @@ class Stream(Generic[Missed]):
             self._busy = False
 
 
+    def _try_to_tell(self, seat: Seat[Missed], items: Sequence[Item]) -> None:
+        try:
+            self._tell_one(seat, items)
+        except Exception:  # noqa: BLE001 - a bug with one reader is logged, and ends that reader alone
+            _log.failure("a reader of {stream} could not be told", stream=str(self.subscription))
+            self._give_up(seat.reader, "this is a fault of the server")
+
+
 _Sides = tuple[Sequence[Row], Sequence[Row]]
 
 
 class BookStream(Stream[_Sides]):
     """A book of so many levels, as its readers know it."""
 
-    def __init__(self, subscription: Subscription, feed: BookFeed, clock: IReactorTime) -> None:
-        super().__init__(subscription, clock)
+    def __init__(self, subscription: Subscription, feed: BookFeed, clock: IReactorTime, give_up: GiveUp) -> None:
+        super().__init__(subscription, clock, give_up)
         self.feed = feed
         self._view = View(subscription, *self._sides())
         self._before = self._view.bids, self._view.asks  # what was told before the last look; never changed in place
@@ -188,14 +207,11 @@ class BookStream(Stream[_Sides]):
 
 
 class TradeStream(Stream[list[Item]]):
-    """The trades of one symbol: a TradeListener. `give_up(reader, reason)` ends a reader for whom too many wait."""
+    """The trades of one symbol: a TradeListener. A reader for whom too many wait is given up."""
 
-    def __init__(
-        self, subscription: Subscription, feed: TradeFeed, clock: IReactorTime, give_up: Callable[[Reader, str], None]
-    ) -> None:
-        super().__init__(subscription, clock)
+    def __init__(self, subscription: Subscription, feed: TradeFeed, clock: IReactorTime, give_up: GiveUp) -> None:
+        super().__init__(subscription, clock, give_up)
         self.feed = feed
-        self._give_up = give_up
         self._new: list[Item] = []
         self._new_trades: list[Trade] = []
         self._latest = deque(feed.latest, maxlen=LATEST_TRADES)  # that were told

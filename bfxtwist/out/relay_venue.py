@@ -3,7 +3,7 @@
 A book can be had as it is carried and shorter, at once (F0) and every two seconds (F1); other precisions are other books.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 
 from twisted.internet.interfaces import IReactorTime
@@ -11,13 +11,13 @@ from twisted.internet.interfaces import IReactorTime
 from bfxtwist.core.market import BookFeed, FeedState, Market, Subscription, TradeFeed
 from bfxtwist.core.messages import ChannelName
 from bfxtwist.exchange.venue import Item, Reader
-from bfxtwist.out.relay_streams import BookStream, TradeStream
+from bfxtwist.out.relay_streams import BookStream, GiveUp, TradeStream
 
 
 class MarketVenue:
     """A Venue over the market. `give_up(reader, reason)` ends a reader who does not keep up."""
 
-    def __init__(self, market: Market, clock: IReactorTime, give_up: Callable[[Reader, str], None]) -> None:
+    def __init__(self, market: Market, clock: IReactorTime, give_up: GiveUp) -> None:
         self._market = market
         self._clock = clock
         self._give_up = give_up
@@ -102,5 +102,5 @@ class MarketVenue:
     def _begin(self, subscription: Subscription) -> BookStream | TradeStream:
         feed = self._market.feed(subscription)
         if isinstance(feed, BookFeed):
-            return BookStream(subscription, feed, self._clock)
+            return BookStream(subscription, feed, self._clock, self._give_up)
         return TradeStream(subscription, feed, self._clock, self._give_up)

@@ -314,6 +314,18 @@ class Slow(SynchronousTestCase):
         self.assertEqual(self.slow.transport.producerState, "paused")
 
 
+    def test_a_fault_of_ours(self) -> None:
+        """A reader who cannot be told because of a bug is ended, with a word; the others go on."""
+        self.patch(self.slow.protocol, "send_raw", lambda data: 1 / 0)
+        self.slow.breathe()
+        self.relayed.update(b"6000.75", b"1", b"1")
+        self.relayed.turn()
+        self.slow.take()
+        self.assertEqual(self.slow.close, (1008, "this is a fault of the server"))
+        self.assertTrue(self.quick.take())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
 class Bounds(SynchronousTestCase):
     """What a client may take."""
 
