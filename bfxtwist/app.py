@@ -3,7 +3,9 @@
 `twistd bfx` reads `Options` and `makeService` from here.
 """
 
+import gc
 import os
+import resource
 import signal
 import sys
 import time
@@ -17,6 +19,7 @@ from twisted.logger import Logger
 from bfxtwist.core.market import Moment
 from bfxtwist.daemon import Daemon
 from bfxtwist.feed.resolver import OneAtATime
+from bfxtwist.logs import Logs, install
 from bfxtwist.notify import notifier
 from bfxtwist.options import Options
 from bfxtwist.out.listen import CannotListen
@@ -28,6 +31,9 @@ _log = Logger()
 
 #: How often systemd's status line is looked at, and its watchdog fed, at most.
 _SIGNS_EVERY = 5.0
+
+#: Open files that are needed: 1,000 connections of clients, 1,024 of the relay's, and some for everything else.
+_FILES = 4096
 
 
 def now() -> Moment:
@@ -43,6 +49,29 @@ def prepare(reactor: Any) -> None:
     """
     reactor.seconds = time.monotonic
     reactor.installNameResolver(OneAtATime(reactor))
+
+
+def allow_files(wanted: int = _FILES) -> int:
+    """Raise the process' limit of open files if it is too low, as far as it may be raised. What it is then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft
+    raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    if raised < wanted:
+        text = "only {limit} files may be open (ulimit -n), which is too few for {wanted} clients"
+        _log.warn(text, limit=raised, wanted=wanted)
+    return raised
+
+
+def freeze() -> None:
+    """Take what is there after the start out of the garbage collector's work.
+
+    Nearly all of it belongs to modules, and stays. A full collection that walks over it stops the reactor for 25 to 37 ms
+    (measured), and finds nothing.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class CannotStart(SystemExit, Exception):
@@ -73,8 +102,14 @@ class Process(MultiService):
         self._systemd = notifier(os.environ, os.getpid())
         self._signs = LoopingCall(self._give_signs)
         self._signs.clock = reactor
+        self._logs: Logs | None = None
         self.daemon = Daemon(reactor, options.settings, now, ended=self.end)
         self.daemon.setServiceParent(self)
+
+    def setServiceParent(self, parent: Any) -> None:
+        """twistd hands over its application, which it asks for a log observer next."""
+        self._logs = install(parent, self._options.parent, self._options.settings.log_format, self._reactor)
+        super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
         """Open what may be refused; a refusal ends the process here, with one line and its exit code."""
@@ -93,6 +128,7 @@ class Process(MultiService):
         self._reactor.addSystemEventTrigger("after", "shutdown", self._leave)
         every = min(self._systemd.watchdog_seconds / 3 or _SIGNS_EVERY, _SIGNS_EVERY)
         self._signs.start(every, now=False)
+        freeze()
         self._systemd.ready()
 
     def stopService(self) -> "Deferred[Any]":
@@ -116,6 +152,8 @@ class Process(MultiService):
 
     def _leave(self) -> None:
         """twistd knows of no exit code: it ends with 0, or with the signal that stopped it."""
+        if self._logs is not None:
+            self._logs.finish()
         if self._exit_code:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -136,6 +174,8 @@ class Process(MultiService):
     def _give_signs(self) -> None:
         self._systemd.alive()
         self._systemd.status(self.daemon.summary())
+        if self._logs is not None:
+            self._logs.tick()
 
 
 def makeService(options: Options) -> Service:
@@ -143,4 +183,5 @@ def makeService(options: Options) -> Service:
     from twisted.internet import reactor
 
     prepare(reactor)
+    allow_files()
     return Process(reactor, options)

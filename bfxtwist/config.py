@@ -47,6 +47,7 @@ DEFAULTS: Mapping[str, Any] = {
     "token_file": None,
     "allow_host": (),
     "allow_origin": (),
+    "log_format": "text",
 }
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")

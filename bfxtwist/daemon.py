@@ -8,6 +8,7 @@
 
 from collections.abc import Callable, Iterable
 from os import environ
+from os.path import commonpath
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -58,11 +59,15 @@ from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.out.trade_recorder import TradeRecorder, check_folder
 from bfxtwist.settings import LISTEN, FeedSettings, Settings
+from bfxtwist.state_log import StateLog
 
 _log = Logger()
 
 #: sysexits' EX_CONFIG: what was asked for cannot be, and trying again changes nothing.
 EX_CONFIG = 78
+
+#: So many books or files get a line each in the log.
+_FEW = 4
 
 Ended = Callable[[int, str], None]
 
@@ -139,8 +144,12 @@ class Daemon(Service):
         self._flushes: dict[str, TimedThread] = {}  # by symbol
         self._api = HttpApi(self.market, moment, __version__)
         self._build_http()
+        self._states = StateLog(moment)
         for feed in settings.feeds:
-            self.market.carry(feed.subscription, moment())
+            self._carry(feed.subscription)
+
+    def _carry(self, subscription: Subscription) -> None:
+        self._states.watch(self.market.carry(subscription, self._moment()))
 
     def _build_http(self) -> None:
         settings, api = self.settings, self._api
@@ -240,12 +249,24 @@ class Daemon(Service):
             self._ended(EX_CONFIG, line)
 
     def _tell_addresses(self) -> None:
+        """Where everything is. Of many, only where to find them all."""
+        if self._exchange is not None:
+            text = "the demo's exchange: {ws_url} and {rest_url}"
+            _log.info(text, ws_url=self._exchange.ws_url, rest_url=self._exchange.rest_url)
+        books, recorders = self.market.books.values(), self.recorders.values()
         for address in self.http.addresses:
-            for feed in self.market.books.values():
-                query = f"?pair={feed.name}" if len(self.market.books) > 1 else ""
+            if len(books) > _FEW:
+                _log.info("{count} books: {url}", count=len(books), url=f"{address}/books")
+                continue
+            for feed in books:
+                query = f"?pair={feed.name}" if len(books) > 1 else ""
                 _log.info("{pair} book: {url}", pair=feed.name, url=f"{address}/book{query}")
-        for recorder in self.recorders.values():
-            _log.info("{symbol} trades: {path}", symbol=recorder.symbol, path=recorder.folder / "trade.csv")
+        if len(recorders) > _FEW:
+            folder = Path(commonpath([one.folder for one in recorders]))
+            _log.info("{count} trade files: {path}", count=len(recorders), path=str(folder / "…" / "trade.csv"))
+            return
+        for one in recorders:
+            _log.info("{pair} trades: {path}", pair=parse_pair(one.symbol).name, path=str(one.folder / "trade.csv"))
 
     # --- the parts --------------------------------------------------------------------------------------------
 
@@ -339,7 +360,7 @@ class Daemon(Service):
 
     def _add(self, feed: FeedSettings) -> None:
         assert self._feed is not None  # app.py waits until the daemon is connected
-        self.market.carry(feed.subscription, self._moment())
+        self._carry(feed.subscription)
         if feed.channel is ChannelName.TRADES:
             try:
                 recorder = self._add_recorder(feed)
@@ -365,6 +386,7 @@ class Daemon(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        self._states.stop()
         if self._sampling.running:
             self._sampling.stop()
         if self._starting is not None:

@@ -16,7 +16,17 @@ from bfxtwist.config import DEFAULTS, Config, gather
 from bfxtwist.daemon import check
 from bfxtwist.one_line_errors import OneLineErrors
 from bfxtwist.out.trade_errors import TradeFileError
-from bfxtwist.settings import FREQUENCIES, LENGTHS, LISTEN, PRECISIONS, REST_URL, SYNC_POLICIES, WS_URL, Settings
+from bfxtwist.settings import (
+    FREQUENCIES,
+    LENGTHS,
+    LISTEN,
+    LOG_FORMATS,
+    PRECISIONS,
+    REST_URL,
+    SYNC_POLICIES,
+    WS_URL,
+    Settings,
+)
 
 
 class Options(OneLineErrors):
@@ -40,6 +50,7 @@ class Options(OneLineErrors):
         ["sync", None, None, f"When trades are forced to disk: {', '.join(SYNC_POLICIES)}. [default: 1s]"],
         ["ca-file", None, None, "Trust the certificates of this PEM file instead of the system's."],
         ["lock-folder", None, None, "Folder in which daemons of one machine share the exchange's connect limit."],
+        ["log-format", None, None, f"How the log is written: {', '.join(LOG_FORMATS)} (one object a line). [default: text]"],
         ["token-file", None, None, "File (mode 0600) with a token that HTTP clients must send as a bearer."],
     ]
     optFlags: ClassVar[list[list[str | None]]] = [
@@ -55,6 +66,7 @@ class Options(OneLineErrors):
             "file-path": usage.CompleteDirs(),
             "precision": usage.CompleteList(list(PRECISIONS)),
             "length": usage.CompleteList(list(LENGTHS)),
+            "log-format": usage.CompleteList(list(LOG_FORMATS)),
         }
     )
     settings: Settings

@@ -22,6 +22,7 @@ PRECISIONS = ("P0", "P1", "P2", "P3", "P4", "R0")
 FREQUENCIES = ("F0", "F1")
 LENGTHS = ("1", "25", "100", "250")
 SYNC_POLICIES = ("always", "1s", "no")
+LOG_FORMATS = ("text", "json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,7 @@ class Settings:
     token_file: Path | None = None
     allow_hosts: tuple[str, ...] = ()
     allow_origins: tuple[str, ...] = ()
+    log_format: str = "text"
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -105,6 +107,7 @@ def settings(
     token_file: str | None = None,
     allow_hosts: Iterable[str] = (),
     allow_origins: Iterable[str] = (),
+    log_format: str = "text",
 ) -> Settings:
     """The settings, from texts as people write them. Raises ValueError with one line that names the fix."""
     if demo and (ws_url, rest_url) != (WS_URL, REST_URL):
@@ -123,6 +126,7 @@ def settings(
         token_file=_file("--token-file", token_file),
         allow_hosts=tuple(allow_hosts),
         allow_origins=tuple(allow_origins),
+        log_format=_one_of("log format", log_format, LOG_FORMATS),
     )
 
 

@@ -3,13 +3,15 @@
 import json
 import signal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import treq
+from twisted.internet.protocol import DatagramProtocol
 
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
-from tests.running import TwistdProcess, WholeTest, ids, start_twistd
+from tests.running import TwistdProcess, WholeTest, ids, reactor, start_twistd
 
 LISTEN = ("--listen", "tcp:0:interface=127.0.0.1")
 
@@ -17,6 +19,16 @@ LISTEN = ("--listen", "tcp:0:interface=127.0.0.1")
 async def get(url: str) -> Any:
     answer = await treq.get(url, persistent=False)
     return json.loads(await answer.content())
+
+
+class Datagrams(DatagramProtocol):
+    """What systemd would hear."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def datagramReceived(self, datagram: bytes, addr: object) -> None:
+        self.words.append(datagram.decode())
 
 
 class CommandTest(WholeTest):
@@ -48,7 +60,7 @@ class Mistakes(CommandTest):
         process = self.start("bfx", *words)
         self.assertEqual(await process.ended, code, process.said + process.errors)
         if in_log:
-            [line] = [line for line in process.said.splitlines() if "#critical" in line]
+            [line] = [line for line in process.said.splitlines() if " critical " in line]
             return line
         [line] = process.errors.splitlines()
         return line
@@ -88,6 +100,43 @@ class Mistakes(CommandTest):
 
 
 class Running(CommandTest):
+    async def test_the_log_as_json(self) -> None:
+        _, where = await self.an_exchange()
+        daemon = self.start("bfx", "-p", "BTC/USD", "-c", "book", "--log-format", "json", *where)
+        await self.until(lambda: "live: BTC/USD book" in daemon.said or not daemon.running)
+        daemon.send(signal.SIGTERM)
+        await daemon.ended
+        events = [json.loads(line) for line in daemon.said.splitlines()]
+        messages = [event["message"] for event in events]
+        self.assertIn("live: BTC/USD book", messages)
+        self.assertIn("Received SIGTERM, shutting down.", messages)
+        self.assertEqual({event["level"] for event in events}, {"info"})
+        self.assertNotIn("starting on", daemon.said)
+
+    async def test_the_log_in_a_file(self) -> None:
+        path = Path(self.mktemp()).absolute()
+        daemon = self.start(f"--logfile={path}", "bfx", "-p", "BTC/USD", "-c", "book", "--demo", *LISTEN)
+        await self.until(lambda: not daemon.running or (path.exists() and "live: BTC/USD" in path.read_text()))
+        self.assertEqual(daemon.said, "")
+        self.assertIn("the demo's exchange: ws://127.0.0.1:", path.read_text())
+
+    async def test_a_systemd_unit_is_told(self) -> None:
+        _, where = await self.an_exchange()
+        heard = Datagrams()
+        with TemporaryDirectory() as folder:  # not trial's: the name of a socket has at most 107 bytes
+            port = reactor.listenUNIXDatagram(f"{folder}/notify", heard)
+            self.addCleanup(port.stopListening)
+            environ = {"NOTIFY_SOCKET": f"{folder}/notify", "WATCHDOG_USEC": "300000"}
+            daemon = self.start("bfx", "-p", "BTC/USD", "-c", "book", *where, environ=environ)
+            await self.until(lambda: heard.words.count("WATCHDOG=1") > 2)
+            await self.until(lambda: "STATUS=1 of 1 feeds live" in heard.words)
+            daemon.send(signal.SIGHUP)
+            await self.until(lambda: heard.words.count("READY=1") == 2)
+            daemon.send(signal.SIGTERM)
+            await daemon.ended
+        told = [word.split("\n")[0] for word in heard.words if not word.startswith(("WATCHDOG", "STATUS"))]
+        self.assertEqual(told, ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"])
+
     async def test_two_daemons_side_by_side(self) -> None:
         _, where = await self.an_exchange()
         pairs = ("BTC/USD", "ETH/USD")

@@ -43,7 +43,8 @@ class CommandLine(SynchronousTestCase):
             self.parsed(
                 "-p BTC/USD -c book --precision R0 --frequency F1 --length 100 --ws-url ws://127.0.0.1:9/ws/2 "
                 "--rest-url http://127.0.0.1:9/v2/ --sync always --strict-disk --lock-folder locks --allow-remote "
-                "--allow-host bfx.example --allow-origin https://a.example --allow-origin https://b.example"
+                "--allow-host bfx.example --allow-origin https://a.example --allow-origin https://b.example "
+                "--log-format json"
             ),
             settings(
                 feeds=[feed(pair="BTC/USD", channel="book", precision="R0", frequency="F1", length=100)],
@@ -55,6 +56,7 @@ class CommandLine(SynchronousTestCase):
                 allow_remote=True,
                 allow_hosts=["bfx.example"],
                 allow_origins=["https://a.example", "https://b.example"],
+                log_format="json",
             ),
         )
         self.assertEqual(self.parsed("-p BTC/USD -c trades -f d --demo").feeds[0].folder, Path("d"))
@@ -64,6 +66,7 @@ class CommandLine(SynchronousTestCase):
         self.assertIn("add --channel book", self.refused("-p BTC/USD"))
         self.assertIn("add --file-path", self.refused("-p BTC/USD -c trades"))
         self.assertIn("write --pair BTC/USD", self.refused("BTC/USD -c book"))
+        self.assertIn("use one of text, json", self.refused("-p BTC/USD -c book --log-format xml"))
         self.assertIn("see twistd bfx --help", self.refused("--pairs"))
         self.assertIn("see twistd bfx --help", self.refused("-p"))
 

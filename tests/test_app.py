@@ -1,0 +1,36 @@
+"""What the process sees to by itself: open files, and what the garbage collector need not look at."""
+
+import gc
+import resource
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.app import allow_files, freeze
+
+
+class FilesTest(SynchronousTestCase):
+    def limits(self, soft: int, hard: int) -> None:
+        self.set: list[Any] = []
+        self.patch(resource, "getrlimit", lambda which: (soft, hard))
+        self.patch(resource, "setrlimit", lambda which, limits: self.set.append(limits))
+
+    def test_a_low_limit_is_raised(self) -> None:
+        self.limits(1024, 1_048_576)
+        self.assertEqual((allow_files(4096), self.set), (4096, [(4096, 1_048_576)]))
+
+    def test_as_far_as_it_may_be(self) -> None:
+        self.limits(256, 512)
+        self.assertEqual((allow_files(4096), self.set), (512, [(512, 512)]))
+
+    def test_one_that_suffices_is_left(self) -> None:
+        for soft in (4096, 100_000, resource.RLIM_INFINITY):
+            self.limits(soft, resource.RLIM_INFINITY)
+            self.assertEqual((allow_files(4096), self.set), (soft, []))
+
+
+class FreezeTest(SynchronousTestCase):
+    def test_what_is_there_is_frozen(self) -> None:
+        self.addCleanup(gc.unfreeze)
+        freeze()
+        self.assertGreater(gc.get_freeze_count(), 10_000)
