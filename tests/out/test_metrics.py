@@ -7,87 +7,24 @@ from typing import Any
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 from treq.testing import StubTreq
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
 
 from bfxtwist.core.errors import ChecksumMismatch
 from bfxtwist.core.gaps import GapState
-from bfxtwist.core.histogram import Histogram
-from bfxtwist.core.market import Market
-from bfxtwist.core.messages import ChannelName, Checksum
+from bfxtwist.core.messages import Checksum
 from bfxtwist.out.http import HttpApi
-from bfxtwist.out.measured import FLUSH_BOUNDS, LagSampler
-from bfxtwist.out.metric_figures import (
-    build_figures,
-    feed_figures,
-    http_figures,
-    lag_figures,
-    recorder_figures,
-    relay_figures,
-    uplink_figures,
-)
-from bfxtwist.out.metrics import Metrics
-from tests.out.served import carry, change, live_book, moment, site_of
-
-UPLINK = {
-    "connections": [{"state": "open"}, {"state": "waiting"}],
-    "ends": {"sequence": 2, "lost": 1},
-    "counters": {"frames": 10, "bytes": 900, "stray_frames": 1},
-}
-RECORDER = {
-    "gaps": {"open": 1, "filled": 2, "lost": 0},
-    "queue": 3,
-    "rows_written": 40,
-    "bytes_written": 3200,
-    "bytes": 3300,
-    "bytes_synced": 3200,
-    "pages": 7,
-    "pages_failed": 1,
-    "lag_ms": 120_000,
-    "error": None,
-    "counters": {"duplicates": 40, "backfilled": 5, "audited": 1, "conflicts": 0, "rejected": 0, "forgotten": 0},
-}
-RELAY = {
-    "connections": 3,
-    "choked": 1,
-    "refused": 2,
-    "ended": {"too slow": 4},
-    "readers": [
-        {"symbol": "tBTCUSD", "channel": "book", "prec": "P0", "freq": "F0", "len": "25", "readers": 2},
-        {"symbol": "tBTCUSD", "channel": "book", "prec": "P0", "freq": "F0", "len": "100", "readers": 1},
-    ],
-}
-
+from tests.out.served import change, moment
+from tests.out.told import Told
 
 LABELS = {"pair", "channel", "state", "reason", "code", "le", "version", "python", "twisted", "autobahn"}
 
 
-def metric_names(text: str) -> set[str]:
-    """Every name that a query can ask for: samples, with their suffixes."""
-    return {sample.name for family in parse(text) for sample in family.samples}
-
-
 class MetricsTest(SynchronousTestCase):
     def setUp(self) -> None:
-        self.market = Market()
-        self.book = live_book(self.market)
-        carry(self.market, "tETHUSD", ChannelName.TRADES)
-        self.uplink: dict[str, Any] = UPLINK
-        self.site = site_of(Resource(), Clock())
-        self.lags = LagSampler(self.market)
-        self.flushes = Histogram(FLUSH_BOUNDS)
-        metrics = Metrics()
-        metrics.add(lambda: build_figures("1.2.3", moment()))
-        metrics.add(lambda: feed_figures(self.market, moment(5)))
-        metrics.add(lambda: lag_figures(self.lags.lags))
-        metrics.add(lambda: uplink_figures(self.uplink))
-        metrics.add(lambda: recorder_figures({"tETHUSD": RECORDER}, {"tETHUSD": self.flushes}, moment(5)))
-        metrics.add(lambda: http_figures(self.site))
-        metrics.add(lambda: relay_figures(RELAY))
-        self.lags.sample()
-        api = HttpApi(self.market, moment, "1.2.3")
-        api.add_route("/metrics", metrics.answer)
+        self.told = Told()
+        self.book = self.told.book
+        api = HttpApi(self.told.market, moment, "1.2.3")
+        api.add_route("/metrics", self.told.metrics.answer)
         self.treq = StubTreq(api.resource())
 
     def ask(self, path: str = "/metrics", **headers: str) -> Any:
@@ -153,7 +90,7 @@ class MetricsTest(SynchronousTestCase):
         self.assertRaises(ChecksumMismatch, self.book.checksum, Checksum(1, 1, 9, None), moment(3))
         self.assertEqual(self.value("bfxtwist_checksum_mismatches_total", **labels), 1)
         self.book.checksum(Checksum(1, self.book.book.checksum(), 10, None), moment(3))
-        self.assertEqual(self.value("bfxtwist_checksum_matches_total", **labels), 1)
+        self.assertEqual(self.value("bfxtwist_checksum_matches_total", **labels), 2)
         self.book.lost("the connection was lost", moment(4))
         self.assertEqual(self.value("bfxtwist_feed_live", **labels), 0)
 
@@ -166,7 +103,7 @@ class MetricsTest(SynchronousTestCase):
         self.assertEqual(self.value("bfxtwist_reconnects_total", reason="tls"), 0)
         self.assertEqual(self.value("bfxtwist_sequence_gaps_total"), 2)
         self.assertEqual(self.value("bfxtwist_connections_open"), 1)
-        self.uplink = {}  # before the first connection
+        self.told.uplink = {}  # before the first connection
         self.assertEqual(self.value("bfxtwist_reconnects_total", reason="lost"), 0)
 
     def test_the_trade_file(self) -> None:
@@ -174,20 +111,20 @@ class MetricsTest(SynchronousTestCase):
         self.assertEqual(self.value("bfxtwist_trade_verified_lag_seconds"), 120)
         for state, count in zip(GapState, (1, 2, 0), strict=True):
             self.assertEqual(self.value("bfxtwist_trade_gaps", state=state.value), count)
-        self.flushes.observe(0.03)
+        self.told.flushes.observe(0.03)
         self.assertEqual(self.value("bfxtwist_trade_flush_seconds_bucket", le="0.025"), 0)
         self.assertEqual(self.value("bfxtwist_trade_flush_seconds_bucket", le="0.05"), 1)
         self.assertEqual(self.value("bfxtwist_trade_flush_seconds_bucket", le="+Inf"), 1)
 
     def test_lag(self) -> None:
         self.book.seen(moment(4).wall // 1000 - 30, moment(4))
-        self.lags.sample()
+        self.told.lags.sample()
         self.assertEqual(self.value("bfxtwist_exchange_lag_seconds_bucket", pair="BTC/USD", le="0.025"), 0)
         self.assertEqual(self.value("bfxtwist_exchange_lag_seconds_bucket", pair="BTC/USD", le="0.05"), 1)
 
     def test_requests(self) -> None:
-        self.site.answered[200] += 5
-        self.assertEqual(self.value("bfxtwist_http_requests_total", code="200"), 5)
+        self.told.site.answered[200] += 5
+        self.assertEqual(self.value("bfxtwist_http_requests_total", code="200"), 6)
 
     def test_the_relay(self) -> None:
         self.assertEqual(self.value("bfxtwist_relay_subscribers", pair="BTC/USD", channel="book"), 3)

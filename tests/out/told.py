@@ -1,0 +1,86 @@
+"""A daemon's worth of metrics, with something in each of them, and nothing running."""
+
+from typing import Any
+
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families as parse
+from twisted.internet.task import Clock
+from twisted.web.resource import Resource
+
+from bfxtwist.core.histogram import Histogram
+from bfxtwist.core.market import Market
+from bfxtwist.core.messages import ChannelName, Checksum
+from bfxtwist.out.measured import FLUSH_BOUNDS, LagSampler
+from bfxtwist.out.metric_figures import (
+    build_figures,
+    feed_figures,
+    http_figures,
+    lag_figures,
+    recorder_figures,
+    relay_figures,
+    uplink_figures,
+)
+from bfxtwist.out.metrics import Metrics
+from tests.out.served import carry, live_book, moment, site_of
+
+UPLINK = {
+    "connections": [{"state": "open"}, {"state": "waiting"}],
+    "ends": {"sequence": 2, "lost": 1},
+    "counters": {"frames": 10, "bytes": 900, "stray_frames": 1},
+}
+RECORDER = {
+    "gaps": {"open": 1, "filled": 2, "lost": 0},
+    "queue": 3,
+    "rows_written": 40,
+    "bytes_written": 3200,
+    "bytes": 3300,
+    "bytes_synced": 3200,
+    "pages": 7,
+    "pages_failed": 1,
+    "lag_ms": 120_000,
+    "error": None,
+    "counters": {"duplicates": 40, "backfilled": 5, "audited": 1, "conflicts": 0, "rejected": 0, "forgotten": 0},
+}
+RELAY = {
+    "connections": 3,
+    "choked": 1,
+    "refused": 2,
+    "ended": {"too slow": 4},
+    "readers": [
+        {"symbol": "tBTCUSD", "channel": "book", "prec": "P0", "freq": "F0", "len": "25", "readers": 2},
+        {"symbol": "tBTCUSD", "channel": "book", "prec": "P0", "freq": "F0", "len": "100", "readers": 1},
+    ],
+}
+
+
+class Told:
+    """What is told, and the parts that it is told of."""
+
+    def __init__(self) -> None:
+        self.market = Market()
+        self.book = live_book(self.market)
+        self.book.checksum(Checksum(1, self.book.book.checksum(), 8, None), moment(1))
+        self.book.seen(None, moment(1))
+        carry(self.market, "tETHUSD", ChannelName.TRADES)
+        self.uplink: dict[str, Any] = UPLINK
+        self.site = site_of(Resource(), Clock())
+        self.site.answered[200] = 1
+        self.lags = LagSampler(self.market)
+        self.lags.sample()
+        self.flushes = Histogram(FLUSH_BOUNDS)
+        self.metrics = metrics = Metrics()
+        metrics.add(lambda: build_figures("1.2.3", moment()))
+        metrics.add(lambda: feed_figures(self.market, moment(5)))
+        metrics.add(lambda: lag_figures(self.lags.lags))
+        metrics.add(lambda: uplink_figures(self.uplink))
+        metrics.add(lambda: recorder_figures({"tETHUSD": RECORDER}, {"tETHUSD": self.flushes}, moment(5)))
+        metrics.add(lambda: http_figures(self.site))
+        metrics.add(lambda: relay_figures(RELAY))
+
+    def labels(self) -> dict[str, set[str]]:
+        """The labels of every name that a query can ask for."""
+        found: dict[str, set[str]] = {}
+        for family in parse(generate_latest(self.metrics.registry).decode()):
+            for name in [family.name, *(sample.name for sample in family.samples)]:
+                found.setdefault(name, set()).update(*(sample.labels for sample in family.samples if sample.name == name))
+        return found
