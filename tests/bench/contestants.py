@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.bench.environments import BFXAPI, CCXT, CRYPTOFEED, node_folder, python_of
+from tests.bench.environments import BFXAPI, CACHE, CCXT, CRYPTOFEED, node_folder, python_of
 from tests.bench.replay import Replay
 from tests.bench.script import Workload
 from tests.bench.symbols import pairs
@@ -105,7 +105,12 @@ CONTESTANTS = [
         lambda: python_of(CRYPTOFEED) is not None,
         "checksums, sequence",
     ),
-    Contestant("ccxt.pro", scripted("ccxt_client.py", lambda: python_of(CCXT)), lambda: python_of(CCXT) is not None, "checksums"),
+    Contestant(
+        "ccxt.pro",
+        scripted("ccxt_client.py", lambda: python_of(CCXT)),
+        lambda: python_of(CCXT) is not None,
+        "checksums",
+    ),
     Contestant(
         "bitfinex-api-py",
         scripted("bfxapi_client.py", lambda: python_of(BFXAPI)),
@@ -127,7 +132,7 @@ class Running:
         self.work = Work(workload, replay.port, self.folder, paced, free_port())
         self._contestant = contestant
         self._log = (self.folder / "log").open("wb")
-        environment = {**os.environ, "NODE_PATH": str((node_folder() or Path()) / "node_modules")}
+        environment = {**os.environ, "NODE_PATH": str(CACHE / "node" / "node_modules")}
         environment["PYTHONPATH"] = str(ROOT if contestant is BFXTWIST else CLIENTS)
         self._process = subprocess.Popen(
             contestant.command(self.work),

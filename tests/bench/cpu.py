@@ -36,6 +36,6 @@ def wait_idle(pid: int, quiet: float = 0.25, most: float = 300.0) -> float:
         time.sleep(quiet)
         now = cpu_seconds(pid)
         if now - before < 0.02 * quiet:
-            return before
+            return now
         before = now
     raise TimeoutError("the client does not come to rest")

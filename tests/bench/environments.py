@@ -68,9 +68,10 @@ def node_folder() -> Path | None:
 
 def versions(interpreter: Path, packages: Sequence[str]) -> dict[str, str]:
     """The versions of packages in an environment, and of its Python."""
-    code = "import sys, json, importlib.metadata as m; v = {'python': sys.version.split()[0]}"
-    code += f"\nfor p in {list(packages)!r}:\n    try: v[p] = m.version(p)\n    except m.PackageNotFoundError: pass\nprint(json.dumps(v))"
-    found: dict[str, str] = json.loads(subprocess.run([interpreter, "-c", code], capture_output=True, check=True).stdout)
+    code = "import json, platform, sys; from importlib.metadata import version as v; "
+    code += "print(json.dumps({'python': platform.python_version()} | {p: v(p) for p in sys.argv[1:]}))"
+    done = subprocess.run([interpreter, "-c", code, *packages], capture_output=True, check=True)
+    found: dict[str, str] = json.loads(done.stdout)
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 class Answers(NamedTuple):
     """How many answers came, in how many seconds, how many were not 200; p50 and p99 of the time to each, in ms."""
 
-    count: int
+    answered: int
     seconds: float
     failed: int
     p50: float

@@ -3,7 +3,7 @@
     book      sent ──► the book has taken it in       within the client's process, by its own callback
     HTTP      sent ──► a GET /book shows it           asked over and over on one connection
     CSV       sent ──► its row stands in the file     the file is looked at every 0.2 ms
-    feed      ping ──► pong                           a WebSocket ping right behind an update: how long the feed takes to turn to it
+    feed      ping ──► pong                           a WebSocket ping right behind an update: when the feed turns to it
 """
 
 import http.client
@@ -94,7 +94,8 @@ def to_csv(rate: float, burst: int, seconds: float) -> Latency:
     # The sequence starts with the snapshot; of the messages after it, the first two and then every other one are new.
     first = min(sent)
     numbers = [0, 1, *range(2, count, 2)]
-    return _latency([at - sent[first + numbers[row]] for row, at in rows if row < len(numbers) and first + numbers[row] in sent])
+    sent_rows = [sent[first + number] for number in numbers if first + number in sent]
+    return _latency([at - sent_rows[row] for row, at in rows if row < len(sent_rows)])
 
 
 def _follow(path: Path, done: threading.Event, rows: list[tuple[int, float]]) -> None:
@@ -110,7 +111,7 @@ def _follow(path: Path, done: threading.Event, rows: list[tuple[int, float]]) ->
 
 
 def under_load(rate: float, seconds: float, connections: int, requests: float | None) -> Latency:
-    """How long the feed takes to turn to a frame, while `connections` ask for the book: flat out, or so many times a second."""
+    """When the feed turns to a frame, while `connections` ask for the book: flat out, or so many times a second."""
     count = int(rate * seconds)
     workload = Workload("paced", levels=250, messages=count + 1000)
     with Replay(workload) as replay, Running(BFXTWIST, workload, replay) as running:

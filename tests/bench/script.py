@@ -1,6 +1,6 @@
 """What the replay server sends: seeded markets, and a recorded one, as bodies of array frames made ahead.
 
-The checksums are computed here by a few lines of their own, from the tokens, so that a client that verifies them really does.
+The checksums are computed here, by a few lines of their own, from the tokens: a client that verifies them really does.
 Tokens have at most eight decimals and no exponent: clients that hold numbers as floats can verify them too.
 """
 
@@ -39,7 +39,7 @@ class Workload(NamedTuple):
 
 
 class Script(NamedTuple):
-    """The snapshot of each symbol, and then the bodies, each with its symbol. A body is what stands between id and number."""
+    """The snapshot of each symbol, then bodies, each with its symbol. A body is what stands between id and number."""
 
     snapshots: dict[str, bytes]
     bodies: list[tuple[str, bytes]]
@@ -57,7 +57,7 @@ class _Side:
     def row(self, price: int) -> tuple[bytes, bytes, bytes]:
         """A row of tokens at a price."""
         token = b"%d" % (price // 10) if price % 10 == 0 else b"%d.%d" % (price // 10, price % 10)
-        amount = ("%.8f" % self.random.uniform(0.01, 5)).rstrip("0").rstrip(".")
+        amount = f"{self.random.uniform(0.01, 5):.8f}".rstrip("0").rstrip(".")
         signed = (amount if self.sign > 0 else "-" + amount).encode()
         if not self.raw:
             return token, b"%d" % self.random.randint(1, 9), signed
@@ -142,7 +142,7 @@ def trades(workload: Workload) -> Script:
     bodies: list[tuple[str, bytes]] = []
     told: list[tuple[str, bytes]] = []
     for number in range(workload.messages // 2):
-        amount = ("%.8f" % pick.uniform(-5, 5)).rstrip("0").rstrip(".") or "0.5"
+        amount = f"{pick.uniform(-5, 5):.8f}".rstrip("0").rstrip(".") or "0.5"
         price = b"%d.%d" % (10_000 + pick.randrange(500), pick.randrange(1, 10))
         row = b"[%d,%d,%b,%b]" % (FIRST_TRADE + number * 3, FIRST_MTS + number, amount.encode(), price)
         symbol = names[number % len(names)]
@@ -156,7 +156,8 @@ def trades(workload: Workload) -> Script:
 
 def recorded(path: Path, most: int) -> Script:
     """The book of the recorded tBTCUSD: its first snapshot, and every update after it until the connection was lost."""
-    snapshot, bodies, channel = b"", [], None
+    bodies: list[tuple[str, bytes]] = []
+    snapshot, channel = b"", None
     with gzip.open(path) as lines:
         for line in lines:
             message = json.loads(line)

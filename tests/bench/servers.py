@@ -58,7 +58,7 @@ def _load(name: str, pid: int, port: int, seconds: float, connections: int) -> d
         time.sleep(seconds)
     used = tree_cpu_seconds(pid) - before
     answers = load.answers
-    return {"server": name, "per_cpu_second": answers.count / used, **answers._asdict()}
+    return {"server": name, "per_cpu_second": answers.answered / used, **answers._asdict()}
 
 
 @contextmanager
@@ -67,7 +67,8 @@ def _running(command: list[str], port: int) -> Iterator[int]:
         body = Path(folder) / "body"
         body.write_bytes(b'{"bids":[' + b",".join([b"[10000.5,1.23456789,3]"] * 500) + b'],"asks":[]}')
         environment = {**os.environ, "BENCH_BODY": str(body), "BENCH_PORT": str(port)}
-        process = subprocess.Popen(command, cwd=CLIENTS, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(command, cwd=CLIENTS, env=environment, stdout=quiet, stderr=quiet)
         try:
             _wait_for(port)
             yield process.pid

@@ -40,7 +40,8 @@ def run(contestant: Contestant, workload: Workload) -> Run:
         after = wait_idle(running.pid)
         most = memory(running.pid)[1]
         seen = running.finish()
-    return Run(messages, after - before, most, {name: value for name, value in seen.items() if name != "arrived"} | {"of": messages})
+    seen.pop("arrived", None)
+    return Run(messages, after - before, most, {**seen, "of": messages})
 
 
 def compare(contestants: list[Contestant], workload: Workload, rounds: int) -> list[Figure]:

@@ -1,6 +1,6 @@
 """Pairs for the benchmark: real ones first, made up ones after."""
 
-from itertools import product
+from itertools import islice, product
 
 _FIRST = ["BTC/USD", "ETH/USD", "LTC/USD", "XRP/USD", "ETH/BTC", "LTC/BTC"]
 _LETTERS = "ABCDEFGHJK"
@@ -9,7 +9,7 @@ _LETTERS = "ABCDEFGHJK"
 def pairs(count: int) -> list[str]:
     """So many pairs, as people write them."""
     made_up = ("".join(letters) + "/USD" for letters in product("QZXVW", _LETTERS, _LETTERS))
-    return [*_FIRST, *made_up][:count] if count <= len(_FIRST) else _FIRST + [next(made_up) for _ in range(count - len(_FIRST))]
+    return [*_FIRST, *islice(made_up, max(count - len(_FIRST), 0))][:count]
 
 
 def symbols(count: int) -> list[str]:

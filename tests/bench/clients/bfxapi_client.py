@@ -64,7 +64,7 @@ bfx.wss.on(f"t_{raw}book_snapshot", on_snapshot)
 bfx.wss.on(f"t_{raw}book_update", on_update)
 
 if WORK["channel"] == "trades":
-    file = open(WORK["file"], "w", newline="")
+    file = open(WORK["file"], "w", newline="")  # noqa: SIM115 - open to the end
     write = csv.writer(file).writerow
     FINISHING.append(file.close)
 

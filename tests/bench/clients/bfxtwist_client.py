@@ -7,10 +7,10 @@ from told import ARRIVED, WORK, now
 
 sys.path.insert(0, WORK["root"])  # where bfxtwist lies, unless it is installed
 
-from twisted.internet import reactor  # noqa: E402
+from twisted.internet import reactor
 
-from bfxtwist.app import prepare  # noqa: E402
-from bfxtwist.bitfinex import Bitfinex, service  # noqa: E402
+from bfxtwist.app import prepare
+from bfxtwist.bitfinex import Bitfinex, service
 
 
 class Listener:
@@ -22,10 +22,8 @@ class Listener:
 
 
 prepare(reactor)
-books = [
-    Bitfinex(pair, "book", precision=WORK["precision"], length=WORK["levels"], ws_url=WORK["ws_url"], rest_url=WORK["rest_url"])
-    for pair in WORK["pairs"]
-]
+parameters = {"precision": WORK["precision"], "length": WORK["levels"]}
+books = [Bitfinex(pair, "book", **parameters, ws_url=WORK["ws_url"], rest_url=WORK["rest_url"]) for pair in WORK["pairs"]]
 daemon = service(*books, listen="tcp:0:interface=127.0.0.1", reactor=reactor, lock_folder=os.getcwd())
 if WORK["paced"]:
     for feed in daemon.market.books.values():

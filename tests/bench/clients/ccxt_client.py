@@ -11,13 +11,10 @@ async def main():
     exchange = ccxt.pro.bitfinex({"newUpdates": True})
     exchange.urls["api"]["ws"]["public"] = WORK["ws_url"]
     exchange.options["watchOrderBook"]["prec"] = WORK["precision"]
-    made = [
-        exchange.safe_market_structure({
-            "id": symbol, "symbol": pair, "base": pair.split("/")[0], "quote": "USD", "spot": True, "type": "spot", "active": True,
-        })
-        for symbol, pair in zip(WORK["symbols"], WORK["pairs"])
-    ]
-    exchange.set_markets(made)
+    spot = {"quote": "USD", "spot": True, "type": "spot", "active": True}
+    names = zip(WORK["symbols"], WORK["pairs"], strict=True)
+    made = [{"id": symbol, "symbol": pair, "base": pair.split("/")[0], **spot} for symbol, pair in names]
+    exchange.set_markets([exchange.safe_market_structure(market) for market in made])
     handle = exchange.handle_message
 
     def counted(client, message):
@@ -46,7 +43,7 @@ async def watch_book(exchange, pair):
 
 
 async def watch_trades(exchange, pair):
-    file = open(WORK["file"], "w", newline="")
+    file = open(WORK["file"], "w", newline="")  # noqa: SIM115 - open to the end
     write = csv.writer(file).writerow
     FINISHING.append(file.close)
     while True:

@@ -31,7 +31,7 @@ async def on_trade(trade, _received):
 
 
 if WORK["channel"] == "trades":
-    file = open(WORK["file"], "w", newline="")
+    file = open(WORK["file"], "w", newline="")  # noqa: SIM115 - open to the end
     write = csv.writer(file).writerow
     FINISHING.append(file.close)
     channel, callback = TRADES, on_trade

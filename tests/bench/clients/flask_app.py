@@ -1,4 +1,4 @@
-"""GET /book from Flask: bytes made ready once, so that only the server is measured. `app` for gunicorn, or its own server."""
+"""GET /book from Flask: bytes made ready once, so that only the server is measured. `app` is for gunicorn."""
 
 import os
 

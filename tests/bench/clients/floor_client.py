@@ -1,4 +1,4 @@
-"""The floor: a socket, one loop over the frames, msgspec into types, and a dict a side. Nothing is checked, kept in order or served."""
+"""The floor: a socket, one loop over the frames, msgspec into types, a dict a side; nothing checked, in order or served."""
 
 import os
 import socket

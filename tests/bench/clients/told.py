@@ -1,4 +1,4 @@
-"""For the clients: what to do, from the command line, and what was seen, told when the run ends. Plain Python, any version."""
+"""For the clients: what to do, from the command line, and what was seen, told when the run ends."""
 
 import json
 import os

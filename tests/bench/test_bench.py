@@ -1,0 +1,109 @@
+"""The harness itself, on a tiny workload: every part that needs nothing installed, and no time looked at."""
+
+from pathlib import Path
+from unittest import SkipTest
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.core.book import Book
+from bfxtwist.core.messages import BookUpdate, Checksum, Rows
+from bfxtwist.core.wire import decode
+from tests.bench import checksums, paced, servers, streams
+from tests.bench.__main__ import RECORDING
+from tests.bench.contestants import BFXTWIST, CONTESTANTS, Running
+from tests.bench.http_load import Load
+from tests.bench.plot import svg
+from tests.bench.replay import Replay
+from tests.bench.report import table
+from tests.bench.script import Workload, script
+from tests.bench.symbols import symbols
+from tests.bench.targets import verdicts
+from tests.recordings import recording_path
+
+FLOOR = next(one for one in CONTESTANTS if one.name == "floor")
+
+
+class Scripts(SynchronousTestCase):
+    """What is sent is what an exchange could send."""
+
+    def test_every_checksum_is_right(self) -> None:
+        for workload in (Workload("b", messages=600), Workload("r", precision="R0", messages=600)):
+            made = script(workload)
+            book = Book(raw=workload.precision == "R0")
+            snapshot = decode(b"[1,%b]" % made.snapshots["tBTCUSD"])
+            assert isinstance(snapshot, Rows)
+            book.load(snapshot.rows)
+            verified = 0
+            for _symbol, body in made.bodies:
+                message = decode(b"[1,%b]" % body)
+                if isinstance(message, Checksum):
+                    self.assertEqual(message.value, book.checksum())
+                    verified += 1
+                else:
+                    assert isinstance(message, BookUpdate)
+                    book.apply(message.row)
+                    self.assertFalse(book.crossed)
+            self.assertGreater(verified, 5)
+            self.assertEqual(book.unknown_deletes, 0)
+
+    def test_the_recorded_book(self) -> None:
+        made = script(Workload("recorded", messages=500, recording=recording_path(RECORDING)))
+        self.assertEqual((list(made.snapshots), len(made.bodies)), (["tBTCUSD"], 500))
+
+    def test_as_many_symbols_as_are_asked_for(self) -> None:
+        self.assertEqual(len(set(symbols(300))), 300)
+
+
+class Runs(SynchronousTestCase):
+    """bfxtwist and the floor take in all that is sent."""
+
+    def setUp(self) -> None:
+        if not Path("/proc/self/schedstat").exists():
+            raise SkipTest("CPU time of other processes is read as Linux has it")
+
+    def test_books(self) -> None:
+        workload = Workload("book-25", pairs=2, messages=400)
+        seen = streams.run(BFXTWIST, workload).seen
+        self.assertEqual((seen["messages"], seen["mismatches"]), (400, 0))
+        self.assertGreater(seen["checksums"], 3)
+
+    def test_trades_and_the_report(self) -> None:
+        trades = streams.compare([BFXTWIST], Workload("trades", channel="trades", messages=200), 1)[0]
+        self.assertEqual((trades.seen["messages"], trades.seen["rows"]), (200, 100 + 30 + 1))
+        floor = streams.compare([FLOOR], Workload("book-25", messages=200), 1)[0]
+        shown = {
+            "machine": {"cpu": "a", "cores": 2, "kernel": "6", "python": "3", "when": "now"},
+            "versions": {},
+            "streams": {
+                name: {
+                    one.contestant: {
+                        "median": one.median, "min": 1.0, "max": 1e6, "memory": one.memory, "messages": 200, "verifies": "",
+                    }
+                }
+                for name, one in (("trades", trades), ("book-25", floor))
+            },
+        }  # fmt: skip
+        self.assertIn("| bfxtwist |", table(shown))
+        self.assertIn("not measured", table(shown))
+        self.assertTrue(svg(shown).startswith("<svg"))
+        self.assertEqual(len(verdicts(shown)), 20)
+
+    def test_paces_and_loads(self) -> None:
+        self.assertGreater(paced.to_book(paced.WITHIN, 500, 5, 0.2).p50, 0)
+        self.assertGreater(paced.to_csv(500, 1, 0.2).p50, 0)
+        self.assertGreater(paced.under_load(500, 0.2, 2, None).p50, 0)
+
+    def test_requests(self) -> None:
+        workload = servers.WORKLOAD._replace(messages=10)
+        with Replay(workload) as replay, Running(BFXTWIST, workload, replay) as running:
+            load = Load(running.work.http_port, 2, 50)
+            with load:
+                while not replay.pace(100, 1, 10)["sent"]:
+                    pass
+        self.assertGreater(load.answers.answered, 0)
+        self.assertEqual(load.answers.failed, 0)
+
+    def test_one_checksum(self) -> None:
+        self.assertGreater(checksums.measure()["kept"], 0)
+
+
