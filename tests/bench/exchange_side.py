@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import socket
+import threading
 import time
 from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
@@ -15,7 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 from tests.bench.script import Workload
 
 SEQUENCE, CHECKSUMS, TIMESTAMPS = 65536, 131072, 32768
-TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0x8A
+TEXT, PING, PONG = 0x81, 0x89, 0x8A
+
+#: Frames in one sendall: some 200 KB.
+PIECE = 4096
 
 
 def read_head(peer: socket.socket) -> tuple[bytes, bytes]:
@@ -44,8 +48,8 @@ class Conversation:
         self.peer = peer
         self.channels: dict[str, int] = {}  # symbol -> channel id, of those whose snapshot was sent
         self.frames: list[bytes] = []
-        self.stream = b""
-        self.encoded = 0
+        self._pieces: list[bytes] = []
+        self._sending = threading.Lock()  # an answer must not come to stand within a frame of the stream
         self.first_seq = 0
         self._snapshots, self._channel, self._next_id = snapshots, channel, 10_000 + 1000 * number
         self._flags = 0
@@ -86,7 +90,7 @@ class Conversation:
 
     def _react(self, first: int, payload: bytes) -> None:
         if first == PING:
-            self.peer.sendall(frame(PONG, payload))
+            self.send(frame(PONG, payload))
         elif first == PONG and payload in self._pings:
             self._pongs.append(time.monotonic() - self._pings.pop(payload))
         elif first == TEXT:
@@ -103,11 +107,11 @@ class Conversation:
             self._next_id += 1
             echo = {key: str(value) if key == "len" else value for key, value in request.items()}
             self._say({**echo, "event": "subscribed", "chanId": channel_id, "pair": symbol[1:]})
-            self.peer.sendall(frame(TEXT, self._numbered(channel_id, self._snapshots[symbol])))
+            self.send(frame(TEXT, self._numbered(channel_id, self._snapshots[symbol])))
             self.channels[symbol] = channel_id
 
     def _say(self, event: dict[str, object]) -> None:
-        self.peer.sendall(frame(TEXT, json.dumps(event, separators=(",", ":")).encode()))
+        self.send(frame(TEXT, json.dumps(event, separators=(",", ":")).encode()))
 
     def _numbered(self, channel_id: int, body: bytes) -> bytes:
         if not self._flags & SEQUENCE:
@@ -126,7 +130,17 @@ class Conversation:
             for symbol, body in bodies
             if symbol in self.channels and (checksums or not body.startswith(b'"cs"'))
         ]
-        self.encoded, self.stream = len(self.frames), b"".join(self.frames)
+        self._pieces = [b"".join(self.frames[at : at + PIECE]) for at in range(0, len(self.frames), PIECE)]
+
+    def send(self, frames: bytes) -> None:
+        """Send whole frames."""
+        with self._sending:
+            self.peer.sendall(frames)
+
+    def send_pieces(self) -> None:
+        """Send the stream."""
+        for piece in self._pieces:
+            self.send(piece)
 
     def ping(self) -> bytes:
         """A ping frame whose pong will be timed."""

@@ -3,7 +3,7 @@
     orchestrator                 server                                   client under test
     Replay(workload)  ────────►  listens                        ◄──────── connects, conf, subscribes
     wait_ready()      ◄────────  everything is subscribed, its stream encoded for the flags asked for
-    stream()          ────────►  sendall of 256 KB pieces       ────────► …
+    stream()          ────────►  sendall of great pieces        ────────► …
     pace(rate, burst) ────────►  frames at their time; answers with when each was sent
 
 One thread a connection. What a client has to have beside the socket (lists of pairs, past trades) is answered on the same
@@ -19,8 +19,6 @@ from typing import Any
 
 from tests.bench.exchange_side import Conversation, answer_http, read_head
 from tests.bench.script import Script, Workload, script
-
-PIECE = 1 << 18
 
 #: A client that has subscribed everything may still have a `conf` to send (ccxt does).
 SETTLE = 1.0
@@ -118,12 +116,12 @@ class _Exchange:
         return False
 
     def stream(self) -> int:
-        senders = [threading.Thread(target=_send_all, args=(one.peer, one.stream)) for one in self._conversations]
+        senders = [threading.Thread(target=one.send_pieces) for one in self._conversations]
         for sender in senders:
             sender.start()
         for sender in senders:
             sender.join()
-        return sum(one.encoded for one in self._conversations)
+        return sum(len(one.frames) for one in self._conversations)
 
     def pace(self, rate: float, burst: int, count: int, ping_every: int) -> dict[str, Any]:
         conversation = next(one for one in self._conversations if one.channels)
@@ -137,14 +135,8 @@ class _Exchange:
                 time.sleep(max(wait - 0.0002, 0))  # the last stretch is spun, or the scheduler's grain would be the jitter
             ping = conversation.ping() if ping_every and number % ping_every == 0 else b""
             now = time.monotonic()
-            conversation.peer.sendall(b"".join(frames[at : at + burst]) + ping)
+            conversation.send(b"".join(frames[at : at + burst]) + ping)
             sent.update(dict.fromkeys(range(first + at, first + min(at + burst, len(frames))), now))
         self._position += len(pieces) * burst
         time.sleep(0.5)
         return {"sent": sent, "pongs": conversation.take_pongs()}
-
-
-def _send_all(peer: socket.socket, data: bytes) -> None:
-    view = memoryview(data)
-    for at in range(0, len(view), PIECE):
-        peer.sendall(view[at : at + PIECE])
