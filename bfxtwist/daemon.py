@@ -54,6 +54,7 @@ from bfxtwist.out.metric_figures import (
     uplink_figures,
 )
 from bfxtwist.out.metrics import Metrics
+from bfxtwist.out.openapi import serve_openapi
 from bfxtwist.out.site import Site
 from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
@@ -142,7 +143,7 @@ class Daemon(Service):
         self._sampling = LoopingCall(self._lags.sample)
         self._sampling.clock = reactor
         self._flushes: dict[str, TimedThread] = {}  # by symbol
-        self._api = HttpApi(self.market, moment, __version__)
+        self.api = HttpApi(self.market, moment, __version__)
         self._build_http()
         self._states = StateLog(moment)
         for feed in settings.feeds:
@@ -152,7 +153,7 @@ class Daemon(Service):
         self._states.watch(self.market.carry(subscription, self._moment()))
 
     def _build_http(self) -> None:
-        settings, api = self.settings, self._api
+        settings, api = self.settings, self.api
         token = None if settings.token_file is None else read_token(settings.token_file)
         who = guard(settings.allow_hosts, settings.allow_origins, token)
         site = Site(api.resource(), self._reactor, who)
@@ -162,6 +163,7 @@ class Daemon(Service):
         api.add_readiness("recorders", self._recorders_not_ready)
         api.add_route("/metrics", self.metrics.answer)
         LatestTrades(api, self.market, self._trade_file)
+        serve_openapi(api, __version__)
         self._tell_metrics(site)
 
     def _tell_metrics(self, site: Site) -> None:
@@ -213,7 +215,7 @@ class Daemon(Service):
         if not self._exchange:  # the embedded exchange has every pair that it was made with
             await self._ask_for_listing()
         if self._listing is not None:
-            self._api.names = {**COMMON_NAMES, **self._listing.names}
+            self.api.names = {**COMMON_NAMES, **self._listing.names}
         unknown = [line for pair in self.settings.pairs if (line := self._unknown(pair))]
         if unknown:
             self._ended(EX_CONFIG, "; ".join(unknown))

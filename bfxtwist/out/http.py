@@ -67,6 +67,11 @@ class HttpApi:
         """The root of the site."""
         return self._app.resource()
 
+    @property
+    def paths(self) -> set[str]:
+        """Every path that is answered."""
+        return {str(rule.rule) for rule in self._app.url_map.iter_rules()}
+
     def add_route(self, path: str, answer: Callable[[IRequest], bytes]) -> None:
         """Have GET of `path` answered by `answer`, which may raise Problem."""
         # Klein serves every method unless they are named; GET brings HEAD with it.
