@@ -22,7 +22,7 @@ _SECONDS = 305.0
 async def take(reactor: Any, url: str, path: str) -> None:
     """Look, and keep what is seen: dark, with the crosshair on the asks."""
     with TemporaryDirectory() as profile:
-        browser = Browser(reactor, Path(profile), 1440, 900)
+        browser = Browser(reactor, Path(profile), 1280, 800)
         await browser.start()
         try:
             await browser.get(url)
