@@ -200,7 +200,8 @@ def _by_rank(bids: list[Row], asks: list[Row]) -> list[bytes]:
     shared = min(len(bids), len(asks))
     tokens = [b""] * (4 * shared)
     if shared:
-        for start, rows in ((0, bids), (2, asks)):
-            columns = tuple(zip(*rows[:shared], strict=False))
-            tokens[start::4], tokens[start + 1 :: 4] = columns[0], columns[2]
-    return tokens + [token for row in bids[shared:] + asks[shared:] for token in (row[0], row[2])]
+        bid, ask = (list(zip(*rows[:shared])) for rows in (bids, asks))  # noqa: B905 - looking for longer rows costs as much again
+        tokens[::4], tokens[1::4], tokens[2::4], tokens[3::4] = bid[0], bid[2], ask[0], ask[2]
+    for row in bids[shared:] or asks[shared:]:
+        tokens += (row[0], row[2])
+    return tokens

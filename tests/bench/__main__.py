@@ -27,8 +27,8 @@ RECORDING = "capture-2018-11-12-tBTCUSD.jsonl.gz"
 class Extent:
     """How much is measured: all of it, or what fits into five minutes."""
 
-    def __init__(self, quick: bool) -> None:
-        self.rounds = 2 if quick else 5
+    def __init__(self, quick: bool, rounds: int | None = None) -> None:
+        self.rounds = rounds or (2 if quick else 5)
         self.messages = 60_000 if quick else 200_000
         self.seconds = 1.5 if quick else 4.0
         self.rates = [5000.0] if quick else [1000.0, 5000.0, 20000.0]
@@ -43,12 +43,13 @@ class Extent:
             Workload("trades", channel="trades", messages=count),
             Workload("book-300-pairs", pairs=300, messages=count),
         ]
-        if not self.quick:
-            found += [
-                Workload("book-100", levels=100, messages=count),
-                Workload("book-R0", precision="R0", messages=count),
-                Workload("book-30-pairs", pairs=30, messages=count),
-            ]
+        if self.quick:
+            return found
+        found += [
+            Workload("book-100", levels=100, messages=count),
+            Workload("book-R0", precision="R0", messages=count),
+            Workload("book-30-pairs", pairs=30, messages=count),
+        ]
         path = Path(os.environ.get("BFXTWIST_DATA") or ROOT.parent / "shared" / "data") / RECORDING
         return [*found, Workload("recorded", levels=100, messages=count, recording=path)] if path.exists() else found
 
@@ -58,13 +59,16 @@ def measure_streams(extent: Extent, figures: dict[str, Any]) -> None:
     everybody = [one for one in CONTESTANTS if one.available()]
     figures["streams"] = {}
     for workload in extent.workloads():
-        found = streams.compare(_suited(everybody, workload, extent), workload, extent.rounds)
+        rounds = 1 if extent.quick and workload.pairs > 1 else extent.rounds  # connecting takes the longest there
+        found = streams.compare(_suited(everybody, workload, extent), workload, rounds)
         figures["streams"][workload.name] = {one.contestant: _figure(one) for one in found}
         if workload.pairs == 300:
             figures["memory"] = {one.contestant: one.memory for one in found}
 
 
 def _suited(everybody: list[Contestant], workload: Workload, extent: Extent) -> list[Contestant]:
+    if extent.quick:
+        everybody = [one for one in everybody if one.name != "bitfinex-api-node managed"]
     if workload.pairs > 1 or (extent.quick and workload.name == "book-250"):
         return [one for one in everybody if one.name in ("bfxtwist", "cryptofeed")]
     not_for = {"trades": ("floor", "bitfinex-api-node managed"), "book-R0": ("floor",)}.get(workload.name, ())
@@ -93,7 +97,7 @@ def measure_http(extent: Extent, figures: dict[str, Any]) -> None:
 
 def measure_paced(extent: Extent, figures: dict[str, Any]) -> None:
     """Latency and CPU at rates that occur."""
-    figures["paced"] = paced.compare(extent.rates, extent.seconds, extent.rounds)
+    figures["paced"] = paced.compare(extent.rates, extent.seconds, 1 if extent.quick else extent.rounds)
     figures["end to end"] = {}
     for rate in extent.rates:
         for what, measured in (("GET /book", paced.to_http), ("trade.csv", paced.to_csv)):
@@ -155,12 +159,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="what fits into five minutes")
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--rounds", type=int, help="how often each is measured")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     asked = parser.parse_args()
     figures = _about()
     for name in asked.only.split(","):
         print(f"{datetime.now(UTC):%H:%M:%S} {name} …", file=sys.stderr)  # noqa: T201
-        PARTS[name](Extent(asked.quick), figures)
+        PARTS[name](Extent(asked.quick, asked.rounds), figures)
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "figures.json").write_text(json.dumps(figures, indent=1, default=str))
     text = table(figures)
