@@ -55,6 +55,8 @@ from bfxtwist.out.metric_figures import (
 )
 from bfxtwist.out.metrics import Metrics
 from bfxtwist.out.openapi import serve_openapi
+from bfxtwist.out.page_files import serve_page
+from bfxtwist.out.relay import Relay
 from bfxtwist.out.site import Site
 from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
@@ -164,6 +166,10 @@ class Daemon(Service):
         api.add_route("/metrics", self.metrics.answer)
         LatestTrades(api, self.market, self._trade_file)
         serve_openapi(api, __version__)
+        self.relay = Relay(self.market, self._reactor, self._moment)
+        api.mount("/ws/2", self.relay.resource)
+        api.add_status("relay", self.relay.status)
+        serve_page(api)
         self._tell_metrics(site)
 
     def _tell_metrics(self, site: Site) -> None:
@@ -204,6 +210,7 @@ class Daemon(Service):
         if self._exchange is not None:
             self._exchange.startService()
         self.http.startService()
+        self.relay.startService()
         for recorder in self.recorders.values():
             recorder.start()
         self._sampling.start(1.0)
@@ -396,6 +403,7 @@ class Daemon(Service):
         if self._feed is not None:
             await self._feed.stopService()
         await DeferredList([one.stop().addErrback(self._not_safe) for one in self.recorders.values()])
+        await self.relay.stopService()
         await self.http.stopService()
         if self._exchange is not None:
             await self._exchange.stopService()
