@@ -7,6 +7,7 @@ the frames as they were is the truth.
 import json
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -103,7 +104,7 @@ class Line:
         before = [at for at, text in enumerate(self._waiting) if b',"cs",' in text]
         self._countdown = self.random.randrange(before[0]) if before and before[0] else len(self._waiting)
 
-    def _bent(self, text: bytes, frame: list[object] | None) -> bytes:
+    def _bent(self, text: bytes, frame: Any) -> bytes:
         """The frame as it is to arrive; the truth gets it as it was."""
         match frame:
             case [_, [[*_], *_] as rows, *_]:

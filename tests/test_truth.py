@@ -34,7 +34,8 @@ class Judging(SynchronousTestCase):
 
     def test_what_came_before_the_first_id_is_not_asked_for(self) -> None:
         self.write(*LEDGER[3:])
-        self.assertTrue(judge(LEDGER, self.path).equal)
+        verdict = judge(LEDGER, self.path)
+        self.assertEqual((verdict.equal, verdict.first), (True, 13))
 
     def test_a_trade_that_is_missing(self) -> None:
         self.write(*LEDGER[:3], *LEDGER[4:])

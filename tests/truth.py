@@ -33,6 +33,7 @@ class Verdict(NamedTuple):
     false: list[int]  # not in the ledger, or not as there
     excused: int  # missing, and in a gap that is named
     torn: bool  # the last row has no end
+    first: int  # the smallest id, from which on the ledger is asked for: it must stay what it was
 
     @property
     def equal(self) -> bool:
@@ -62,7 +63,7 @@ def judge(told: Sequence[Trade], path: Path, *, before: int | None = None) -> Ve
     lacking = [one.id for one in truth.values() if one.id not in held and (before is None or one.mts < before)]
     missing = _outside(lacking, named_gaps(path.with_name("trade.gaps.csv")))
     false = [trade_id for trade_id, row in held.items() if not _agrees(truth.get(trade_id), *row)]
-    return Verdict(len(held), twice, missing, false, len(lacking) - len(missing), bool(rest))
+    return Verdict(len(held), twice, missing, false, len(lacking) - len(missing), bool(rest), min(held, default=0))
 
 
 def _agrees(trade: Trade | None, mts: int, recorded: Recorded) -> bool:

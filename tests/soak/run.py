@@ -85,6 +85,7 @@ class Soak:
         self.problems: list[str] = []
         self.stop_seconds: list[float] = []
         self.looks = 0
+        self.firsts: dict[Path, int] = {}  # the first id of each file, which must stay what it was
         self.whole_after = 0.0
         self.door: dict[str, int] = {}
         self.exchange = ExchangeProcess(choices.folder, seed=choices.seed, rate=choices.rate, symbols=self.symbols)
@@ -148,6 +149,8 @@ class Soak:
                     continue
                 self.looks += 1
                 verdict = judge(ledger[symbol], path, before=through)
+                if self.firsts.setdefault(path, verdict.first) != verdict.first:
+                    self.problems.append(f"at {self.now:.0f} s {path} began with another trade than before: {verdict.first}")
                 if verdict.missing or verdict.twice:
                     self.problems.append(f"at {self.now:.0f} s {path}: {verdict}, of what is verified")
 

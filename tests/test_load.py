@@ -1,0 +1,78 @@
+"""Two thousand messages a second, with readers at GET /book: nothing is lost and nothing wrong is shown.
+
+How long it takes is no matter here: `python -m tests.soak.figures` measures that.
+"""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import treq
+from twisted.internet.defer import Deferred, gatherResults
+
+from bfxtwist.exchange.simulated import SimulatedMarket
+from tests.running import TwistdProcess, WholeTest, start_twistd
+from tests.truth import judge
+
+PAIRS = ("BTC/USD", "ETH/USD", "LTC/USD", "XRP/USD")
+SYMBOLS = ("tBTCUSD", "tETHUSD", "tLTCUSD", "tXRPUSD")
+
+#: About 500 rows of a book a second for each pair.
+RATE = 13
+FRAMES = 8_000
+READERS = 4
+
+
+class Load(WholeTest):
+    timeout = 120
+
+    async def test_nothing_is_lost(self) -> None:
+        exchange = await self.exchange(SimulatedMarket(5, SYMBOLS, rate=RATE))
+        folder = Path(self.mktemp())
+        where = ("--ws-url", exchange.ws_url, "--rest-url", exchange.rest_url, "--listen", "tcp:0:interface=127.0.0.1")
+        channels = ("-c", "book", "-c", "trades", "-f", str(folder))
+        self.daemon = start_twistd("bfx", "-p", ",".join(PAIRS), *channels, *where)
+        self.addCleanup(self.end, self.daemon)
+        await self.until(lambda: self.daemon.addresses or not self.daemon.running)
+        self.assertTrue(self.daemon.running, self.daemon.said + self.daemon.errors)
+        while (await self.get("/readyz"))[0] != 200:
+            pass
+        self.enough = False
+        readers = [Deferred.fromCoroutine(self.read(PAIRS[number % len(PAIRS)])) for number in range(READERS)]
+        while (await self.get("/status"))[1]["feed"]["counters"]["frames"] < FRAMES:
+            pass
+        self.enough = True
+        self.assertGreater(min(await gatherResults(readers)), 10, "a reader was hardly ever answered")
+        await self.judge(exchange, folder)
+
+    async def judge(self, exchange: Any, folder: Path) -> None:
+        status = (await self.get("/status"))[1]
+        self.assertEqual(status["feed"]["ends"], {})
+        for feed in status["feeds"]:
+            self.assertEqual(feed["counters"]["checksums_mismatched"], 0, feed)
+        exchange.faults.set("quiet")
+        files = {symbol: folder / f"{symbol[1:4]}-USD" / "trade.csv" for symbol in SYMBOLS}
+        await self.until(lambda: all(judge(exchange.ledger[symbol], path).equal for symbol, path in files.items()))
+        self.daemon.send(signal.SIGTERM)
+        self.assertEqual(await self.daemon.ended, -signal.SIGTERM)
+        self.assertNotIn("Traceback", self.daemon.said + self.daemon.errors)
+
+    async def read(self, pair: str) -> int:
+        """GET /book all the time. How often; each answer is a live book whose best prices are in order."""
+        times = 0
+        while not self.enough:
+            code, book = await self.get(f"/book?pair={pair}")
+            self.assertEqual(code, 200, book)
+            self.assertLess(book["bids"][0][0], book["asks"][0][0])
+            times += 1
+        return times
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        answer = await treq.get(f"{self.daemon.addresses[0]}{path}", persistent=False)
+        return answer.code, json.loads(await answer.content())
+
+    async def end(self, daemon: TwistdProcess) -> None:
+        if daemon.running:
+            daemon.send(signal.SIGKILL)
+            await daemon.ended
