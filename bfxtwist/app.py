@@ -59,7 +59,7 @@ def allow_files(wanted: int = _FILES) -> int:
     raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
     if raised < wanted:
-        text = "only {limit} files may be open (ulimit -n), which is too few for {wanted} clients"
+        text = "only {limit} files may be open (ulimit -Hn): with {wanted}, no client need be turned away"
         _log.warn(text, limit=raised, wanted=wanted)
     return raised
 
@@ -162,7 +162,7 @@ class Process(MultiService):
     def reload(self) -> None:
         """SIGHUP: reopen the trade files, and read the settings again. A mistake in them changes nothing."""
         self._systemd.reloading(time.monotonic())
-        self.daemon.reopen_files()
+        self.daemon.recorders.reopen()
         try:
             if self._options["config"] and self.daemon.connected:
                 self.daemon.change_feeds(self._options.read().settings())

@@ -142,7 +142,8 @@ def service(*feeds: Bitfinex, listen: str | Iterable[str] = LISTEN, reactor: Any
     `listen` and `more` are as in `bfxtwist.settings.settings`. Raises ValueError for what cannot be, with the fix.
     """
     from bfxtwist.app import now  # these bring the servers along, of which a mere setting has no need
-    from bfxtwist.daemon import Daemon, check
+    from bfxtwist.daemon import Daemon
+    from bfxtwist.preflight import check
 
     if not feeds:
         raise ValueError("no feed is given: name at least one Bitfinex")

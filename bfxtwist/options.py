@@ -13,9 +13,9 @@ from twisted.python import usage
 
 from bfxtwist import __version__
 from bfxtwist.config import DEFAULTS, Config, gather
-from bfxtwist.daemon import check
 from bfxtwist.one_line_errors import OneLineErrors
 from bfxtwist.out.trade_errors import TradeFileError
+from bfxtwist.preflight import check
 from bfxtwist.settings import (
     FREQUENCIES,
     LENGTHS,

@@ -67,7 +67,7 @@ class RunningDaemon:
 
     async def get(self, path: str, **more: Any) -> tuple[int, bytes]:
         """Status and body of a request."""
-        answer = await treq.get(f"{self.daemon.http.addresses[0]}{path}", persistent=False, **more)
+        answer = await treq.get(f"{self.daemon.web.addresses[0]}{path}", persistent=False, **more)
         return answer.code, await answer.content()
 
 

@@ -76,6 +76,7 @@ class CommandLine(SynchronousTestCase):
         self.assertIn("write it like tcp:8080", self.refused("-p BTC/USD -c book -l tcp:http:interface=127.0.0.1"))
         Path("in-the-way").touch()
         self.assertIn("--file-path", self.refused("-p BTC/USD -c trades -f in-the-way"))
+        self.assertIn("--lock-folder", self.refused("-p BTC/USD -c book --lock-folder in-the-way"))
         self.assertIn("not an origin", self.refused("-p BTC/USD -c book --allow-origin example.org"))
 
     def test_the_help_names_every_option(self) -> None:

@@ -30,14 +30,6 @@ COMMON_NAMES: Mapping[str, str] = {
 #: Currencies that pairs are quoted in, to take `DOGEUSD` apart.
 _QUOTES = ("USTF0", "USDT", "EURT", "USD", "UST", "EUR", "GBP", "JPY", "TRY", "BTC", "ETH", "MIM", "XAUT", "CNHT", "EUT")
 
-#: Pairs that have been there for years, to name the nearest of when the exchange's own list cannot be had.
-WELL_KNOWN = (
-    "BTCUSD", "BTCUST", "BTCEUR", "BTCGBP", "BTCJPY", "ETHUSD", "ETHUST", "ETHBTC", "ETHEUR", "LTCUSD", "LTCBTC", "XRPUSD",
-    "XRPUST", "XRPBTC", "SOLUSD", "SOLUST", "ADAUSD", "ADAUST", "DOGE:USD", "DOGE:UST", "LINK:USD", "DOTUSD", "AVAX:USD",
-    "UNIUSD", "XLMUSD", "EOSUSD", "ETCUSD", "XMRUSD", "ZECUSD", "IOTUSD", "DSHUSD", "NEOUSD", "TRXUSD", "ALGUSD", "ATOUSD",
-    "LEOUSD", "USTUSD", "UDCUSD", "XAUT:USD", "BTCF0:USTF0", "ETHF0:USTF0",
-)  # fmt: skip
-
 _CODE = re.compile(r"[A-Z0-9]{2,24}")  # the longest listed is AUSTRALIA200IXF0
 _SYMBOL = re.compile(r"t([A-Z0-9]+)(?::([A-Z0-9]+))?")
 _SEPARATED = re.compile(r"([A-Z0-9]+)[/:_-]([A-Z0-9]+)")

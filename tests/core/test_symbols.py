@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.symbols import WELL_KNOWN, Pair, nearest, parse_pair
+from bfxtwist.core.symbols import Pair, nearest, parse_pair
 from tests.recordings import recording
 
 
@@ -85,10 +85,6 @@ class Nearest(SynchronousTestCase):
     def test_a_typing_error_finds_its_pair(self) -> None:
         self.assertEqual(nearest(parse_pair("BTX/USD"), self.listed)[0], "BTC/USD")
         self.assertEqual(nearest(parse_pair("DOGGE/USD"), self.listed)[0], "DOGE/USD")
-
-    def test_the_well_known_are_spelled_as_the_exchange_does(self) -> None:
-        for code in WELL_KNOWN:
-            self.assertEqual(parse_pair(f"t{code}").code, code)
 
     def test_nothing_is_near_to_nonsense(self) -> None:
         self.assertEqual(nearest(parse_pair("QQQQQQQQ/ZZZZZZZZ"), self.listed), [])

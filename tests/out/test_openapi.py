@@ -41,7 +41,7 @@ class DocumentTest(WholeTest):
 
     async def test_it_names_the_routes_that_there_are(self) -> None:
         running = await self.the_daemon()
-        routes = {path for path in running.daemon.api.paths if path not in OTHERS and not path.startswith("/page/")}
+        routes = {path for path in running.daemon.web.api.paths if path not in OTHERS and not path.startswith("/page/")}
         self.assertEqual(routes, set((await self.document(running))["paths"]))
 
     async def test_it_is_of_this_version(self) -> None:

@@ -1,0 +1,49 @@
+"""Whether what the settings ask for can be had on this machine: addresses, folders, files. Asked before anything starts."""
+
+from os import environ
+
+from twisted.internet.endpoints import serverFromString
+
+from bfxtwist.feed.budget import SharedLedger
+from bfxtwist.feed.proxy import proxy_for
+from bfxtwist.feed.tls import ExplainedTLS
+from bfxtwist.out.guard import guard
+from bfxtwist.out.listen import check_listen, read_token
+from bfxtwist.out.trade_recorder import check_folder
+from bfxtwist.settings import LISTEN, Settings
+
+
+def check(settings: Settings) -> None:
+    """Raises ValueError or TradeFileError, with one line that names the fix. Folders that are missing are made."""
+    for description in settings.listen:
+        _check_endpoint(description)
+        check_listen(description, allow_remote=settings.allow_remote, token=settings.token_file is not None)
+    if settings.token_file is not None:
+        read_token(settings.token_file)
+    guard(settings.allow_hosts, settings.allow_origins)
+    _check_way(settings)
+    for feed in settings.feeds:
+        if feed.folder is not None:
+            check_folder(feed.folder)
+
+
+def _check_endpoint(description: str) -> None:
+    try:
+        # Only who listens needs the reactor; to read a description nobody does.
+        serverFromString(None, description)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        why = str(error) or type(error).__name__
+        raise ValueError(f"--listen {description!r} is no endpoint ({why}): write it like {LISTEN}") from None
+
+
+def _check_way(settings: Settings) -> None:
+    """The way to the exchange: the proxy, the authorities, and what is shared with other daemons."""
+    if not settings.demo:
+        proxy_for("api-pub.bitfinex.com", environ)
+    if settings.ca_file is not None:
+        ExplainedTLS("localhost", settings.ca_file)
+    if settings.lock_folder is not None:
+        try:
+            SharedLedger(settings.lock_folder / "connects.lock")
+        except OSError as error:
+            raise ValueError(f"--lock-folder {settings.lock_folder}: {error.strerror}: name a folder that can be used") from None

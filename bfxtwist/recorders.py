@@ -1,0 +1,111 @@
+"""The trade files of the daemon: one recorder for each pair that is recorded."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.metrics_core import Metric
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+
+from bfxtwist.core.history import History
+from bfxtwist.core.market import Market, Moment
+from bfxtwist.out.measured import TimedThread
+from bfxtwist.out.metric_figures import recorder_figures
+from bfxtwist.out.trade_csv import SyncPolicy
+from bfxtwist.out.trade_errors import TradeFileError
+from bfxtwist.out.trade_recorder import TradeRecorder
+from bfxtwist.settings import FeedSettings
+
+_log = Logger()
+
+#: sysexits' EX_SOFTWARE: a bug.
+EX_SOFTWARE = 70
+
+
+class Recorders:
+    """All recorders. `failed` hears when the disk has failed too often, `not_safe` when a file could not be closed well."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        market: Market,
+        moment: Callable[[], Moment],
+        *,
+        sync: SyncPolicy,
+        failed: Callable[[TradeFileError], None],
+        not_safe: Callable[[int, str], None],
+    ) -> None:
+        self.by_symbol: dict[str, TradeRecorder] = {}
+        self._reactor = reactor
+        self._market = market
+        self._moment = moment
+        self._sync = sync
+        self._failed = failed
+        self._not_safe = not_safe
+        self._flushes: dict[str, TimedThread] = {}  # by symbol
+
+    def open(self, feed: FeedSettings, history: History) -> TradeRecorder:
+        """Lock and recover the file of a feed that the market carries. Raises TradeFileError, and nothing is kept."""
+        assert feed.folder is not None  # settings.feed() saw to it
+        symbol = feed.pair.symbol
+        flushes = TimedThread(deferToThread, self._reactor)
+        recorder = TradeRecorder(
+            symbol,
+            feed.folder,
+            history,
+            self._reactor,
+            self._moment,
+            sync=self._sync,
+            in_thread=flushes,
+            gave_up=self._failed,
+        )
+        recorder.open()
+        self.by_symbol[symbol], self._flushes[symbol] = recorder, flushes
+        self._market.trades[symbol].listeners.append(recorder)
+        return recorder
+
+    def start(self) -> None:
+        """Record."""
+        for recorder in self.by_symbol.values():
+            recorder.start()
+
+    def reopen(self) -> None:
+        """Go on in whatever files have their names now: somebody has rotated them."""
+        for recorder in self.by_symbol.values():
+            recorder.reopen()
+
+    def remove(self, symbol: str) -> "Deferred[None]":
+        """Close one file. Fires when that is done, well or not."""
+        return self.by_symbol.pop(symbol).stop().addErrback(self._tell)
+
+    def stop(self) -> "Deferred[Any]":
+        """Close them all."""
+        return DeferredList([recorder.stop().addErrback(self._tell) for recorder in self.by_symbol.values()])
+
+    def _tell(self, failure: Any) -> None:
+        error = failure.value
+        if not isinstance(error, TradeFileError):
+            _log.failure("a bug while closing a trade file", failure)
+        self._not_safe(getattr(error, "exit_code", EX_SOFTWARE), str(error))
+
+    # --- what others want to know -----------------------------------------------------------------------------
+
+    def file(self, symbol: str) -> Path | None:
+        """Where the trades of a symbol are written."""
+        recorder = self.by_symbol.get(symbol)
+        return None if recorder is None else recorder.folder / "trade.csv"
+
+    def status(self) -> dict[str, Any]:
+        """What `GET /status` says of them."""
+        return {symbol: recorder.status() for symbol, recorder in self.by_symbol.items()}
+
+    def not_ready(self) -> str | None:
+        """Why trades are not being recorded as they should, or None."""
+        return "; ".join(why for recorder in self.by_symbol.values() if (why := recorder.not_ready())) or None
+
+    def figures(self) -> Iterable[Metric]:
+        """What `GET /metrics` says of them."""
+        flushes = {symbol: self._flushes[symbol].seconds for symbol in self.by_symbol}
+        return recorder_figures(self.status(), flushes, self._moment())

@@ -1,0 +1,115 @@
+"""Everything that is served: the page, the book, the relay, metrics. One site, on every address of --listen."""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+
+from bfxtwist import __version__
+from bfxtwist.core.market import Market, Moment
+from bfxtwist.out.guard import guard
+from bfxtwist.out.http import HttpApi
+from bfxtwist.out.latest_trades import LatestTrades
+from bfxtwist.out.listen import HttpService, read_token
+from bfxtwist.out.measured import LagSampler
+from bfxtwist.out.metric_figures import build_figures, feed_figures, http_figures, lag_figures, relay_figures, uplink_figures
+from bfxtwist.out.metrics import Metrics
+from bfxtwist.out.openapi import serve_openapi
+from bfxtwist.out.page_files import serve_page
+from bfxtwist.out.relay import Relay
+from bfxtwist.out.site import Site
+from bfxtwist.recorders import Recorders
+from bfxtwist.settings import Settings
+
+#: Seconds between two samples of how far behind the exchange we are: the path of each frame pays nothing for it.
+_SAMPLE_EVERY = 1.0
+
+
+class Web(Service):
+    """The site and what stands on it. `connections` tells the state of the connections to the exchange."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        market: Market,
+        recorders: Recorders,
+        *,
+        moment: Callable[[], Moment],
+        connections: Callable[[], dict[str, Any]],
+    ) -> None:
+        """Raises ValueError, with the fix, for an address that is none or a token file that cannot be used."""
+        self.api = HttpApi(market, moment, __version__)
+        self.relay = Relay(market, reactor, moment)
+        self._metrics = Metrics()
+        self._lags = LagSampler(market)
+        self._sampling = LoopingCall(self._lags.sample)
+        self._sampling.clock = reactor
+        token = None if settings.token_file is None else read_token(settings.token_file)
+        who = guard(settings.allow_hosts, settings.allow_origins, token)
+        site = Site(self.api.resource(), reactor, who)
+        self.http = HttpService(reactor, settings.listen, site)
+        self._serve(market, recorders, connections)
+        self._measure(market, recorders, moment, connections, site)
+
+    def _serve(self, market: Market, recorders: Recorders, connections: Callable[[], dict[str, Any]]) -> None:
+        api = self.api
+        serve_page(api)
+        serve_openapi(api, __version__)
+        LatestTrades(api, market, recorders.file)
+        api.add_route("/metrics", self._metrics.answer)
+        api.mount("/ws/2", self.relay.resource)
+        api.add_status("feed", connections)
+        api.add_status("recorders", recorders.status)
+        api.add_status("relay", self.relay.status)
+        api.add_readiness("recorders", recorders.not_ready)
+
+    def _measure(
+        self,
+        market: Market,
+        recorders: Recorders,
+        moment: Callable[[], Moment],
+        connections: Callable[[], dict[str, Any]],
+        site: Site,
+    ) -> None:
+        started = moment()
+        for figures in (
+            lambda: build_figures(__version__, started),
+            lambda: feed_figures(market, moment()),
+            lambda: lag_figures(self._lags.lags),
+            lambda: uplink_figures(connections()),
+            recorders.figures,
+            lambda: http_figures(site),
+            lambda: relay_figures(self.relay.status()),
+        ):
+            self._metrics.add(figures)
+
+    @property
+    def addresses(self) -> list[str]:
+        """The URLs, once it listens."""
+        return self.http.addresses
+
+    def privilegedStartService(self) -> None:
+        """Bind. Raises CannotListen."""
+        super().privilegedStartService()
+        self.http.privilegedStartService()
+
+    def startService(self) -> None:
+        """Answer."""
+        super().startService()
+        self.http.startService()
+        self.relay.startService()
+        self._sampling.start(_SAMPLE_EVERY)
+
+    def stopService(self) -> "Deferred[None]":
+        """Take leave of everybody."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._sampling.running:
+            self._sampling.stop()
+        await self.relay.stopService()
+        await self.http.stopService()
