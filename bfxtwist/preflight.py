@@ -46,4 +46,5 @@ def _check_way(settings: Settings) -> None:
         try:
             SharedLedger(settings.lock_folder / "connects.lock")
         except OSError as error:
-            raise ValueError(f"--lock-folder {settings.lock_folder}: {error.strerror}: name a folder that can be used") from None
+            why = error.strerror
+            raise ValueError(f"--lock-folder {settings.lock_folder} cannot be used ({why}): name another") from None
