@@ -102,13 +102,13 @@ def decode(payload: bytes) -> Frame | Event:
     """
     # Almost every frame begins `[id,[a,b,c],seq`: where it is cut at its commas, it has its tokens.
     try:
-        _, first, second, third, _ = payload.split(b",", 4)
+        _, first, second, third, rest = payload.split(b",", 4)
         if first[0] == _LIST and third[-1] == _END:
             update = _update_frame(payload)
             update.row = (first[1:].strip(), second.strip(), third[:-1].strip())
             return update
         if first in _TRADE_KINDS:
-            return _trade(payload, first == b'"tu"')
+            return _trade(payload, first == b'"tu"', rest)
     except (ValueError, IndexError, RecursionError):
         pass  # It is something else, or wrong: the long way finds out what.
     return _rarer_message(payload)
@@ -157,7 +157,7 @@ def _frame(payload: bytes, body: int) -> Frame:
         return _unknown_frame(payload)
     name = payload[body + 1 : payload.index(b'"', body + 1)]
     if b'"%b"' % name in _TRADE_KINDS:
-        return _trade(payload, confirmed=name == b"tu")
+        return _trade(payload, name == b"tu", payload.split(b",", 4)[-1])
     if name == b"cs":
         checksum = _checksum_frame(payload)
         return Checksum(checksum.channel_id, checksum.value, checksum.seq, checksum.timestamp)
@@ -167,13 +167,13 @@ def _frame(payload: bytes, body: int) -> Frame:
     return _unknown_frame(payload)
 
 
-def _trade(payload: bytes, confirmed: bool) -> TradeExecuted:
+def _trade(payload: bytes, confirmed: bool, rest: bytes) -> TradeExecuted:
+    """`rest` begins with the amount: `AMOUNT,PRICE],seq`."""
     try:
         frame = _trade_frame(payload)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
-    _, _, _, _, amount, price, *_ = payload.split(b",", 6)
-    price, _, _ = price.partition(b"]")
+    amount, price = rest[: rest.index(b"]")].split(b",")[:2]
     trade = frame.numbers.trade(amount.strip(), price.strip())
     return TradeExecuted(frame.channel_id, confirmed, trade, frame.seq, frame.timestamp)
 
