@@ -32,10 +32,10 @@ class Load(WholeTest):
         folder = Path(self.mktemp())
         where = ("--ws-url", exchange.ws_url, "--rest-url", exchange.rest_url, "--listen", "tcp:0:interface=127.0.0.1")
         channels = ("-c", "book", "-c", "trades", "-f", str(folder))
-        self.daemon = start_twistd("bfx", "-p", ",".join(PAIRS), *channels, *where)
-        self.addCleanup(self.end, self.daemon)
-        await self.until(lambda: self.daemon.addresses or not self.daemon.running)
-        self.assertTrue(self.daemon.running, self.daemon.said + self.daemon.errors)
+        self.process = start_twistd("bfx", "-p", ",".join(PAIRS), *channels, *where)
+        self.addCleanup(self.end, self.process)
+        await self.until(lambda: self.process.addresses or not self.process.running)
+        self.assertTrue(self.process.running, self.process.said + self.process.errors)
         while (await self.get("/readyz"))[0] != 200:
             pass
         self.enough = False
@@ -54,9 +54,9 @@ class Load(WholeTest):
         exchange.faults.set("quiet")
         files = {symbol: folder / f"{symbol[1:4]}-USD" / "trade.csv" for symbol in SYMBOLS}
         await self.until(lambda: all(judge(exchange.ledger[symbol], path).equal for symbol, path in files.items()))
-        self.daemon.send(signal.SIGTERM)
-        self.assertEqual(await self.daemon.ended, -signal.SIGTERM)
-        self.assertNotIn("Traceback", self.daemon.said + self.daemon.errors)
+        self.process.send(signal.SIGTERM)
+        self.assertEqual(await self.process.ended, -signal.SIGTERM)
+        self.assertNotIn("Traceback", self.process.said + self.process.errors)
 
     async def read(self, pair: str) -> int:
         """GET /book all the time. How often; each answer is a live book whose best prices are in order."""
@@ -69,7 +69,7 @@ class Load(WholeTest):
         return times
 
     async def get(self, path: str) -> tuple[int, Any]:
-        answer = await treq.get(f"{self.daemon.addresses[0]}{path}", persistent=False)
+        answer = await treq.get(f"{self.process.addresses[0]}{path}", persistent=False)
         return answer.code, json.loads(await answer.content())
 
     async def end(self, daemon: TwistdProcess) -> None:

@@ -16,7 +16,7 @@ EX_IOERR = 74
 
 
 class Stopping(WholeTest):
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]  # trial waits for it
         self.met = await self.exchange(SimulatedMarket(3, ("tBTCUSD",), rate=20))
         self.folder = Path(self.mktemp())
 
