@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from importlib import import_module
 from importlib.resources import as_file, files
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from unittest import skipUnless
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.config import DEFAULTS
+from bfxtwist.config import DEFAULTS, gather
 from tests.out.told import Told
+from tests.running import ROOT
 
 yaml: Any = import_module("yaml") if find_spec("yaml") else None
 
@@ -23,6 +25,9 @@ DEPLOY = files("bfxtwist").joinpath("deploy")
 _NAME = re.compile(r"\b((?:bfxtwist|process|python)_[a-z_]+)\b(?:\{([^}]*)\})?")
 _LABEL = re.compile(r"([a-z_]+)\s*(?:=~|!~|!=|=)")
 _GROUPED = re.compile(r"\bby \(([a-z_, ]*)\)")
+
+#: Of the settings that are documented.
+FEEDS = ["BTC/USD book", "BTC/USD trades", "ETH/USD book", "ETH/USD trades", "LTC/USD book"]
 
 #: What Prometheus itself adds to every sample.
 _ADDED = {"instance", "job"}
@@ -99,6 +104,30 @@ def _expressions(part: object) -> Iterator[str]:
         part = list(part.values())
     for one in part if isinstance(part, list) else ():
         yield from _expressions(one)
+
+
+class Documented(SynchronousTestCase):
+    """What docs/operations.md says is so."""
+
+    def setUp(self) -> None:
+        self.text = (ROOT / "docs" / "operations.md").read_text()
+
+    def test_metrics_that_are_named_exist(self) -> None:
+        named = set(re.findall(r"`(bfxtwist_[a-z_]+)", self.text))
+        self.assertGreater(len(named), 15)
+        self.assertLessEqual(named, set(Told().labels()))
+
+    def test_the_settings_are_settings(self) -> None:
+        [block] = re.findall(r"```toml\n(.*?)```", self.text, re.DOTALL)
+        path = Path(self.mktemp())
+        path.write_text(block)
+        chosen = gather({}, {}, path).settings()
+        self.assertEqual([str(feed.subscription) for feed in chosen.feeds], FEEDS)
+        self.assertEqual([str(feed.folder) for feed in chosen.feeds if feed.folder], ["data/BTC-USD", "data/ETH-USD"])
+
+    def test_the_line_of_json_is_one(self) -> None:
+        [block] = re.findall(r"```json\n(.*?)```", self.text, re.DOTALL)
+        self.assertEqual(list(json.loads(block)), ["time", "level", "namespace", "message", "fields"])
 
 
 class Unit(SynchronousTestCase):

@@ -26,6 +26,9 @@ def main(wheel: str) -> None:
         for command in ("bfx ", "bfx-exchange "):
             if f"    {command}" not in listed:
                 sys.exit(f"twistd --help does not list {command}:\n{listed}")
+        for name in ("bfx@.service", "alerts.yml", "dashboard.json"):
+            if not (home / "venv/share/bfxtwist" / name).is_file():
+                sys.exit(f"the wheel puts no {name} under share/bfxtwist")
         _run_demo(twistd, home)
     sys.stdout.write("the wheel brings both commands, and its demo serves a live book\n")
 
