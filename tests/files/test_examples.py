@@ -18,6 +18,7 @@ from tests.files.rows import FIRST_MTS, arrival, lines, write
 
 _ROOT = Path(__file__).parents[2]
 _PAGE = _ROOT / "docs" / "analysts.md"
+_README = _ROOT / "README.md"
 
 #: What each library is asked about what it loaded: rows, sum of the prices and of the amounts, ids' sum, buys.
 _QUESTIONS = {
@@ -29,6 +30,12 @@ _QUESTIONS = {
 
 def _blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", _PAGE.read_text(), re.DOTALL)
+
+
+def _one_line(library: str) -> str:
+    """The line of the README."""
+    [line] = re.findall(rf"^trades = {library}\..*$", _README.read_text(), re.MULTILINE)
+    return f"import {library}\n{line}"
 
 
 def _run(command: list[str], folder: Path) -> str:
@@ -48,6 +55,7 @@ class Loading(SynchronousTestCase):
         folder = Path(self.mktemp())
         write(folder / "trade.csv", rows)
         [snippet] = [block for block in _blocks("python") if f"import {library}" in block]
+        self.assertEqual(_one_line(library), snippet.strip())
         code = f"{snippet}\nimport json\nprint(json.dumps({_QUESTIONS[library]}))"
         count, prices, amounts, ids, buys = json.loads(_run([sys.executable, "-c", code], folder))
         self.assertEqual((count, ids, buys), (40_002, sum(row.trade.id for row in rows), 2))
