@@ -77,6 +77,10 @@ class Told:
         metrics.add(lambda: http_figures(self.site))
         metrics.add(lambda: relay_figures(RELAY))
 
+    def families(self) -> set[str]:
+        """The names, without the suffixes of samples."""
+        return {family.name for family in parse(generate_latest(self.metrics.registry).decode())}
+
     def labels(self) -> dict[str, set[str]]:
         """The labels of every name that a query can ask for."""
         found: dict[str, set[str]] = {}
