@@ -41,6 +41,7 @@ DEFAULTS: Mapping[str, Any] = {
     "demo": False,
     "sync": "1s",
     "strict_disk": False,
+    "no_fast_frames": False,
     "ca_file": None,
     "lock_folder": None,
     "allow_remote": False,

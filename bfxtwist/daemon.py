@@ -200,6 +200,7 @@ class Daemon(Service):
             moment=self._moment,
             rng=self._rng,
             budget=ConnectBudget(ledger),
+            fast_frames=not settings.no_fast_frames,
         )
 
     def _agent(self) -> Agent:

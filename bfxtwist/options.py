@@ -56,6 +56,7 @@ class Options(OneLineErrors):
     optFlags: ClassVar[list[list[str | None]]] = [
         ["demo", None, "Run the embedded exchange on a free loopback port, and use it."],
         ["strict-disk", None, "Exit with code 74 when the disk fails three times in a row, instead of trying on."],
+        ["no-fast-frames", None, "Leave every WebSocket frame to Autobahn: slower, should the fast path be in doubt."],
         ["allow-remote", None, "Allow --listen beyond this machine; needs TLS (ssl:…) or --token-file."],
         ["print-config", None, "Print each setting and where it came from, and exit."],
     ]

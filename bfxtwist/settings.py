@@ -55,6 +55,7 @@ class Settings:
     demo: bool = False
     sync: str = "1s"
     strict_disk: bool = False
+    no_fast_frames: bool = False
     ca_file: Path | None = None
     lock_folder: Path | None = None
     allow_remote: bool = False
@@ -101,6 +102,7 @@ def settings(
     demo: bool = False,
     sync: str = "1s",
     strict_disk: bool = False,
+    no_fast_frames: bool = False,
     ca_file: str | None = None,
     lock_folder: str | None = None,
     allow_remote: bool = False,
@@ -120,6 +122,7 @@ def settings(
         demo=demo,
         sync=_one_of("sync", sync, SYNC_POLICIES),
         strict_disk=strict_disk,
+        no_fast_frames=no_fast_frames,
         ca_file=_file("--ca-file", ca_file),
         lock_folder=Path(lock_folder) if lock_folder else None,
         allow_remote=allow_remote,

@@ -72,6 +72,7 @@ class Uplink:
     budget: ConnectBudget
     tally: Tally = field(default_factory=Tally)
     ends: Counter[str] = field(default_factory=Counter)  # by the word for what ended a connection or an attempt
+    fast_frames: bool = True
 
 
 class Connection:
@@ -165,7 +166,7 @@ class Connection:
         """Everything up to the open WebSocket. Raises what came instead of it."""
         self._become(ConnectionState.CONNECTING)
         uplink = self._uplink
-        factory = FeedFactory(uplink.url, self._begin_session, uplink.clock, uplink.moment)
+        factory = FeedFactory(uplink.url, self._begin_session, uplink.clock, uplink.moment, uplink.fast_frames)
         connected: Deferred[Any] = uplink.endpoint.connect(factory)
         protocol: FeedProtocol = await connected
         try:

@@ -209,13 +209,16 @@ class FeedFactory(WebSocketClientFactory):
 
     noisy = False
 
-    def __init__(self, url: str, begin: BeginSession, clock: Any, moment: Callable[[], Moment]) -> None:
+    def __init__(
+        self, url: str, begin: BeginSession, clock: Any, moment: Callable[[], Moment], fast_frames: bool = True
+    ) -> None:
         # Autobahn's timers run on this, whatever reactor its factory is given.
         txaio.config.loop = clock
         super().__init__(url=url, reactor=clock, useragent="bfxtwist")
         self._begin = begin
         self._clock = clock
         self._moment = moment
+        self._fast_frames = fast_frames
         self.setProtocolOptions(
             # The decoder refuses texts that are no UTF-8 where it keeps them; numbers are ASCII. It costs 16 % of the path.
             utf8validateIncoming=False,
@@ -234,4 +237,5 @@ class FeedFactory(WebSocketClientFactory):
         """A protocol for one connection."""
         protocol = FeedProtocol(self._begin, self._clock, self._moment)
         protocol.factory = self
+        protocol.fast_frames = self._fast_frames
         return protocol

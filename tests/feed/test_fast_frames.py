@@ -13,6 +13,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import txaio
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateResponseAccept
 from hypothesis import HealthCheck, Phase, given, settings
@@ -22,8 +23,11 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from bfxtwist.core.market import Moment
 from bfxtwist.feed import fast_frames
 from bfxtwist.feed.fast_frames import SUPPORTED, FastFrames, leading_texts, unmet_expectations
+from bfxtwist.feed.websocket import FeedFactory
+from bfxtwist.options import Options
 
 CONTINUED, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 FIN, MASKED = 0x80, 0x80
@@ -61,7 +65,7 @@ class Wire(StringTransport):
         self.producer = None
 
 
-class Options(NamedTuple):
+class ClientOptions(NamedTuple):
     """What a client can be set to, as far as it touches what comes in."""
 
     fail_by_drop: bool = True
@@ -101,14 +105,21 @@ odd = st.builds(
     mask=st.sampled_from([b"", b"", b"mask"]),
 )
 packed = update.map(lambda text: frame(TEXT, deflated(text), reserved=4))
+#: No UTF-8, and what looks like the beginning of a frame within one.
+broken_text = st.sampled_from([b"\xff", b"\xc3", b"[1\x81\x01x]", b"\x81\x02ab"]).map(lambda text: frame(TEXT, text))
 not_minimal = st.just(bytes([FIN | TEXT, 126, 0, 2]) + b"ab")
 noise = st.binary(max_size=6)
-stream = st.lists(
-    st.one_of(plain, run, run, control, in_parts, long_text, odd, packed, close, not_minimal, noise), min_size=1, max_size=8
-).map(b"".join)
+anything = st.one_of(plain, run, run, control, in_parts, long_text, odd, packed, broken_text, close, not_minimal, noise)
+stream = st.lists(anything, min_size=1, max_size=8).map(b"".join)
 cuts = st.lists(st.integers(0, 10**6), max_size=8)
 options = st.builds(
-    Options, st.booleans(), st.booleans(), st.sampled_from([0, 0, 20, 125, 200]), st.booleans(), st.booleans(), st.booleans()
+    ClientOptions,
+    fail_by_drop=st.booleans(),
+    check_utf8=st.booleans(),
+    longest_message=st.sampled_from([0, 0, 20, 125, 200]),
+    accept_masked=st.booleans(),
+    deflate=st.booleans(),
+    pinging=st.booleans(),
 )
 
 
@@ -153,7 +164,7 @@ class Told(NamedTuple):
     pinging: list[bool]
 
 
-def client(kind: type, options: Options) -> tuple[Any, list[Any]]:
+def client(kind: type, options: ClientOptions) -> tuple[Any, list[Any]]:
     """A client protocol of this kind, past its handshake."""
     clock = MemoryReactorClock()
     factory = WebSocketClientFactory("ws://127.0.0.1:1/ws/2", reactor=clock)
@@ -188,7 +199,7 @@ def client(kind: type, options: Options) -> tuple[Any, list[Any]]:
     return protocol, told
 
 
-def tell(kind: type, data: bytes, cuts: list[int], options: Options) -> Told:
+def tell(kind: type, data: bytes, cuts: list[int], options: ClientOptions) -> Told:
     """What a client of this kind makes of `data`, cut at `cuts`."""
     protocol, told = client(kind, options)
     edges = [0, *sorted({cut % (len(data) + 1) for cut in cuts}), len(data)]
@@ -207,7 +218,7 @@ def tell(kind: type, data: bytes, cuts: list[int], options: Options) -> Told:
     return Told(told, protocol.transport.value(), counters, state, codes, left, pinging)
 
 
-def same(kind: type, data: bytes, cuts: list[int], options: Options) -> bool:
+def same(kind: type, data: bytes, cuts: list[int], options: ClientOptions) -> bool:
     """Whether a client of this kind tells what Autobahn tells."""
     return tell(kind, data, cuts, options) == tell(Alone, data, cuts, options)
 
@@ -217,7 +228,7 @@ class LikeAutobahn(SynchronousTestCase):
 
     @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(stream, cuts, options)
-    def test_tells_what_autobahn_alone_tells(self, data: bytes, cuts: list[int], options: Options) -> None:
+    def test_tells_what_autobahn_alone_tells(self, data: bytes, cuts: list[int], options: ClientOptions) -> None:
         self.assertEqual(tell(Fast, data, cuts, options), tell(Alone, data, cuts, options))
 
     def test_a_run_is_handed_on_in_one_batch(self) -> None:
@@ -227,7 +238,7 @@ class LikeAutobahn(SynchronousTestCase):
             def payloads_received(self, payloads: list[bytes]) -> None:
                 batches.append(payloads)
 
-        protocol, told = client(Batched, Options())
+        protocol, told = client(Batched, ClientOptions())
         protocol.dataReceived(frame(TEXT, b"[1]") + frame(TEXT, b"[2]") + frame(PING) + frame(TEXT, b"[3]"))
         self.assertEqual(batches, [[b"[1]"], [b"[3]"]])
         self.assertEqual(told, ["open", (b"[2]", False)])
@@ -238,7 +249,7 @@ class LikeAutobahn(SynchronousTestCase):
                 super().onMessage(payload, isBinary)
                 self.dropConnection(abort=True)
 
-        protocol, told = client(Dropping, Options())
+        protocol, told = client(Dropping, ClientOptions())
         protocol.dataReceived(frame(TEXT, b"[1]") + frame(TEXT, b"[2]"))
         self.assertEqual(told, ["open", (b"[1]", False)])
 
@@ -249,12 +260,22 @@ class LikeAutobahn(SynchronousTestCase):
             def payloads_received(self, payloads: list[bytes]) -> None:
                 raise AssertionError("the fast path was taken")
 
-        protocol, told = client(Off, Options())
+        protocol, told = client(Off, ClientOptions())
         protocol.dataReceived(frame(TEXT, b"[1]") * 3)
         self.assertEqual(told, ["open", *[(b"[1]", False)] * 3])
 
+    def test_is_off_where_the_setting_says_so(self) -> None:
+        options = Options(environ={})
+        options.parseOptions(["--pair", "BTC/USD", "--channel", "book", "--no-fast-frames"])
+        self.assertTrue(options.settings.no_fast_frames)
+        clock = MemoryReactorClock()
+        self.addCleanup(setattr, txaio.config, "loop", txaio.config.loop)
+        moment = Moment(0.0, 0)
+        factory = FeedFactory("ws://exchange/ws/2", lambda send: self.fail(), clock, lambda: moment, fast_frames=False)
+        self.assertFalse(factory.buildProtocol(None).fast_frames)
+
     def test_leaves_it_to_autobahn_when_somebody_listens_for_each_message(self) -> None:
-        protocol, _told = client(Fast, Options())
+        protocol, _told = client(Fast, ClientOptions())
         heard: list[bytes] = []
         protocol.on("message", lambda payload, is_binary: heard.append(payload))
         protocol.dataReceived(frame(TEXT, b"[1]") * 2)
@@ -278,7 +299,7 @@ class WhatIsReliedOn(SynchronousTestCase):
     def test_an_unknown_autobahn_gets_every_frame(self) -> None:
         self.patch(fast_frames, "SUPPORTED", False)
         self.patch(fast_frames, "leading_texts", lambda data: self.fail("the fast path was taken"))
-        protocol, told = client(Fast, Options())
+        protocol, told = client(Fast, ClientOptions())
         protocol.dataReceived(frame(TEXT, b"[1]"))
         self.assertEqual(told, ["open", (b"[1]", False)])
 
@@ -362,13 +383,13 @@ def any_length(data: bytes) -> list[bytes]:
 class PlantedMistakes(SynchronousTestCase):
     """Each is found by the same streams."""
 
-    def found(self, kind: type) -> bool:
+    def found(self, kind: type, examples: int = 1500) -> bool:
         @settings(
-            max_examples=1500, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+            max_examples=examples, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
             suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
         )
         @given(stream, cuts, options)
-        def looked_for(data: bytes, cuts: list[int], options: Options) -> None:
+        def looked_for(data: bytes, cuts: list[int], options: ClientOptions) -> None:
             assert same(kind, data, cuts, options)
 
         try:
@@ -390,4 +411,4 @@ class PlantedMistakes(SynchronousTestCase):
                 self.assertTrue(self.found(Fast))
 
     def test_the_harness_finds_nothing_where_nothing_is_planted(self) -> None:
-        self.assertFalse(self.found(Fast))
+        self.assertFalse(self.found(Fast, examples=200))
