@@ -1,0 +1,78 @@
+"""The disk, and what others do to our files."""
+
+from tests.reliability.table import Row
+
+_RECORDER = "out.test_trade_recorder.RecorderTests.test_"
+
+ROWS = [
+    Row(
+        "D1",
+        "full disk, quota, largest size; a write that is short and raises nothing",
+        "the same bytes at the same place until they are there; beyond 10,000 rows they are let go of and fetched again",
+        [
+            f"{_RECORDER}full_disk_and_room_again",
+            f"{_RECORDER}disk_that_is_full_for_long",
+            "out.test_trade_failing_calls.FailingCallTests.*",
+            "test_stopping.Stopping.test_while_the_disk_is_full",
+        ],
+    ),
+    Row("D2", "EIO at a write", "as D1", ["out.test_trade_failing_calls.FailingCallTests.*"]),
+    Row(
+        "D3",
+        "EIO at fdatasync, dirty pages dropped",
+        "what was not synced is written again, then synced; three in a row are told, and exit 74 with --strict-disk",
+        [f"{_RECORDER}disk_that_syncs_no_more", "out.test_trade_failing_calls.FailingCallTests.*"],
+    ),
+    Row(
+        "D4",
+        "power loss: any prefix, holes, blocks in any order",
+        "rows are checked strictly from the synced mark; what is no row is set aside, and fetched again",
+        ["out.test_trade_crash_images.CrashImageTests.*", "core.test_trades_machine.*.*"],
+        found="a tail without a line end taken for rows; an old head joined to a new tail, in the algorithm's first drafts",
+    ),
+    Row(
+        "D5",
+        "NUL bytes, half a row, no line end",
+        "as D4",
+        ["core.test_recovery.*.*torn*", "core.test_recovery.*.test_holes_and_garbage_are_cut"],
+    ),
+    Row(
+        "D6",
+        "damage below the synced mark",
+        "refused with the offset, and not a byte changed",
+        ["core.test_recovery.*.test_damage_*", f"{_RECORDER}refused_file_is_not_changed_and_the_lock_is_let_go"],
+    ),
+    Row(
+        "D7",
+        "not our file: another header, a directory, a device",
+        "refused, not a byte changed",
+        ["core.test_recovery.*.test_foreign_files_are_refused", f"{_RECORDER}check_folder"],
+    ),
+    Row("D8", "another pair's file", "refused", ["core.test_recovery.*.test_rows_of_another_pair_are_refused"]),
+    Row(
+        "D9",
+        "read-only, no permission, no folder",
+        "at the start exit 73 with the reason; later as D1",
+        [f"{_RECORDER}check_folder", "out.test_trade_failing_calls.FailingCallTests.*"],
+    ),
+    Row(
+        "D10",
+        "renamed, removed, replaced, cut, written to by somebody else",
+        "seen within a second; the next file goes on, and no trade is in two of them",
+        [f"{_RECORDER}file_that_*", "core.test_recovery.*.test_file_that_was_rotated_away"],
+        found="a process that ended while a file was rotated would have written the old one's last rows once more",
+    ),
+    Row(
+        "D11",
+        "the state file lost or damaged",
+        "everything is verified again: it costs questions, no trades",
+        [f"{_RECORDER}lost_state_costs_only_questions", "core.test_recovery.*.test_lost_state_*"],
+    ),
+    Row(
+        "D12",
+        "a slow disk",
+        "memory stays bounded, heartbeats are not missed",
+        [f"{_RECORDER}sync_runs_one_at_a_time_and_rows_go_on_meanwhile"],
+    ),
+    Row("D13", "the folder for temporary files is full", "nothing is ever written there", ["out.test_site.BodyTests.*"]),
+]

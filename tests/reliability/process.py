@@ -1,0 +1,78 @@
+"""The process and its time."""
+
+from tests.reliability.table import Row
+
+ROWS = [
+    Row(
+        "P1",
+        "kill -9 at any byte, at any moment",
+        "after the next start the file is the exchange's ledger: nothing torn, lost or twice",
+        ["test_kills.Kills.*", "out.test_trade_kills.KillTests.*", "core.test_recovery.*.*"],
+        found="half a row taken for a row where the read part of a file begins",
+    ),
+    Row(
+        "P2",
+        "SIGTERM, SIGINT",
+        "sockets closed, rows flushed, synced, saved; what could not be written is exit code 74 and a line",
+        [
+            "test_stopping.Stopping.test_while_everything_is_live",
+            "test_stopping.Stopping.test_while_the_disk_is_full",
+            "test_command.Running.test_sigterm_leaves_a_whole_file",
+            "out.test_trade_recorder.RecorderTests.test_stop_*",
+        ],
+    ),
+    Row(
+        "P3",
+        "SIGHUP",
+        "files opened anew, settings read again; a mistake in them changes nothing",
+        [
+            "test_command.Running.test_sighup_reads_the_settings_again",
+            "out.test_trade_recorder.RecorderTests.test_sighup_after_a_rename",
+        ],
+    ),
+    Row(
+        "P4",
+        "told to stop twice; while starting, connecting, in a handshake, waiting, syncing",
+        "it ends in every state, and leaves no socket open",
+        ["test_stopping.Stopping.*", "feed.test_sockets.Sockets.test_stopping_leaves_nothing_open"],
+    ),
+    Row("P5", "out of memory", "as kill -9; MemoryMax in the unit", not_shown="no test kills by memory; P1 kills as hard"),
+    Row(
+        "P6",
+        "two daemons on one file",
+        "the second exits with 75 and names the first one's pid",
+        [
+            "test_command.Mistakes.test_a_file_that_another_daemon_has",
+            "out.test_trade_recorder.RecorderTests.test_second_recorder_is_kept_off",
+        ],
+    ),
+    Row("P7", "twistd forks; umask 077 or 022", "the lock survives, modes are explicit", not_shown="daemonized"),
+    Row("P8", "a stale or foreign pid file", "twistd's own; the lock is on the file", not_shown="use --pidfile="),
+    Row(
+        "P9",
+        "the clock is set by an hour or a day; the process is stopped for a while",
+        "timers go on; no connection ends for it; rows carry the exchange's time",
+        [
+            "test_clock_steps.ClockSteps.*",
+            "core.test_session.Watchdogs.test_a_process_that_was_held_up_blames_nobody",
+        ],
+    ),
+    Row(
+        "P10",
+        "a bug in our own code",
+        "logged as one; the connection is made anew, the process goes on",
+        [
+            "feed.test_websocket.Frames.test_a_bug_*",
+            "feed.test_connection.Faults.*",
+            "out.test_trade_recorder.RecorderTests.test_bug_in_history_is_logged_and_survived",
+        ],
+        found="a connection that somebody else cancelled would have been given up for ever",
+    ),
+    Row("P11", "no descriptors left", "the limit is raised at the start, connections are bounded", ["test_app.*.*limit*"]),
+    Row(
+        "P12",
+        "the disk stalls",
+        "syncing is done in a thread, one at a time; rows go on meanwhile",
+        ["out.test_trade_recorder.RecorderTests.test_sync_runs_one_at_a_time_and_rows_go_on_meanwhile", "test_notify.*.*"],
+    ),
+]
