@@ -1,4 +1,4 @@
-"""A disk in memory that does what disks do at their worst: it runs full, writes short, fails, and forgets what was not synced.
+"""A disk in memory that does what disks do at their worst: it is full, writes short, fails, forgets what was not synced.
 
 A file has what the page cache shows and what is on the platter, and between them the list of changes that were not synced. A
 power loss keeps any part of that list: a prefix, a selection, blocks of one write with holes of zeros. A failed sync takes

@@ -1,4 +1,4 @@
-"""An exchange without sockets: a ledger of trades, a socket that tells some of them, and a history that is late and partial."""
+"""An exchange without sockets: a ledger of trades, some of which are told, and a history that is late and partial."""
 
 from bisect import bisect_left
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class ModelExchange:
         self.horizon = 0  # history has forgotten what is older, ms
         self.tells_time = True
         self.asked: list[float] = []
-        self.delay: Callable[[], None] = lambda: None
+        self.delay: Callable[[], object] = lambda: None  # called for each page
         self._clock = clock
         self._next_id = 1000
 
@@ -67,6 +67,7 @@ class ModelExchange:
     async def page(self, symbol: str, request: PageRequest) -> Page:
         """One page, as wrong as `fault` says."""
         self.asked.append(self._clock.seconds())
+        self.delay()
         if self.fault == "down":
             raise HistoryUnavailable("down")
         trades = self.history()

@@ -308,6 +308,14 @@ class Comparison:
         gap.close(GapState.LOST, moment.wall)
         self.changes.append(gap)
 
+    def fills(self, trade_id: int, gap: Gap | None) -> bool:
+        """History told a trade that was missing. Whether it counts for a gap: the one it was asked for, or lies in."""
+        for candidate in self.progress.gaps if gap is None else [gap]:
+            if candidate.start.id < trade_id < candidate.end.id:
+                candidate.filled += 1
+                return True
+        return False
+
     def filled(self, start: Mark, end: Mark, cause: str, count: int, moment: Moment) -> None:
         """An interval that history filled before anyone waited for it: the ledger names it all the same."""
         gap = Gap(start, end, cause, moment.wall, start, start.id, filled=count)

@@ -99,5 +99,5 @@ class Ledger:
         self._lines[b",".join(row.groups())] = line
 
 
-#: Start id, end id and when it was noticed tell a gap from all others.
-_LINE = re.compile(rb'[^,]+,[^,]+,([0-9]+),([0-9]+),"[^"]*",(?:open|filled|lost),[0-9]+,([^,]+),[^,]*\n')
+#: Start id, end id, cause and when it was noticed tell a gap from all others.
+_LINE = re.compile(rb'[^,]+,[^,]+,([0-9]+),([0-9]+),"([^"]*)",(?:open|filled|lost),[0-9]+,([^,]+),[^,]*\n')

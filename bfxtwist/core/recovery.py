@@ -196,7 +196,9 @@ def _continued(saved: Saved | None) -> tuple[KnownIds, Progress]:
 
 
 def _ends_as_saved(layout: Layout, read: Read, end: int, saved: Saved) -> bool:
-    """Whether the rows that the state speaks of are still there."""
+    """Whether the rows that the state speaks of are still there. A state from before the first row says nothing of these."""
+    if saved.progress.frontier is None:
+        return False
     if saved.last_id is None:
         return saved.synced <= end
     if saved.synced > end:

@@ -15,7 +15,7 @@ from enum import StrEnum
 import msgspec
 
 from bfxtwist.core.comparison import Comparison, Found, Progress, Purpose
-from bfxtwist.core.gaps import Mark
+from bfxtwist.core.gaps import Gap, Mark
 from bfxtwist.core.history import HistoryUnavailable, Page, PageRequest, check_page
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.limits import LIMITS, Limits
@@ -55,7 +55,7 @@ class Tape:
         self.known = known
         self.comparison = Comparison(known, progress, limits)
         self.mode = Mode.DOWN
-        self.reason = "not connected yet"
+        self.reason = "not connected since the start"
         self.counters = Counters()
         self._newest: Trade | None = None  # of those released
         self._limits = limits
@@ -93,8 +93,8 @@ class Tape:
             self.comparison.live(moment.monotonic)
         if self.mode is Mode.SYNC:
             self._hold_back(trade, moment)
-        else:
-            self._release((Arrival(trade, moment.wall),))
+        elif self._is_new(trade):
+            self._release_new(Arrival(trade, moment.wall))
 
     def lost(self, reason: str) -> None:
         """From here to the next snapshot anything may be missed. V has not moved over it, so nothing is.
@@ -138,18 +138,21 @@ class Tape:
 
     def _release(self, arrivals: Iterable[Arrival]) -> int:
         """Hand the new ones over to the file. How many they were."""
-        before = len(self._released)
+        count = 0
         for arrival in arrivals:
-            trade = arrival.trade
-            if self._is_new(trade):
-                self.known.add(trade.id)
-                self.comparison.released(trade)
-                self._released.append(arrival)
-                if self._newest is None or trade.id > self._newest.id:
-                    self._newest = trade
-        count = len(self._released) - before
-        self.counters.rows += count
+            if self._is_new(arrival.trade):
+                self._release_new(arrival)
+                count += 1
         return count
+
+    def _release_new(self, arrival: Arrival) -> None:
+        trade = arrival.trade
+        self.known.add(trade.id)
+        self.comparison.released(trade)
+        self._released.append(arrival)
+        self.counters.rows += 1
+        if self._newest is None or trade.id > self._newest.id:
+            self._newest = trade
 
     @property
     def last_trade(self) -> Mark | None:
@@ -224,38 +227,38 @@ class Tape:
         if found.purpose is Purpose.SYNC:
             self._fill(trades, found, moment)
             return
-        count = self._told(trades, moment)
+        count = self._told(trades, found.gap, moment)
         if found.gap is None:
             self.counters.audited += count
         else:
             self.counters.backfilled += count
-            found.gap.filled += count
 
     def _fill(self, trades: list[Trade], found: Found, moment: Moment) -> None:
         """Release what is older than the first live trade, hold back the rest, and go live when history has been told."""
         older = [trade for trade in trades if self._right is None or trade.mts < self._right.mts]
-        count = self._told(older, moment)
+        count = self._told(older, None, moment)
         waiting = len(self._held_back)
         for trade in trades[len(older) :]:
             self._hold_back(trade, moment)
-        count += max(len(self._held_back) - waiting, 0)
-        self._filled += count
-        self.counters.backfilled += count
+        found_with_live_ones = max(len(self._held_back) - waiting, 0)
+        self._filled += found_with_live_ones
+        self.counters.backfilled += count + found_with_live_ones
         if not found.done or self.mode is not Mode.SYNC:
             return
         if self._filled and self._before is not None and self._right is not None:
             self.comparison.filled(self._before, self._right, self.reason, self._filled, moment)
         self._go_live(moment)
 
-    def _told(self, trades: list[Trade], moment: Moment) -> int:
+    def _told(self, trades: list[Trade], gap: Gap | None, moment: Moment) -> int:
         """Release what history told. How many the socket had not told: those that it had go with their own time."""
         count = 0
         for trade in trades:
             held_back = self._held_back.pop(trade.id, None)
             if held_back is not None:
                 self._release([held_back])
-            else:
-                count += self._release([Arrival(trade, moment.wall)])
+            elif self._release([Arrival(trade, moment.wall)]):
+                count += 1
+                self._filled += not self.comparison.fills(trade.id, gap)
         return count
 
     def _ceiling(self) -> int | None:

@@ -172,15 +172,20 @@ class TradeCsv:
         self.error = text
 
     def _forget(self) -> None:
-        """Give up what waits: it takes too much memory, and the exchange still has it."""
-        arrivals = [arrival for arrival, _ in self._queue]
-        self._queue.clear()
-        self._written = self._accepted
+        """Give up the newest of what waits: it takes too much memory, and the exchange still has it.
+
+        The oldest rows go on trying: they show when the disk works again.
+        """
+        keep = self._limit // 2
+        arrivals = [self._queue.pop()[0] for _ in range(len(self._queue) - keep)][::-1]
+        self._accepted = self._written + keep
         self._file.forget()
         self._log.warn("{path}: {count} rows are given up, to be fetched again", path=self._file.path, count=len(arrivals))
-        waiters, self._waiters = self._waiters, deque()
+        given_up = []
+        while self._waiters and self._waiters[-1].rows > self._accepted:
+            given_up.append(self._waiters.pop())
         self._forgotten(arrivals)
-        for waiter in waiters:
+        for waiter in reversed(given_up):
             waiter.deferred.errback(RowsForgotten(f"{len(arrivals)} rows for {self._file.path}"))
 
     # --- waiting ------------------------------------------------------------------------------------------

@@ -149,7 +149,7 @@ class TradeFile:
     def append(self, lines: bytes, last_id: int) -> None:
         """Whole rows at the end, or an OSError and the end where it was: then try again with the same rows, or `forget`."""
         fd = self._open_fd
-        if len(self._ring) + len(lines) > self._limit:
+        if self._ring and len(self._ring) + len(lines) > self._limit:
             raise OSError(errno.EAGAIN, "too much is written and not yet synced")
         size = self._disk.facts(fd).size
         if not self.base <= size <= self._reach:

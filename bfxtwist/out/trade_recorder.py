@@ -149,11 +149,11 @@ class TradeRecorder:
     async def _stop(self) -> None:
         if self._ticking.running:
             self._ticking.stop()
-        if self._page is not None:
-            self._page.cancel()
         if not self._opened:
             return
         self._opened = False
+        if self._page is not None:
+            self._page.cancel()
         try:
             left = self._csv.stop()
             if self._saving is not None:
@@ -348,6 +348,8 @@ class TradeRecorder:
     async def _save(self, state: bool) -> bool:
         """Sync the rows; then, if every row is in the file, save what may be promised of them."""
         moment, file, comparison = self._moment(), self._file, self.tape.comparison
+        if not file.is_open:
+            return False
         self._synced_at = moment.monotonic
         mark, rows, failures, revision = file.base, self._csv.rows_written, file.sync_failures, comparison.revision
         due = moment.monotonic - self._saved_at >= _SAVE_EVERY and mark != file.synced
@@ -398,12 +400,16 @@ class TradeRecorder:
         """Why trades are not being recorded as they should, or None."""
         if not self._opened:
             return f"{self.symbol}: the recorder is not running"
-        problem = self._csv.error or self.error
+        problem = self._problem()
         if problem is not None:
             return f"{self.symbol}: {self._file.path}: {problem}"
         if self.tape.mode is not Mode.LIVE:
             return f"{self.symbol}: trades are not live: {self.tape.reason}"
         return None
+
+    def _problem(self) -> str | None:
+        """What the disk does not do. Of a file that could not be opened anew, the queue only knows that it is shut."""
+        return self._csv.error or self.error if self._file.is_open else self.error
 
     def status(self) -> dict[str, Any]:
         """What `GET /status` says of this recorder. Times are in ms and in words."""
@@ -422,14 +428,14 @@ class TradeRecorder:
             "lag_ms": None if through is None else self._moment().wall // 1000 - through,
             "gaps": gaps,
             "queue": len(self._csv),
-            "rows_written": self._csv.rows_written - tape.counters.forgotten,
+            "rows_written": self._csv.rows_written,
             "bytes_written": self._csv.bytes_written,
             "bytes": file.base,
             "bytes_synced": file.synced,
             "pages": comparison.pages,
             "pages_failed": comparison.failures,
             "history_error": comparison.error or None,
-            "error": self._csv.error or self.error,
+            "error": self._problem(),
             "counters": msgspec.to_builtins(tape.counters),
         }
 

@@ -38,6 +38,15 @@ class LedgerTests(SynchronousTestCase):
         self.assertEqual([ledger.count(state) for state in GapState], [0, 1, 0])
         self.assertEqual(ledger.text().count(b"\n"), 2)
 
+    def test_two_causes_are_two_gaps(self) -> None:
+        """Of one interval, noticed at once: a part that was filled does not hide one that is lost."""
+        ledger = Ledger()
+        for cause, state in (("does not reach back", GapState.LOST), ("restart", GapState.FILLED)):
+            one = gap(cause)
+            one.close(state, NOTICED)
+            ledger.record(one)
+        self.assertEqual([ledger.count(state) for state in GapState], [0, 1, 1])
+
     def test_any_cause_makes_one_line(self) -> None:
         """Texts of servers get in there."""
         ledger = Ledger()

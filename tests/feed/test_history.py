@@ -162,7 +162,9 @@ class HistoryTests(SynchronousTestCase):
         self.exchange.headers[b"content-length"] = b"1000"
         asking = self.ask()
         self.treq.flush()
-        self.exchange.requests[0].transport.loseConnection()
+        transport = self.exchange.requests[0].transport
+        assert transport is not None
+        transport.loseConnection()
         self.treq.flush()
         self.failureResultOf(asking, NoAnswer)
 
@@ -183,10 +185,16 @@ class BudgetTests(SynchronousTestCase):
 
     def test_ten_in_any_minute_first_come_first_served(self) -> None:
         """30 recorders that ask at once have their turns in order, ten a minute."""
-        clock, turns = Clock(), []
+        clock = Clock()
+        turns: list[tuple[float, int]] = []
         budget = RateBudget(clock)
+
+        async def ask(number: int) -> None:
+            await budget.turn()
+            turns.append((clock.seconds(), number))
+
         for number in range(30):
-            budget.turn().addCallback(lambda _, n=number: turns.append((clock.seconds(), n)))
+            Deferred.fromCoroutine(ask(number))
         for _ in range(1300):
             clock.advance(0.1)
         self.assertEqual([n for _, n in turns], list(range(30)))
@@ -196,7 +204,8 @@ class BudgetTests(SynchronousTestCase):
 
     def test_who_does_not_wait_any_more_has_no_turn(self) -> None:
         """A recorder that stops leaves its place to the next."""
-        clock, turns = Clock(), []
+        clock = Clock()
+        turns: list[str] = []
         budget = RateBudget(clock, per_minute=1)
         self.successResultOf(budget.turn())
         gone = budget.turn()

@@ -2,8 +2,8 @@
 
     python tests/out/kill_writers.py KILLS SEED FOLDER     prints {"kills":…, "torn":…, "lost":…, "doubled":…, "rows":…}
 
-Each writer is a fork of this process: it recovers the file, then appends, syncs and saves as fast as it can, and tells through
-a pipe which row was in the file for sure. It is killed within some milliseconds, wherever it is.
+Each writer is a fork of this process: it recovers the file, then appends, syncs and saves as fast as it can, and tells
+through a pipe which row was in the file for sure. It is killed within some milliseconds, wherever it is.
 """
 
 import json

@@ -56,7 +56,7 @@ class FailingDisk(CrashDisk):
 
 
 def life(disk: FailingDisk, policy: SyncPolicy) -> tuple[Recording, list[TradeFileError]]:
-    """A recorder's life with everything in it: begin, record, lose the socket, rotate, stop, and begin again on a torn file."""
+    """A recorder's life with everything in it: begin, record, lose the socket, rotate, stop, begin again on a torn file."""
     recording = Recording(disk=disk, sync=policy)
     recording.crash_disk = disk
     errors: list[TradeFileError] = []

@@ -17,7 +17,7 @@ class KillTests(SynchronousTestCase):
     """kill -9 at any moment."""
 
     def test_no_row_is_lost_or_doubled_and_torn_ones_are_repaired(self) -> None:
-        """What a writer told to be in the file is there after it was killed, once, and the next writer goes on from there."""
+        """What a writer told to be in the file is there after it was killed, once, and the next writer goes on."""
         script = Path(__file__).with_name("kill_writers.py")
         with tempfile.TemporaryDirectory() as folder:
             run = subprocess.run(

@@ -1,0 +1,437 @@
+"""The recorder of one pair, from the socket to the disk, on a clock."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.core.gaps import GapState, Ledger
+from bfxtwist.core.history import Page, PageRequest
+from bfxtwist.core.limits import Limits
+from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
+from bfxtwist.core.trades import Mode
+from bfxtwist.out.trade_csv import SyncPolicy
+from bfxtwist.out.trade_errors import CannotCreate, DiskFailed, Locked, WrongFile
+from bfxtwist.out.trade_recorder import check_folder
+from bfxtwist.out.trade_state import StateFile
+from tests.out.recording import LAYOUT, Recording, at_once
+
+SMALL = Limits(queue=10, unsynced=2000)
+
+
+class RecorderTests(SynchronousTestCase):
+    """`TradeRecorder` on a disk in memory."""
+
+    def recording(self, **how: Any) -> Recording:
+        """One that is live, with three trades in its file."""
+        recording = Recording(**how).start()
+        for _ in range(3):
+            recording.trade(told=False)
+        recording.wait(1)
+        recording.connect()
+        return recording
+
+    def saved(self, recording: Recording) -> Any:
+        """The state on disk."""
+        return StateFile(recording.crash_disk, "/trade.csv.state").load()
+
+    # --- rows ---------------------------------------------------------------------------------------------
+
+    def test_rows_are_written_at_most_a_turn_later(self) -> None:
+        """A te is in the file in the next turn of the reactor."""
+        recording = self.recording()
+        made = recording.exchange.trade()
+        recording.recorder.executed(made.told, False, recording.exchange.moment())
+        recording.clock.advance(0)
+        self.assertEqual(recording.ids(), recording.ledger())
+        line = LAYOUT.line(Arrival(made.told, recording.exchange.moment().wall))
+        self.assertTrue(recording.content().endswith(line))
+
+    def test_tu_is_the_second_source(self) -> None:
+        """After te it changes nothing, without te it is written."""
+        recording = self.recording()
+        for confirmed in (False, True):
+            made = recording.exchange.trade()
+            recording.recorder.executed(made.told, confirmed, recording.exchange.moment())
+            recording.recorder.executed(made.told, True, recording.exchange.moment())
+        recording.wait(1)
+        self.assertEqual(recording.ids(), recording.ledger())
+
+    def test_restart_writes_nothing_twice_and_misses_nothing(self) -> None:
+        """Killed, trades meanwhile, started again."""
+        recording = self.recording()
+        recording.restart()
+        for _ in range(10):
+            recording.trade(told=False, pause=1)
+        recording.connect()
+        recording.wait(5)
+        self.assertEqual(recording.ids(), recording.ledger())
+
+    def test_stop_writes_what_waits(self) -> None:
+        """A trade of the very turn in which it is stopped."""
+        recording = self.recording()
+        made = recording.exchange.trade()
+        recording.recorder.executed(made.told, False, recording.exchange.moment())
+        self.assertIsNone(self.successResultOf(recording.recorder.stop()))
+        self.assertEqual(recording.ids(), recording.ledger())
+        self.assertEqual(self.saved(recording).last_id, made.told.id)
+        self.assertEqual(recording.crash_disk.descriptors, 0)
+        self.assertIn("not running", str(recording.recorder.not_ready()))
+
+    def test_stop_before_start_and_twice(self) -> None:
+        """Nothing to do."""
+        recording = Recording()
+        self.assertIsNone(self.successResultOf(recording.recorder.stop()))
+        recording.start()
+        self.assertIsNone(self.successResultOf(recording.recorder.stop()))
+        self.assertIsNone(self.successResultOf(recording.recorder.stop()))
+
+    def test_stop_that_cannot_write_fails_visibly(self) -> None:
+        """With the exit code for a failed disk."""
+        recording = self.recording()
+        recording.crash_disk.room = 3
+        recording.trade(pause=0)
+        error = self.failureResultOf(recording.recorder.stop(), DiskFailed).value
+        self.assertEqual(error.exit_code, 74)
+        self.assertIn("1 rows could not be written", str(error))
+
+    def test_stop_that_cannot_sync_fails_visibly(self) -> None:
+        """Rows are in the file, but not on the disk."""
+        recording = self.recording()
+        recording.trade(pause=0)
+        recording.crash_disk.failing_syncs = 1
+        self.failureResultOf(recording.recorder.stop(), DiskFailed)
+
+    def test_stop_while_a_page_is_on_its_way(self) -> None:
+        """It is not waited for."""
+        recording = self.recording()
+        recording.recorder.lost("sequence", recording.exchange.moment())
+        waiting: Deferred[Page] = Deferred()
+
+        async def page(symbol: str, request: PageRequest) -> Page:
+            return await waiting
+
+        recording.exchange.page = page  # type: ignore[method-assign]
+        recording.connect()
+        self.assertIsNone(self.successResultOf(recording.recorder.stop()))
+        self.assertEqual(recording.clock.getDelayedCalls(), [])
+
+    def test_bug_in_history_is_logged_and_survived(self) -> None:
+        """The process goes on, and asks again."""
+        recording = self.recording()
+        recording.recorder.lost("sequence", recording.exchange.moment())
+        recording.exchange.delay = lambda: 1 / 0
+        recording.connect()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        recording.exchange.delay = lambda: None
+        recording.wait(5)
+        self.assertEqual(recording.recorder.tape.mode, Mode.LIVE)
+
+    # --- the order of things ------------------------------------------------------------------------------
+
+    def test_state_is_never_ahead_of_the_rows(self) -> None:
+        """An audit moved V over a row that it found: where the row is not synced, V is not saved."""
+        recording = self.recording()
+        recording.trade(told=False)
+        recording.trade()
+        recording.wait(40)
+        recording.crash_disk.failing_syncs = 10**6
+        recording.wait(70)
+        frontier = recording.recorder.tape.comparison.progress.frontier
+        saved = self.saved(recording).progress.frontier
+        assert frontier is not None
+        self.assertLess(saved.id, frontier.id)
+        self.assertIn("cannot be synced", str(recording.recorder.not_ready()))
+        self.assertEqual(len(recording.gave_up), 1)
+        recording.crash_disk.mend()
+        recording.wait(2)
+        self.assertEqual((self.saved(recording).progress.frontier, recording.recorder.not_ready()), (frontier, None))
+
+    def test_gap_is_saved_before_the_rows_after_it(self) -> None:
+        """A hole is written down before it is passed."""
+        recording = self.recording()
+        recording.recorder.lost("restart", recording.exchange.moment())
+        for _ in range(9):
+            recording.trade(told=False)
+        recording.exchange.fault = "down"
+        recording.connect(2)
+        recording.crash_disk.failing_renames = 10**6
+        recording.trade()
+        recording.wait(70)
+        self.assertEqual((len(recording.ids()), recording.recorder.tape.mode), (3, Mode.SYNC))
+        self.assertIn("Input/output error", str(recording.recorder.not_ready()))
+        recording.crash_disk.mend()
+        recording.wait(2)
+        self.assertEqual((len(recording.ids()), len(self.saved(recording).progress.gaps)), (6, 1))
+        ledger = Ledger(recording.crash_disk.content("/trade.gaps.csv"))
+        self.assertEqual(ledger.count(GapState.OPEN), 1)
+        recording.restart()
+        recording.exchange.fault = ""
+        recording.connect()
+        recording.wait(700)
+        self.assertEqual(sorted(recording.ids()), recording.ledger())
+        ledger = Ledger(recording.crash_disk.content("/trade.gaps.csv"))
+        self.assertEqual(ledger.count(GapState.OPEN), 0)
+        self.assertIn(b",filled,3,", ledger.text())
+
+    def test_sync_runs_one_at_a_time_and_rows_go_on_meanwhile(self) -> None:
+        """A slow disk: the next sync waits for the one under way."""
+        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
+            jobs.append((job, Deferred()))
+            return jobs[-1][1]
+
+        recording = self.recording(in_thread=thread)
+        recording.wait(3)
+        for _ in range(3):
+            recording.trade(pause=2)
+        self.assertEqual((len(jobs), recording.ids()), (1, recording.ledger()))
+        job, done = jobs.pop()
+        done.callback(job())
+        recording.wait(1)
+        self.assertEqual(len(jobs), 1)
+        stopping = recording.recorder.stop()
+        self.assertNoResult(stopping)
+        while jobs:
+            job, done = jobs.pop()
+            done.callback(job())
+        self.assertIsNone(self.successResultOf(stopping))
+        self.assertEqual(recording.recorder.status()["bytes"], recording.recorder.status()["bytes_synced"])
+
+    def test_policies(self) -> None:
+        """always: before the Deferred fires. 1s: within a second. no: with the state, once a minute."""
+        for policy, after in ((SyncPolicy.ALWAYS, 0.0), (SyncPolicy.SECOND, 1.0), (SyncPolicy.NO, 61.0)):
+            recording = self.recording(sync=policy)
+            recording.wait(200)
+            recording.trade(pause=0)
+            written, synced = (recording.recorder.status()[what] for what in ("bytes", "bytes_synced"))
+            self.assertEqual(written == synced, after == 0.0)
+            recording.wait(after)
+            self.assertEqual(recording.recorder.status()["bytes_synced"], written)
+
+    # --- a disk that fails --------------------------------------------------------------------------------
+
+    def test_full_disk_and_room_again(self) -> None:
+        """It says why it is not ready, and is whole again without a restart."""
+        recording = self.recording()
+        recording.crash_disk.room = 30
+        for _ in range(5):
+            recording.trade(pause=1)
+        self.assertIn("No space left", str(recording.recorder.not_ready()))
+        self.assertEqual(recording.recorder.status()["queue"], 5)
+        recording.crash_disk.room = None
+        recording.wait(5)
+        self.assertEqual((recording.ids(), recording.recorder.not_ready()), (recording.ledger(), None))
+
+    def test_disk_that_is_full_for_long(self) -> None:
+        """Memory is bounded: rows are forgotten, and fetched again when there is room."""
+        recording = self.recording(limits=SMALL)
+        recording.crash_disk.room = 30
+        for _ in range(100):
+            recording.trade(pause=1)
+            self.assertLessEqual(recording.recorder.status()["queue"], 110)
+        self.assertGreater(recording.recorder.tape.counters.forgotten, 0)
+        recording.crash_disk.room = None
+        recording.wait(100)
+        self.assertEqual((sorted(recording.ids()), recording.recorder.not_ready()), (recording.ledger(), None))
+
+    def test_disk_that_syncs_no_more(self) -> None:
+        """What is not synced is bounded, too: nothing is written beyond it, until it works again."""
+        recording = self.recording(limits=Limits(unsynced=500))
+        recording.crash_disk.failing_syncs = 10**6
+        for _ in range(20):
+            recording.trade(pause=1)
+        self.assertLess(len(recording.content()), 1500)
+        self.assertIn("not yet synced", str(recording.recorder.not_ready()))
+        recording.crash_disk.mend()
+        recording.wait(20)
+        self.assertEqual((recording.ids(), recording.recorder.not_ready()), (recording.ledger(), None))
+
+    # --- somebody else and the file -----------------------------------------------------------------------
+
+    def rotated(self, act: Callable[[Recording], None], seconds: float = 3) -> Recording:
+        """Record, let someone do something to the file, record on."""
+        recording = self.recording()
+        recording.wait(3)
+        act(recording)
+        recording.trade()
+        recording.wait(seconds)
+        recording.trade()
+        recording.wait(100)
+        return recording
+
+    def test_file_that_was_renamed(self) -> None:
+        """logrotate: the old one is finished, a new one begun, and a restart doubles nothing."""
+
+        def rename(recording: Recording) -> None:
+            recording.crash_disk.names["/trade.csv.1"] = recording.crash_disk.names.pop("/trade.csv")
+
+        recording = self.rotated(rename)
+        older = recording.crash_disk.content("/trade.csv.1")[len(HEADER) :]
+        ids = [int(i) for i in LAYOUT.ids(older) or []]
+        self.assertEqual(ids + recording.ids(), recording.ledger())
+        recording.restart()
+        recording.connect()
+        recording.wait(100)
+        self.assertEqual(ids + recording.ids(), recording.ledger())
+
+    def test_sighup_after_a_rename(self) -> None:
+        """Not a row goes to the old file after it."""
+        recording = self.recording()
+        recording.wait(3)
+        older = recording.crash_disk.names["/trade.csv.1"] = recording.crash_disk.names.pop("/trade.csv")
+        recording.recorder.reopen()
+        size = len(older.cache)
+        recording.trade()
+        self.assertEqual((len(older.cache), len(recording.ids())), (size, 1))
+
+    def test_file_that_was_removed(self) -> None:
+        """It is made again, and what was in it is known to have been recorded."""
+
+        def remove(recording: Recording) -> None:
+            del recording.crash_disk.names["/trade.csv"]
+
+        recording = self.rotated(remove)
+        self.assertEqual(recording.ids(), recording.ledger()[-1:])
+
+    def test_file_that_was_truncated(self) -> None:
+        """copytruncate: the header again, then the next rows. What came in between is in neither."""
+
+        def truncate(recording: Recording) -> None:
+            recording.crash_disk.names["/trade.csv"].change(0, None)
+
+        recording = self.rotated(truncate)
+        self.assertEqual(recording.ids(), recording.ledger()[-2:])
+
+    def test_file_that_was_cut_in_the_middle_of_a_row(self) -> None:
+        """The torn row is kept aside, the others stand."""
+
+        def cut(recording: Recording) -> None:
+            recording.crash_disk.names["/trade.csv"].change(len(HEADER) + 90, None)
+
+        recording = self.rotated(cut)
+        self.assertEqual(recording.ids(), [recording.ledger()[0], *recording.ledger()[-2:]])
+        self.assertEqual(len([name for name in recording.crash_disk.names if ".torn-" in name]), 1)
+
+    def test_file_that_someone_else_has_written_to(self) -> None:
+        """What is no row of it is kept aside."""
+
+        def write(recording: Recording) -> None:
+            recording.crash_disk.names["/trade.csv"].change(len(recording.content()), b"# a note\n")
+
+        recording = self.rotated(write)
+        self.assertEqual(recording.ids(), recording.ledger())
+        torn = [name for name in recording.crash_disk.names if ".torn-" in name]
+        self.assertEqual([recording.crash_disk.content(name) for name in torn], [b"# a note\n"])
+
+    def test_file_that_another_one_took_the_name_of(self) -> None:
+        """A foreign one is not touched: rows wait until it is gone."""
+        recording = self.rotated(lambda recording: recording.crash_disk.put("/trade.csv", b"a,b\n1,2\n"))
+        self.assertEqual(recording.content(), b"a,b\n1,2\n")
+        self.assertIn("not the header", str(recording.recorder.not_ready()))
+        del recording.crash_disk.names["/trade.csv"]
+        recording.wait(3)
+        self.assertEqual((recording.ids(), recording.recorder.not_ready()), (recording.ledger()[-1:], None))
+
+    def test_file_that_is_put_back(self) -> None:
+        """A copy of itself is continued; only what came before that was seen is in the older file."""
+
+        def copy(recording: Recording) -> None:
+            recording.crash_disk.put("/trade.csv", recording.content())
+
+        recording = self.rotated(copy)
+        self.assertEqual(recording.ids(), [*recording.ledger()[:3], recording.ledger()[4]])
+
+    def test_reopen_waits_for_a_sync_under_way(self) -> None:
+        """The thread has the file."""
+        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
+            jobs.append((job, Deferred()))
+            return jobs[-1][1]
+
+        recording = self.recording(in_thread=thread)
+        recording.wait(2)
+        recording.crash_disk.names.pop("/trade.csv")
+        recording.recorder.reopen()
+        self.assertNotIn("/trade.csv", recording.crash_disk.names)
+        job, done = jobs.pop()
+        done.callback(job())
+        self.assertEqual(recording.ids(), [])
+
+    # --- starting -----------------------------------------------------------------------------------------
+
+    def test_second_recorder_is_kept_off(self) -> None:
+        """It is told by whom, and the first one is not disturbed."""
+        recording = self.recording()
+        error = self.assertRaises(Locked, recording.make().open)
+        self.assertEqual(error.exit_code, 75)
+        self.assertIn(f"/trade.csv.lock is locked by pid {os.getpid()}", str(error))
+        self.assertIsNone(recording.recorder.not_ready() and None)
+        recording.trade()
+        self.assertEqual(recording.ids(), recording.ledger())
+
+    def test_refused_file_is_not_changed_and_the_lock_is_let_go(self) -> None:
+        """Of another pair."""
+        recording = Recording()
+        other = HEADER + Layout("tETHUSD").line(Arrival(recording.exchange.trade().told, 1))
+        recording.crash_disk.put("/trade.csv", other)
+        error = self.assertRaises(WrongFile, recording.start)
+        self.assertEqual((error.exit_code, recording.content()), (78, other))
+        self.assertEqual(recording.crash_disk.descriptors, 0)
+
+    def test_ledger_that_is_none_is_refused(self) -> None:
+        """It is somebody's file."""
+        recording = Recording()
+        recording.crash_disk.put("/trade.gaps.csv", b"mine\n")
+        self.assertRaises(WrongFile, recording.start)
+        self.assertEqual(recording.crash_disk.content("/trade.gaps.csv"), b"mine\n")
+
+    def test_lost_state_costs_only_questions(self) -> None:
+        """Everything is compared once more."""
+        recording = self.recording()
+        recording.trade()
+        recording.wait(70)
+        recording.crash_disk.names["/trade.csv.state"].change(30, b"?")
+        recording.restart()
+        self.assertEqual(recording.recorder.tape.comparison.progress.frontier.id, recording.ledger()[0])  # type: ignore[union-attr]
+        recording.connect()
+        recording.wait(5)
+        self.assertEqual(recording.ids(), recording.ledger())
+
+    # --- what it says of itself ---------------------------------------------------------------------------
+
+    def test_status(self) -> None:
+        """In numbers and in words."""
+        recording = self.recording()
+        recording.trade()
+        recording.wait(100)
+        status = recording.recorder.status()
+        self.assertEqual((status["mode"], status["queue"], status["file"]), ("live", 0, "/trade.csv"))
+        self.assertEqual(status["gaps"], {"open": 0, "filled": 0, "lost": 0})
+        self.assertLess(status["lag_ms"], 160_000)
+        self.assertTrue(status["verified_through_iso"].startswith("2023-11-14T22:1"))
+        self.assertEqual(status["counters"]["rows"], 4)
+        self.assertEqual(status["bytes"], len(recording.content()))
+        empty = Recording().start().recorder
+        self.assertIsNone(empty.status()["verified_through"])
+        self.assertIn("not live", str(empty.not_ready()))
+
+    def test_check_folder(self) -> None:
+        """Made if it is missing, tried if it is there."""
+        folder = os.path.join(self.mktemp(), "a", "b")
+        check_folder(folder)
+        check_folder(folder)
+        self.assertEqual((os.listdir(folder), os.stat(folder).st_mode & 0o777), ([], 0o750))
+        with open(os.path.join(folder, "file"), "w"):
+            pass
+        for wrong in ("file", "file/below"):
+            error = self.assertRaises(CannotCreate, check_folder, os.path.join(folder, wrong))
+            self.assertEqual(error.exit_code, 73)
+
+    def test_at_once_is_the_thread_of_these_tests(self) -> None:
+        """What it gives is what the job gave."""
+        self.assertEqual(self.successResultOf(at_once(lambda: 7)), 7)
