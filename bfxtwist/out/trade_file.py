@@ -20,7 +20,7 @@ from bfxtwist.core.recovery import FileId, Plan, Refused, Saved, plan
 from bfxtwist.core.trade_rows import HEADER, Layout
 from bfxtwist.out.disk import Disk, FileFacts
 from bfxtwist.out.trade_errors import WrongFile, explained
-from bfxtwist.out.trade_state import read_all, write_new
+from bfxtwist.out.trade_state import read_all, write_all, write_new
 
 _MODE = 0o640
 
@@ -98,11 +98,11 @@ class TradeFile:
                 self._keep_aside(read(end, facts.size - end), wall)
             disk.truncate(fd, end)
         if end == 0:
-            self._write(fd, HEADER, 0)
+            write_all(disk, fd, HEADER, 0)
             end = len(HEADER)
         else:
             # The page cache may show bytes as clean that an earlier process failed to sync: write them once more.
-            self._write(fd, read(found.rewrite_from, end - found.rewrite_from), found.rewrite_from)
+            write_all(disk, fd, read(found.rewrite_from, end - found.rewrite_from), found.rewrite_from)
         disk.sync(fd)
         disk.sync_folder(os.path.dirname(self.path))
         self.file, self.base, self.synced, self._reach = file, end, end, end
@@ -122,10 +122,6 @@ class TradeFile:
             path = f"{name}-{number}"
         write_new(self._disk, path, torn, _MODE)
         self._disk.sync_folder(os.path.dirname(path))
-
-    def _write(self, fd: int, data: bytes, offset: int) -> None:
-        if self._disk.write(fd, data, offset) != len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self) -> None:
         """Give the file back, as it is."""
@@ -158,7 +154,7 @@ class TradeFile:
             self._clear_torn(fd)
         self._reach = max(self._reach, self.base + len(lines))
         try:
-            self._write(fd, lines, self.base)
+            write_all(self._disk, fd, lines, self.base)
         except OSError:
             self._cut_torn(fd)
             raise
@@ -200,7 +196,7 @@ class TradeFile:
 
         def job() -> None:
             if again:
-                self._write(fd, again, start)
+                write_all(disk, fd, again, start)
             disk.sync(fd)
 
         return job

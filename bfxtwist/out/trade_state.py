@@ -56,7 +56,7 @@ class LockFile:
                 disk.close(fd)
                 return False
             disk.truncate(fd, 0)
-            _write_all(disk, fd, b"%d\n" % os.getpid())
+            write_all(disk, fd, b"%d\n" % os.getpid())
         except BaseException:
             disk.close(fd)
             raise
@@ -127,7 +127,7 @@ def write_new(disk: Disk, path: str, text: bytes, mode: int) -> None:
     """A new file with this content, synced. Raises OSError."""
     fd = disk.create(path, mode)
     try:
-        _write_all(disk, fd, text)
+        write_all(disk, fd, text)
         disk.sync(fd)
     finally:
         disk.close(fd)
@@ -143,9 +143,14 @@ def read_all(disk: Disk, fd: int, offset: int, length: int) -> bytes:
     return b"".join(pieces)
 
 
-def _write_all(disk: Disk, fd: int, text: bytes) -> None:
-    if disk.write(fd, text, 0) != len(text):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def write_all(disk: Disk, fd: int, data: bytes, offset: int = 0) -> None:
+    """All of `data`, or OSError: where a write is short, the next one tells why."""
+    while data:
+        written = disk.write(fd, data, offset)
+        if not written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        data = data[written:]
+        offset += written
 
 
 def _load(disk: Disk, path: str) -> bytes:

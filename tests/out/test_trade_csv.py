@@ -1,0 +1,233 @@
+"""The consumer of trades: its queue, its Deferreds, its patience."""
+
+import errno
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.core.messages import Trade
+from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
+from bfxtwist.out.trade_csv import BATCH_LIMIT, RowsForgotten, SyncPolicy, TradeCsv
+from bfxtwist.out.trade_file import Interfered, TradeFile
+from tests.crash_disk import CrashDisk
+
+LAYOUT = Layout("tBTCUSD")
+
+
+def arrivals(first: int, count: int = 1) -> list[Arrival]:
+    """Some trades."""
+    return [Arrival(Trade(i, 1_700_000_000_000 + i, b"1", b"2"), 3) for i in range(first, first + count)]
+
+
+class TradeCsvTests(SynchronousTestCase):
+    """`TradeCsv` on a file in memory."""
+
+    def setUp(self) -> None:
+        self.begin()
+
+    def begin(self, sync: SyncPolicy = SyncPolicy.SECOND, limit: int = 10) -> None:
+        """A new file."""
+        self.clock, self.disk = Clock(), CrashDisk()
+        self.file = TradeFile(self.disk, "/trade.csv", LAYOUT)
+        self.file.open(None, 0)
+        self.heard: list[object] = []
+        self.csv = TradeCsv(
+            self.file,
+            LAYOUT,
+            self.clock,
+            forgotten=lambda rows: self.heard.append([row.trade.id for row in rows]),
+            drained=lambda: self.heard.append("drained"),
+            sync=sync,
+            limit=limit,
+        )
+
+    def rows(self) -> list[int]:
+        """The ids in the file."""
+        ids = LAYOUT.ids(self.disk.content("/trade.csv")[len(HEADER) :])
+        assert ids is not None
+        return [int(i) for i in ids]
+
+    def test_rows_of_one_turn_are_written_at_once_in_the_next(self) -> None:
+        """And then their Deferreds fire."""
+        first, second = self.csv.write(arrivals(1)), self.csv.write(arrivals(2))
+        self.assertNoResult(first)
+        writes: list[str] = []
+        self.disk.before = writes.append
+        self.clock.advance(0)
+        self.assertEqual(writes.count("write"), 1)
+        self.assertIsNone(self.successResultOf(first))
+        self.assertIsNone(self.successResultOf(second))
+        self.assertEqual((self.rows(), self.heard), ([1, 2], ["drained"]))
+
+    def test_nothing_to_write(self) -> None:
+        """Fires all the same."""
+        done = self.csv.write([])
+        self.clock.advance(0)
+        self.assertIsNone(self.successResultOf(done))
+
+    def test_many_rows_leave_in_batches(self) -> None:
+        """A turn each, so that the reactor goes on."""
+        count = 2 * BATCH_LIMIT // len(LAYOUT.line(arrivals(1)[0]))
+        done = self.csv.write(arrivals(10**6, count))
+        sizes: list[int] = []
+        whole = self.file.append
+        self.file.append = lambda lines, last: (sizes.append(len(lines)), whole(lines, last))[1]  # type: ignore[method-assign]
+        self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertIsNone(self.successResultOf(done))
+        self.assertGreaterEqual(len(sizes), 2)
+        self.assertLessEqual(max(sizes), BATCH_LIMIT)
+        self.assertEqual(len(self.rows()), count)
+
+    def test_full_disk_is_tried_again_with_the_same_bytes(self) -> None:
+        """After 0.25, 0.5 … 5 seconds; then everything is there once."""
+        self.disk.room = 20
+        done = self.csv.write(arrivals(1, 2))
+        self.clock.advance(0)
+        times: list[float] = []
+        self.disk.before = lambda call: times.append(self.clock.seconds()) if call == "write" else None
+        for _ in range(200):
+            self.clock.advance(0.125)
+        waits = [later - earlier for earlier, later in zip([0.0, *times], times, strict=False)]
+        self.assertEqual(waits[:7], [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0])
+        self.assertEqual((self.csv.error, len(self.csv)), ("No space left on device", 2))
+        self.assertNoResult(done)
+        self.disk.mend()
+        self.csv.write(arrivals(3)).addErrback(self.fail)
+        self.clock.advance(5)
+        self.assertIsNone(self.successResultOf(done))
+        self.assertEqual((self.rows(), self.csv.error), ([1, 2, 3], None))
+
+    def test_another_failure_is_told_and_starts_short_again(self) -> None:
+        """First full, then broken."""
+        self.disk.room = 0
+        self.csv.write(arrivals(1)).addErrback(self.fail)
+        self.clock.advance(0)
+        self.disk.mend()
+        self.disk.failing_writes = 1
+        self.clock.advance(0.25)
+        self.assertEqual(self.csv.error, "Input/output error")
+        self.clock.advance(0.25)
+        self.assertEqual(self.rows(), [1])
+
+    def test_queue_that_is_too_long_is_cut(self) -> None:
+        """Who wrote the newest is told so; the oldest go on trying."""
+        self.disk.room = 0
+        done = [self.csv.write(arrivals(i)) for i in range(1, 12)]
+        self.clock.advance(0)
+        done.append(self.csv.write(arrivals(12)))
+        self.assertEqual((self.heard, len(self.csv)), ([[6, 7, 8, 9, 10, 11, 12]], 5))
+        for forgotten in done[5:]:
+            self.failureResultOf(forgotten, RowsForgotten)
+        self.disk.mend()
+        done.append(self.csv.write(arrivals(20)))
+        self.clock.advance(5)
+        for written in [*done[:5], done[-1]]:
+            self.assertIsNone(self.successResultOf(written))
+        self.assertEqual(self.rows(), [1, 2, 3, 4, 5, 20])
+        self.assertEqual(self.csv.rows_written, 6)
+
+    def test_always_waits_for_the_sync(self) -> None:
+        """The Deferred fires when so many rows are on disk."""
+        self.begin(SyncPolicy.ALWAYS)
+        first = self.csv.write(arrivals(1))
+        self.clock.advance(0)
+        second = self.csv.write(arrivals(2))
+        self.assertNoResult(first)
+        self.csv.synced(1)
+        self.assertIsNone(self.successResultOf(first))
+        self.assertNoResult(second)
+        self.clock.advance(0)
+        self.csv.synced(2)
+        self.assertIsNone(self.successResultOf(second))
+
+    def test_stop_tries_once_and_says_how_many_are_left(self) -> None:
+        """And leaves no call behind."""
+        self.csv.write(arrivals(1)).addErrback(self.fail)
+        self.assertEqual((self.csv.stop(), self.rows()), (0, [1]))
+        self.disk.room = 0
+        self.csv.write(arrivals(2, 3)).addErrback(self.fail)
+        self.assertEqual((self.csv.stop(), self.clock.getDelayedCalls()), (3, []))
+
+    def test_retry_does_not_wait(self) -> None:
+        """For when the file has just been opened anew."""
+        self.disk.room = 0
+        self.csv.write(arrivals(1)).addErrback(self.fail)
+        self.clock.advance(0)
+        self.disk.mend()
+        self.csv.retry()
+        self.assertEqual(self.rows(), [1])
+        self.csv.retry()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class TradeFileTests(SynchronousTestCase):
+    """`TradeFile`, where the others do not reach."""
+
+    def setUp(self) -> None:
+        self.disk = CrashDisk()
+        self.file = TradeFile(self.disk, "/trade.csv", LAYOUT)
+        self.file.open(None, 1_700_000_000_000_000)
+        self.row = LAYOUT.line(arrivals(1)[0])
+
+    def test_closed_file_takes_nothing(self) -> None:
+        """It says that it is shut."""
+        self.file.close()
+        self.file.close()
+        self.assertEqual(self.assertRaises(OSError, self.file.append, self.row, 1).errno, errno.EBADF)
+
+    def test_changed_file_takes_nothing(self) -> None:
+        """Whoever wrote to it, a row after that would hide it."""
+        self.disk.names["/trade.csv"].change(self.file.base, b"x")
+        self.assertRaises(Interfered, self.file.append, self.row, 1)
+
+    def test_sync_that_succeeds_after_another_failed_proves_nothing(self) -> None:
+        """The kernel tells of a failure once: the other one may have been told."""
+        self.file.append(self.row, 1)
+        mark, failures = self.file.base, self.file.sync_failures
+        self.file.sync_failed()
+        self.file.synced_to(mark, failures)
+        self.assertLess(self.file.synced, mark)
+        self.file.sync_job()()
+        self.file.synced_to(mark, self.file.sync_failures)
+        self.assertEqual(self.file.synced, mark)
+
+    def test_barrier_that_cannot_sync(self) -> None:
+        """Nothing is written, and what is not synced is under suspicion."""
+        self.disk.room = 10
+        self.assertRaises(OSError, self.file.append, self.row, 1)
+        self.file.forget()
+        self.disk.mend()
+        self.disk.failing_syncs = 1
+        self.assertRaises(OSError, self.file.append, self.row, 1)
+        self.assertEqual((self.file.sync_failures, self.disk.content("/trade.csv")), (1, HEADER))
+        self.file.append(self.row, 1)
+        self.assertEqual(self.disk.content("/trade.csv"), HEADER + self.row)
+
+    def test_torn_write_that_cannot_be_cut(self) -> None:
+        """The next try writes over it."""
+        self.disk.room = 10
+        whole = self.disk.truncate
+
+        def fail(fd: int, size: int) -> None:
+            raise OSError(errno.EIO, "no")
+
+        self.disk.truncate = fail  # type: ignore[method-assign]
+        self.assertRaises(OSError, self.file.append, self.row, 1)
+        self.assertEqual(len(self.disk.content("/trade.csv")), len(HEADER) + 10)
+        self.assertIsNone(self.file.interference())
+        self.disk.truncate = whole  # type: ignore[method-assign]
+        self.disk.mend()
+        self.file.append(self.row, 1)
+        self.assertEqual(self.disk.content("/trade.csv"), HEADER + self.row)
+
+    def test_torn_tails_of_one_second_are_all_kept(self) -> None:
+        """Under names of their own."""
+        for _ in range(3):
+            self.disk.names["/trade.csv"].change(self.file.base, b"torn")
+            self.file = TradeFile(self.disk, "/trade.csv", LAYOUT)
+            self.file.open(None, 1_700_000_000_000_000)
+        torn = sorted(name for name in self.disk.names if ".torn-" in name)
+        names = ["/trade.csv.torn-20231114T221320Z", "/trade.csv.torn-20231114T221320Z-2", "/trade.csv.torn-20231114T221320Z-3"]
+        self.assertEqual(torn, names)
+        self.assertEqual({self.disk.content(name) for name in torn}, {b"torn"})
