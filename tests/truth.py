@@ -59,11 +59,12 @@ def judge(told: Sequence[Trade], path: Path, *, before: int | None = None) -> Ve
         if trade_id in held:
             twice.append(trade_id)
         held[trade_id] = int(row["timestamp"]) // 1000, Recorded(row["side"], row["price"], row["amount"])
-    truth = {trade.id: trade for trade in told if held and trade.id >= min(held)}
+    first = min(held, default=0)
+    truth = {trade.id: trade for trade in told if held and trade.id >= first}
     lacking = [one.id for one in truth.values() if one.id not in held and (before is None or one.mts < before)]
     missing = _outside(lacking, named_gaps(path.with_name("trade.gaps.csv")))
     false = [trade_id for trade_id, row in held.items() if not _agrees(truth.get(trade_id), *row)]
-    return Verdict(len(held), twice, missing, false, len(lacking) - len(missing), bool(rest), min(held, default=0))
+    return Verdict(len(held), twice, missing, false, len(lacking) - len(missing), bool(rest), first)
 
 
 def _agrees(trade: Trade | None, mts: int, recorded: Recorded) -> bool:
