@@ -44,14 +44,14 @@ def frame(first: int, payload: bytes) -> bytes:
 class Conversation:
     """One client on one WebSocket."""
 
-    def __init__(self, peer: socket.socket, head: bytes, snapshots: dict[str, bytes], channel: str, number: int) -> None:
+    def __init__(self, peer: socket.socket, head: bytes, snapshots: dict[str, bytes], number: int) -> None:
         self.peer = peer
         self.channels: dict[str, int] = {}  # symbol -> channel id, of those whose snapshot was sent
         self.frames: list[bytes] = []
         self._pieces: list[bytes] = []
         self._sending = threading.Lock()  # an answer must not come to stand within a frame of the stream
         self.first_seq = 0
-        self._snapshots, self._channel, self._next_id = snapshots, channel, 10_000 + 1000 * number
+        self._snapshots, self._next_id = snapshots, 10_000 + 1000 * number
         self._flags = 0
         self._seq = 0
         self._buffer = b""

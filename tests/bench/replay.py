@@ -14,6 +14,7 @@ import multiprocessing
 import socket
 import threading
 import time
+from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -85,6 +86,7 @@ class _Exchange:
     def __init__(self, script: Script, workload: Workload) -> None:
         self._script, self._workload = script, workload
         self._conversations: list[Conversation] = []
+        self._numbers = count()  # no two connections have channels of the same id, which some clients could not bear
         self._position = 0  # of the paced messages
         self._trades_told = len(script.bodies) if workload.channel == "trades" else 0
 
@@ -97,7 +99,7 @@ class _Exchange:
     def _talk(self, peer: socket.socket) -> None:
         head, rest = read_head(peer)
         if b"upgrade: websocket" in head.lower():
-            conversation = Conversation(peer, head, self._script.snapshots, self._workload.channel, len(self._conversations))
+            conversation = Conversation(peer, head, self._script.snapshots, next(self._numbers))
             self._conversations.append(conversation)
             conversation.run(rest)
         elif head:
@@ -123,12 +125,12 @@ class _Exchange:
             sender.join()
         return sum(len(one.frames) for one in self._conversations)
 
-    def pace(self, rate: float, burst: int, count: int, ping_every: int) -> dict[str, Any]:
+    def pace(self, rate: float, burst: int, most: int, ping_every: int) -> dict[str, Any]:
         conversation = next(one for one in self._conversations if one.channels)
         frames, first = conversation.frames, conversation.first_seq
         sent: dict[int, float] = {}
         start = time.perf_counter()
-        pieces = range(self._position, min(self._position + count, len(frames)), burst)
+        pieces = range(self._position, min(self._position + most, len(frames)), burst)
         for number, at in enumerate(pieces):
             due = start + number * burst / rate
             while (wait := due - time.perf_counter()) > 0:

@@ -39,7 +39,7 @@ else:
     channel = L3_BOOK if WORK["precision"] == "R0" else L2_BOOK
     callback = on_paced_book if WORK["paced"] else on_book
 
-handler = FeedHandler(config={"uvloop": True, "log": {"disabled": True}})
+handler = FeedHandler(config={"uvloop": True, "log": {"filename": "cryptofeed.log", "level": "WARNING"}})
 symbols = [pair.replace("/", "-") for pair in WORK["pairs"]]
 feed = Bitfinex(symbols=symbols, channels=[channel], callbacks={channel: callback}, number_of_price_points=WORK["levels"])
 handler.add_feed(feed)
