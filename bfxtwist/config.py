@@ -41,6 +41,8 @@ DEFAULTS: Mapping[str, Any] = {
     "demo": False,
     "sync": "1s",
     "strict_disk": False,
+    "rotate": "no",
+    "rotate_compress": "gz",
     "no_fast_frames": False,
     "ca_file": None,
     "lock_folder": None,

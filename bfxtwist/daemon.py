@@ -97,7 +97,7 @@ class Daemon(Service):
         self._states = StateLog(moment)
         sync = SyncPolicy(settings.sync)
         self.recorders = Recorders(
-            reactor, self.market, moment, sync=sync, failed=self._disk_failed, not_safe=ended
+            reactor, self.market, moment, sync=sync, failed=self._disk_failed, not_safe=ended, rotate=settings.rotate
         )
         self.web = Web(reactor, settings, self.market, self.recorders, moment=moment, connections=self.status)
         for feed in settings.feeds:

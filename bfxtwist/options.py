@@ -17,6 +17,7 @@ from bfxtwist.one_line_errors import OneLineErrors
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.preflight import check
 from bfxtwist.settings import (
+    COMPRESSIONS,
     FREQUENCIES,
     LENGTHS,
     LISTEN,
@@ -48,6 +49,8 @@ class Options(OneLineErrors):
         ["ws-url", None, None, f"The exchange's WebSocket. [default: {WS_URL}]"],
         ["rest-url", None, None, f"The exchange's REST interface. [default: {REST_URL}]"],
         ["sync", None, None, f"When trades are forced to disk: {', '.join(SYNC_POLICIES)}. [default: 1s]"],
+        ["rotate", None, None, "When trade.csv is closed as a part: daily (UTC), a size like 100MB, no. [default: no]"],
+        ["rotate-compress", None, None, f"What becomes of closed parts: {', '.join(COMPRESSIONS)} (stay). [default: gz]"],
         ["ca-file", None, None, "Trust the certificates of this PEM file instead of the system's."],
         ["lock-folder", None, None, "Folder in which daemons of one machine share the exchange's connect limit."],
         ["log-format", None, None, f"How the log is written: {', '.join(LOG_FORMATS)} (one object a line). [default: text]"],
@@ -67,6 +70,7 @@ class Options(OneLineErrors):
             "file-path": usage.CompleteDirs(),
             "precision": usage.CompleteList(list(PRECISIONS)),
             "length": usage.CompleteList(list(LENGTHS)),
+            "rotate-compress": usage.CompleteList(list(COMPRESSIONS)),
             "log-format": usage.CompleteList(list(LOG_FORMATS)),
         }
     )

@@ -7,6 +7,7 @@ from twisted.internet.endpoints import serverFromString
 from bfxtwist.feed.budget import SharedLedger
 from bfxtwist.feed.proxy import proxy_for
 from bfxtwist.feed.tls import ExplainedTLS
+from bfxtwist.files.trade_file import MissingDecompressor, zstandard
 from bfxtwist.out.guard import guard
 from bfxtwist.out.listen import check_listen, read_token
 from bfxtwist.out.trade_recorder import check_folder
@@ -22,6 +23,8 @@ def check(settings: Settings) -> None:
         read_token(settings.token_file)
     guard(settings.allow_hosts, settings.allow_origins)
     _check_way(settings)
+    if settings.rotate is not None and settings.rotate.compress == "zst":
+        _check_zstandard()
     for feed in settings.feeds:
         if feed.folder is not None:
             check_folder(feed.folder)
@@ -34,6 +37,13 @@ def _check_endpoint(description: str) -> None:
     except (ValueError, TypeError, KeyError, OSError) as error:
         why = str(error) or type(error).__name__
         raise ValueError(f"--listen {description!r} is no endpoint ({why}): write it like {LISTEN}") from None
+
+
+def _check_zstandard() -> None:
+    try:
+        zstandard()
+    except MissingDecompressor:
+        raise ValueError("--rotate-compress zst needs a package: pip install backports.zstd, or use gz") from None
 
 
 def _check_way(settings: Settings) -> None:

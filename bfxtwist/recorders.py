@@ -13,10 +13,11 @@ from bfxtwist.core.history import History
 from bfxtwist.core.market import Market, Moment
 from bfxtwist.out.measured import TimedThread
 from bfxtwist.out.metric_figures import recorder_figures
+from bfxtwist.out.rotation import Compression, Rotation
 from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.out.trade_recorder import TradeRecorder
-from bfxtwist.settings import FeedSettings
+from bfxtwist.settings import FeedSettings, Rotate
 
 _log = Logger()
 
@@ -36,6 +37,7 @@ class Recorders:
         sync: SyncPolicy,
         failed: Callable[[TradeFileError], None],
         not_safe: Callable[[int, str], None],
+        rotate: Rotate | None = None,
     ) -> None:
         self.by_symbol: dict[str, TradeRecorder] = {}
         self._reactor = reactor
@@ -44,6 +46,7 @@ class Recorders:
         self._sync = sync
         self._failed = failed
         self._not_safe = not_safe
+        self._rotate = rotate
         self._flushes: dict[str, TimedThread] = {}  # by symbol
 
     def open(self, feed: FeedSettings, history: History) -> TradeRecorder:
@@ -60,11 +63,17 @@ class Recorders:
             sync=self._sync,
             in_thread=flushes,
             gave_up=self._failed,
+            rotation=self._rotation(feed.folder),
         )
         recorder.open()
         self.by_symbol[symbol], self._flushes[symbol] = recorder, flushes
         self._market.trades[symbol].listeners.append(recorder)
         return recorder
+
+    def _rotation(self, folder: Path) -> Rotation | None:
+        if self._rotate is None:
+            return None
+        return Rotation(folder, self._rotate.size, Compression(self._rotate.compress))
 
     def start(self) -> None:
         """Record."""

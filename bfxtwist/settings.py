@@ -3,6 +3,7 @@
 Every error here is the user's to mend, is found before anything starts, and says how.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,10 @@ FREQUENCIES = ("F0", "F1")
 LENGTHS = ("1", "25", "100", "250")
 SYNC_POLICIES = ("always", "1s", "no")
 LOG_FORMATS = ("text", "json")
+COMPRESSIONS = ("gz", "zst", "none")
+
+_SIZE = re.compile(r"([1-9][0-9]{0,8}) ?(kB|MB|GB)", re.IGNORECASE)
+_UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,14 @@ class FeedSettings:
         return Subscription(self.channel, self.pair.symbol, self.precision, self.frequency, self.length)
 
 
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """When trade.csv is closed, and how the closed part is compressed."""
+
+    size: int | None  # bytes; None: at the end of each UTC day
+    compress: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One daemon. Make it with `settings()`, which checks."""
@@ -55,6 +68,7 @@ class Settings:
     demo: bool = False
     sync: str = "1s"
     strict_disk: bool = False
+    rotate: Rotate | None = None
     no_fast_frames: bool = False
     ca_file: Path | None = None
     lock_folder: Path | None = None
@@ -102,6 +116,8 @@ def settings(
     demo: bool = False,
     sync: str = "1s",
     strict_disk: bool = False,
+    rotate: str = "no",
+    rotate_compress: str = "gz",
     no_fast_frames: bool = False,
     ca_file: str | None = None,
     lock_folder: str | None = None,
@@ -122,6 +138,7 @@ def settings(
         demo=demo,
         sync=_one_of("sync", sync, SYNC_POLICIES),
         strict_disk=strict_disk,
+        rotate=_rotate(rotate, rotate_compress),
         no_fast_frames=no_fast_frames,
         ca_file=_file("--ca-file", ca_file),
         lock_folder=Path(lock_folder) if lock_folder else None,
@@ -159,6 +176,18 @@ def _one_of(what: str, value: str, allowed: Sequence[str]) -> str:
     near = get_close_matches(value, allowed, 1) or get_close_matches(value.upper(), allowed, 1, 0.5)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise ValueError(f"unknown {what} {value!r}{hint}: use one of {', '.join(allowed)}")
+
+
+def _rotate(when: str, compress: str) -> Rotate | None:
+    compress = _one_of("compression of rotated parts", compress, COMPRESSIONS)
+    if when == "no":
+        return None
+    if when == "daily":
+        return Rotate(None, compress)
+    size = _SIZE.fullmatch(when)
+    if size is None:
+        raise ValueError(f"--rotate {when!r} is neither a time nor a size: use daily, a size like 100MB, or no")
+    return Rotate(int(size[1]) * _UNITS[size[2].lower()], compress)
 
 
 def _url(option: str, value: str, schemes: Sequence[str]) -> str:

@@ -170,6 +170,10 @@ class CrashDisk:
     def make_folder(self, path: str, mode: int) -> None:
         self._call("make_folder")
 
+    def list_folder(self, path: str) -> list[str]:
+        self._call("list_folder")
+        return [name.removeprefix("/") for name in self.names]
+
     def sync_folder(self, path: str) -> None:
         self._call("sync_folder")
         if self.failing_syncs:

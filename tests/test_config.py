@@ -79,12 +79,15 @@ class Order(SynchronousTestCase):
     def test_option_over_variable_over_file_over_default(self) -> None:
         path = Path(self.mktemp())
         path.write_text('sync = "no"\nprecision = "P1"\nfrequency = "F1"\n')
-        environ = {"BFXTWIST_SYNC": "always", "BFXTWIST_PRECISION": "P2", "BFXTWIST_DEMO": "yes", "HOME": "/"}
+        environ = {"BFXTWIST_ROTATE": "daily", "BFXTWIST_SYNC": "always", "BFXTWIST_PRECISION": "P2", "BFXTWIST_DEMO": "yes"}
+        environ["HOME"] = "/"
         values = gather({"sync": "1s"}, environ, path).values
         self.assertEqual(values["sync"], ("1s", "--sync"))
         self.assertEqual(values["precision"], ("P2", "BFXTWIST_PRECISION"))
         self.assertEqual(values["frequency"], ("F1", str(path)))
         self.assertEqual(values["length"], ("25", "default"))
+        self.assertEqual(values["rotate"], ("daily", "BFXTWIST_ROTATE"))
+        self.assertEqual(values["rotate_compress"], ("gz", "default"))
         self.assertEqual(values["demo"], (True, "BFXTWIST_DEMO"))
 
     def test_a_mistyped_variable_is_refused_and_a_stranger_is_not(self) -> None:

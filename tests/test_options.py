@@ -44,7 +44,7 @@ class CommandLine(SynchronousTestCase):
                 "-p BTC/USD -c book --precision R0 --frequency F1 --length 100 --ws-url ws://127.0.0.1:9/ws/2 "
                 "--rest-url http://127.0.0.1:9/v2/ --sync always --strict-disk --lock-folder locks --allow-remote "
                 "--allow-host bfx.example --allow-origin https://a.example --allow-origin https://b.example "
-                "--log-format json"
+                "--log-format json --rotate 100MB --rotate-compress none"
             ),
             settings(
                 feeds=[feed(pair="BTC/USD", channel="book", precision="R0", frequency="F1", length=100)],
@@ -57,6 +57,8 @@ class CommandLine(SynchronousTestCase):
                 allow_hosts=["bfx.example"],
                 allow_origins=["https://a.example", "https://b.example"],
                 log_format="json",
+                rotate="100MB",
+                rotate_compress="none",
             ),
         )
         self.assertEqual(self.parsed("-p BTC/USD -c trades -f d --demo").feeds[0].folder, Path("d"))
@@ -67,6 +69,7 @@ class CommandLine(SynchronousTestCase):
         self.assertIn("add --file-path", self.refused("-p BTC/USD -c trades"))
         self.assertIn("write --pair BTC/USD", self.refused("BTC/USD -c book"))
         self.assertIn("use one of text, json", self.refused("-p BTC/USD -c book --log-format xml"))
+        self.assertIn("use daily, a size like 100MB, or no", self.refused("-p BTC/USD -c book --rotate weekly"))
         self.assertIn("see twistd bfx --help", self.refused("--pairs"))
         self.assertIn("see twistd bfx --help", self.refused("-p"))
 

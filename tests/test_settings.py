@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import ChannelName
-from bfxtwist.settings import LISTEN, REST_URL, WS_URL, feed, settings
+from bfxtwist.settings import LISTEN, REST_URL, WS_URL, Rotate, feed, settings
 
 
 class Mistakes(SynchronousTestCase):
@@ -29,6 +29,10 @@ class Mistakes(SynchronousTestCase):
         for changes, fix in (
             ({"feeds": []}, "add --pair BTC/USD"),
             ({"sync": "2s"}, "use one of always, 1s, no"),
+            ({"rotate": "hourly"}, "use daily, a size like 100MB, or no"),
+            ({"rotate": "0MB"}, "use daily, a size like 100MB, or no"),
+            ({"rotate": "5"}, "use daily, a size like 100MB, or no"),
+            ({"rotate_compress": "bz2"}, "use one of gz, zst, none"),
             ({"ws_url": "https://example.org"}, "write it like wss://"),
             ({"ws_url": "ws://:80/"}, "write it like wss://"),
             ({"ws_url": "ws://host:99999/"}, "write it like wss://"),
@@ -75,3 +79,15 @@ class WhatIsSubscribed(SynchronousTestCase):
         chosen = settings(feeds=[feed(pair="BTC/USD", channel="book")])
         self.assertEqual((chosen.ws_url, chosen.rest_url, chosen.listen), (WS_URL, REST_URL, (LISTEN,)))
         self.assertIn("127.0.0.1", LISTEN)
+
+    def test_rotation(self) -> None:
+        book = [feed(pair="BTC/USD", channel="book")]
+        for said, meant in (
+            ("no", None),
+            ("daily", Rotate(None, "gz")),
+            ("100MB", Rotate(100_000_000, "gz")),
+            ("64 kb", Rotate(64_000, "gz")),
+            ("2GB", Rotate(2_000_000_000, "gz")),
+        ):
+            self.assertEqual(settings(feeds=book, rotate=said).rotate, meant)
+        self.assertIsNone(settings(feeds=book).rotate)

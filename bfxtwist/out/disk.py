@@ -63,6 +63,9 @@ class Disk(Protocol):
     def make_folder(self, path: str, mode: int) -> None:
         """A folder and its parents, of this mode where they were missing."""
 
+    def list_folder(self, path: str) -> list[str]:
+        """The names in a folder, without it."""
+
     def sync_folder(self, path: str) -> None:
         """The names in a folder are on disk."""
 
@@ -121,6 +124,9 @@ class OsDisk:
         for folder in reversed(missing):
             os.mkdir(folder, mode)
             os.chmod(folder, mode)
+
+    def list_folder(self, path: str) -> list[str]:
+        return os.listdir(path)
 
     def sync_folder(self, path: str) -> None:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -29,6 +29,7 @@ from bfxtwist.core.recovery import EARLIER_AT_LEAST, EARLIER_AT_MOST, FileId, Sa
 from bfxtwist.core.trade_rows import Arrival, Layout
 from bfxtwist.core.trades import Mode, Tape
 from bfxtwist.out.disk import Disk, OsDisk
+from bfxtwist.out.rotation import Rotation
 from bfxtwist.out.trade_csv import InThread, SyncPolicy, TradeCsv
 from bfxtwist.out.trade_errors import CannotCreate, DiskFailed, TradeFileError, explained
 from bfxtwist.out.trade_file import TradeFile
@@ -82,6 +83,7 @@ class TradeRecorder:
         in_thread: InThread = deferToThread,
         gave_up: Callable[[TradeFileError], None] | None = None,
         limits: Limits = LIMITS,
+        rotation: Rotation | None = None,
     ) -> None:
         """`symbol` is the exchange's (`tBTCUSD`). `gave_up` hears, once, that three syncs in a row have failed."""
         self.symbol = symbol
@@ -94,6 +96,7 @@ class TradeRecorder:
         self._sync_policy = sync
         self._in_thread = in_thread
         self._gave_up = gave_up
+        self._rotation = rotation
         self._disk = disk if disk is not None else OsDisk()
         path = os.fspath(self.folder / "trade.csv")
         self._layout = Layout(symbol)
@@ -131,20 +134,33 @@ class TradeRecorder:
         try:
             saved = self._state.load()
             self._ledger = self._ledger_file.load()
-            plan = self._file.open(saved, self._moment().wall)
+            self._recover(saved)
+        except OSError as error:
+            self._file.close()
+            self._lock.release()
+            raise explained(self._file.path, error) from error
         except BaseException:
             self._lock.release()
             raise
+        self._opened = True
+
+    def _recover(self, saved: Saved | None) -> None:
+        if self._rotation is not None:
+            self._rotation.tidy()
+        plan = self._file.open(saved, self._moment().wall)
         for note in plan.notes:
             self._log.warn("{path}: {note}", path=self._file.path, note=note)
         self._tape = Tape(plan.known, plan.progress, self._limits)
-        self._opened = True
+        if saved is not None and saved.file != self._file.file:
+            self._state.save(self._record())  # as in `_enter`: no row is written before the state knows of this file
 
     def start(self) -> None:
         """Begin to work; `open` first if that has not been done. Raises TradeFileError."""
         if not self._opened:
             self.open()
         self._ticking.start(1.0, now=False)
+        if self._rotation is not None:
+            self._rotation.compress()
 
     async def _stop(self) -> None:
         if self._ticking.running:
@@ -159,6 +175,8 @@ class TradeRecorder:
             if self._saving is not None:
                 await self._saving
             await self._save(state=left == 0)
+            if self._rotation is not None:
+                await self._rotation.stop()
         finally:
             self._file.close()
             self._lock.release()
@@ -260,6 +278,8 @@ class TradeRecorder:
         self.tape.tick(moment)
         if self._saving is None:
             self._look_after_file(moment)
+            self._rotate(moment)
+        if self._saving is None:
             every = _SYNC_EVERY[self._sync_policy]
             if self.tape.urgent or moment.monotonic - self._synced_at >= every:
                 self._begin_saving()
@@ -296,13 +316,37 @@ class TradeRecorder:
         else:
             self.error = None
             self._csv.retry()
+            if self._rotation is not None:
+                self._rotation.compress()
 
     def _leave(self) -> None:
-        """Sync the open file, and save which rows it holds: nobody will look into it again."""
+        """Finish the open file: nobody will look into it again."""
         if self._file.is_open:
-            self._file.sync_job()()
-            self._state.save(self._record())
+            self._settle()
             self._file.close()
+
+    def _settle(self) -> None:
+        """Sync the open file, and save which rows it holds."""
+        self._file.sync_job()()
+        self._state.save(self._record())
+
+    def _rotate(self, moment: Moment) -> None:
+        """Close a part, if it is time: what was released must be in it, and the state know that, before it is renamed."""
+        file, rotation = self._file, self._rotation
+        if rotation is None or not file.is_open or file.file is None or not rotation.due(file.file, file.base, moment):
+            return
+        self._write()
+        self._csv.flush()
+        if self._saving is not None or len(self._csv) or self.tape.has_released:
+            return  # the disk is busy, or does not take rows: at the next tick
+        try:
+            self._settle()
+            part = rotation.close_part(file.file, moment.wall)
+        except OSError as error:
+            rotation.refused(error, moment)
+            return
+        self._log.info("{path} is closed as {part}", path=file.path, part=os.path.basename(part))
+        self._reopen(moment)
 
     def _enter(self, moment: Moment) -> None:
         """Open what has the file's name now. No row is written to it before the state knows of it."""

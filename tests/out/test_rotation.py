@@ -1,0 +1,363 @@
+"""Rotation: wherever it is cut off, each trade stands once over all parts, and the next start finishes what was begun."""
+
+import contextlib
+import gzip
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from bfxtwist.core.market import Moment
+from bfxtwist.core.recovery import FileId
+from bfxtwist.core.trade_rows import HEADER
+from bfxtwist.files.recording import recordings
+from bfxtwist.files.trade_file import MissingDecompressor, zstandard
+from bfxtwist.files.verify import verify
+from bfxtwist.out.disk import OsDisk
+from bfxtwist.out.rotation import Compression, PartsDiffer, Rotation, Stopped, compress_part
+from bfxtwist.out.trade_recorder import TradeRecorder
+from bfxtwist.out.trade_state import StateFile
+from tests.crash_disk import CrashDisk, Killed
+from tests.out.recording import LAYOUT, Recording, at_once
+
+DAY = 86_400.0
+
+#: So many bytes are some four rows.
+SIZE = 400
+
+#: 22:13:20 UTC, when a model's clock shows 0.
+FIRST, SECOND = "2023-11-14", "2023-11-15"
+
+
+class Rotating(Recording):
+    """A recorder that rotates."""
+
+    def __init__(self, size: int | None = SIZE, compression: Compression = Compression.GZIP, **how: Any) -> None:
+        self.rule = size, compression
+        self.compress_in: Callable[[Callable[[], Any]], Deferred[Any]] = at_once
+        super().__init__(**how)
+
+    def make(self) -> TradeRecorder:
+        rotation = Rotation("/", *self.rule, disk=self.disk, in_thread=self.compress_in)
+        self._arguments["rotation"] = rotation
+        return super().make()
+
+    def live(self) -> "Rotating":
+        """With three trades in the file."""
+        self.start()
+        for _ in range(3):
+            self.trade(told=False)
+        self.wait(1)
+        self.connect()
+        return self
+
+    def trades(self, count: int) -> None:
+        """One a second."""
+        for _ in range(count):
+            self.trade(pause=1)
+
+    @property
+    def parts(self) -> list[str]:
+        """What verify takes for the parts of the recording, oldest first."""
+        return [part.name for part in self.copied()[0].parts]
+
+    def copied(self) -> list[Any]:
+        """The recording, on a real disk."""
+        folder = Path(self.scratch)
+        folder.mkdir(exist_ok=True)
+        for old in folder.iterdir():
+            old.unlink()
+        for name in self.crash_disk.names:
+            (folder / name.removeprefix("/")).write_bytes(self.crash_disk.content(name))
+        return recordings([folder])
+
+    scratch = ""
+
+    def all_ids(self) -> list[int]:
+        """The ids of all parts, in their order."""
+        ids: list[int] = []
+        for name in self.parts:
+            content = self.crash_disk.content(f"/{name}")
+            content = gzip.decompress(content) if name.endswith(".gz") else content
+            assert content.startswith(HEADER), name
+            found = LAYOUT.ids(content[len(HEADER) :])
+            assert found is not None, content
+            ids += map(int, found)
+        return ids
+
+
+class RotationTest(SynchronousTestCase):
+    """What every test of it needs."""
+
+    def rotating(self, *rule: Any, **how: Any) -> Rotating:
+        """A recorder that rotates, and whose files can be looked at."""
+        recording = Rotating(*rule, **how)
+        recording.scratch = self.mktemp()
+        return recording
+
+    def assert_whole(self, recording: Rotating, what: str = "") -> None:
+        """Each trade once over all parts; verify says so, too."""
+        ids = recording.all_ids()
+        self.assertEqual(len(ids), len(set(ids)), what)
+        self.assertEqual(sorted(ids), recording.ledger(), what)
+        [found] = recording.copied()
+        report = verify(found)
+        self.assertTrue(report.clean, f"{what}: {report.findings}")
+        self.assertEqual(report.rows, len(ids), what)
+
+
+class WhenAndHow(RotationTest):
+    def test_by_size(self) -> None:
+        recording = self.rotating().live()
+        recording.trades(12)
+        names = [f"trade-{FIRST}.csv.gz", f"trade-{FIRST}-2.csv.gz", f"trade-{FIRST}-3.csv.gz", "trade.csv"]
+        self.assertEqual(recording.parts, names)
+        self.assertEqual(recording.all_ids(), recording.ledger(), "the parts are in the order of time")
+        self.assert_whole(recording)
+        self.assertEqual(recording.recorder.not_ready(), None)
+
+    def test_daily_by_the_day_on_which_rows_came(self) -> None:
+        recording = self.rotating(None).live()
+        for _ in range(3):
+            recording.wait(DAY / 2, step=600)
+            recording.trades(2)
+        self.assertEqual(recording.parts, [f"trade-{FIRST}.csv.gz", f"trade-{SECOND}.csv.gz", "trade.csv"])
+        self.assertEqual(recording.all_ids(), recording.ledger())
+        self.assert_whole(recording)
+
+    def test_a_day_that_ended_while_the_daemon_was_down(self) -> None:
+        recording = self.rotating(None).live()
+        recording.clock.calls.clear()
+        recording.wait(DAY, step=DAY)
+        recording.restart()
+        recording.wait(2)
+        recording.connect()
+        recording.trades(3)
+        self.assertEqual(recording.parts, [f"trade-{FIRST}.csv.gz", "trade.csv"])
+        self.assert_whole(recording)
+
+    def test_a_day_without_a_trade_makes_no_part(self) -> None:
+        recording = self.rotating(None).live()
+        recording.wait(4 * DAY, step=600)
+        self.assertEqual(recording.parts, [f"trade-{FIRST}.csv.gz", "trade.csv"])
+
+    def test_without_compression_parts_stay_plain(self) -> None:
+        recording = self.rotating(SIZE, Compression.NONE).live()
+        recording.trades(3)
+        self.assertEqual(recording.parts, [f"trade-{FIRST}.csv", "trade.csv"])
+        self.assert_whole(recording)
+
+    def test_trades_that_were_held_back_over_midnight_do_not_rotate_again(self) -> None:
+        rotation = Rotation("/", disk=CrashDisk(), in_thread=at_once)
+        disk: Any = rotation._disk
+        row = LAYOUT.line(self.arrival(1_700_000_000))
+        disk.put("/trade.csv", HEADER + row)
+        later = Moment(0.0, 1_700_000_000_000_000 + 7200 * 10**6)
+        old = FileId(1, disk.find("/trade.csv").inode)
+        self.assertTrue(rotation.due(old, 100, later))
+        rotation.close_part(old, later.wall)
+        disk.put("/trade.csv", HEADER + row)
+        self.assertFalse(rotation.due(FileId(1, disk.find("/trade.csv").inode), 100, later))
+
+    def arrival(self, seconds: int) -> Any:
+        """A trade that came then."""
+        return Recording().exchange.trade().told, seconds * 10**6
+
+    def test_names_grow_whatever_the_clock_does(self) -> None:
+        recording = self.rotating()
+        recording.crash_disk.put("/trade-2023-12-01-9.csv.gz", gzip.compress(HEADER))
+        recording.crash_disk.put("/trade-2023-12-01-old.csv", HEADER)
+        recording.live().trades(3)
+        self.assertIn("/trade-2023-12-01-10.csv.gz", recording.crash_disk.names)
+        self.assertIn("/trade-2023-12-01-old.csv", recording.crash_disk.names)
+
+    def test_verify_orders_the_parts_of_a_day(self) -> None:
+        recording = self.rotating().live()
+        recording.trades(60)
+        self.assertGreater(len(recording.parts), 11)
+        self.assertEqual(recording.all_ids(), recording.ledger())
+
+    def test_zstandard(self) -> None:
+        try:
+            zstandard()
+        except MissingDecompressor as error:
+            raise SkipTest(str(error)) from None
+        recording = self.rotating(SIZE, Compression.ZSTANDARD).live()
+        recording.trades(3)
+        [name, _] = recording.parts
+        self.assertEqual(zstandard().decompress(recording.crash_disk.content(f"/{name}"))[: len(HEADER)], HEADER)
+        [found] = recording.copied()
+        self.assertEqual((verify(found).clean, verify(found).rows), (True, 6))
+
+
+class Trouble(RotationTest):
+    def test_kill_at_every_call(self) -> None:
+        """The whole life is cut off at each call to the disk, once, and goes on in another process."""
+        total = self.count_calls()
+        for at in range(1, total + 1):
+            for loss in (False, True):
+                self.cut(at, loss)
+
+    def count_calls(self) -> int:
+        recording = self.rotating()
+        calls: list[str] = []
+        recording.crash_disk.before = calls.append
+        recording.live().trades(9)
+        self.assertEqual(len(recording.parts), 3)
+        return len(calls)
+
+    def cut(self, at: int, loss: bool) -> None:
+        """Kill it at this call, or let the machine lose power there."""
+        recording = self.rotating()
+        disk, calls = recording.crash_disk, iter(range(1, 10**9))
+
+        def before(_: str) -> None:
+            if next(calls) == at:
+                disk.dead = True
+                raise Killed
+
+        disk.before = before
+        with contextlib.suppress(Killed):
+            recording.live().trades(9)
+        self.flushLoggedErrors(Killed)
+        disk.mend()
+        if loss:
+            disk.power_loss(Random(at))
+        recording.restart()
+        for _ in range(2):
+            recording.trade(told=False)
+        recording.wait(1)
+        recording.connect(len(recording.ledger()) if at < 40 else 5)
+        recording.trades(6)
+        recording.wait(70)
+        what = f"call {at}, loss of power: {loss}"
+        ids = recording.all_ids()
+        self.assertEqual(len(ids), len(set(ids)), what)
+        self.assertEqual(sorted(ids), [one for one in recording.ledger() if one >= min(ids)], what)
+        [found] = recording.copied()
+        self.assertTrue(verify(found).clean, what)
+        left = [name for name in disk.names if name.startswith("/trade-") and not name.endswith(".csv.gz")]
+        self.assertEqual(left, [], f"{what}: something was left half done")
+
+    def test_every_failing_call_costs_nothing(self) -> None:
+        """The disk fails once, at each call after the start; the recorder goes on without a restart."""
+        recording = self.rotating().live()
+        calls: list[str] = []
+        recording.crash_disk.before = calls.append
+        recording.trades(9)
+        for at in range(1, len(calls) + 1):
+            recording = self.rotating().live()
+            numbers = iter(range(1, 10**9))
+
+            def before(call: str, numbers: Any = numbers, at: int = at) -> None:
+                if next(numbers) == at and call != "close":
+                    raise OSError(5, "Input/output error")
+
+            recording.crash_disk.before = before
+            recording.trades(9)
+            recording.wait(70)
+            recording.trades(6)
+            recording.wait(3)
+            self.assert_whole(recording, f"call {at}, {calls[at - 1]}")
+            self.assertIsNone(recording.recorder.not_ready(), f"call {at}, {calls[at - 1]}")
+            self.flushLoggedErrors()
+
+    def test_nothing_is_renamed_before_the_state_knows_it(self) -> None:
+        recording = self.rotating().live()
+        recording.trades(1)
+        recording.crash_disk.failing_renames = 10**6
+        recording.trades(5)
+        self.assertEqual(recording.parts, ["trade.csv"])
+        recording.crash_disk.mend()
+        recording.wait(70)
+        self.assertEqual(len(recording.parts), 2)
+        self.assert_whole(recording)
+
+    def test_rows_wait_for_no_compression(self) -> None:
+        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
+            jobs.append((job, Deferred()))
+            return jobs[-1][1]
+
+        recording = self.rotating()
+        recording.compress_in = thread
+        recording.recorder = recording.make()
+        recording.live()
+        recording.trades(12)
+        self.assertEqual((len(jobs), len(recording.parts)), (1, 4))
+        self.assertEqual([name for name in recording.parts if name.endswith(".gz")], [])
+        job, done = jobs.pop()
+        done.callback(job())
+        job, done = jobs.pop()
+        stopping = recording.recorder.stop()
+        self.assertNoResult(stopping)
+        done.callback(job())
+        self.assertIsNone(self.successResultOf(stopping))
+        self.assertEqual([name[-3:] for name in recording.parts], [".gz", "csv", "csv", "csv"])
+        self.assert_whole(recording)
+        self.assertEqual(recording.crash_disk.descriptors, 0)
+
+    def test_full_disk_leaves_the_part_plain(self) -> None:
+        recording = self.rotating().live()
+        disk = recording.crash_disk
+        disk.put("/trade-2023-11-13.csv", HEADER)
+        disk.room = 5
+        self.assertRaises(OSError, compress_part, disk, "/trade-2023-11-13.csv", Compression.GZIP, lambda: False)
+        disk.mend()
+        self.assertEqual([name for name in disk.names if "11-13" in name], ["/trade-2023-11-13.csv"])
+        self.assertRaises(Stopped, compress_part, disk, "/trade-2023-11-13.csv", Compression.GZIP, lambda: True)
+        self.assertEqual([name for name in disk.names if "11-13" in name], ["/trade-2023-11-13.csv"])
+
+    def test_a_part_is_kept_if_the_compressed_one_is_not_the_same(self) -> None:
+        """Somebody is just compressing it by hand, or has put another one there."""
+        disk = CrashDisk()
+        whole = gzip.compress(HEADER)
+        for other in (b"", b"mine", whole[:-1], whole + b"x", gzip.compress(HEADER + b"x"), gzip.compress(HEADER[:-1])):
+            disk.put("/trade-2023-11-13.csv", HEADER)
+            disk.put("/trade-2023-11-13.csv.gz", other)
+            self.assertRaises(
+                PartsDiffer, compress_part, disk, "/trade-2023-11-13.csv", Compression.GZIP, lambda: False
+            )
+            self.assertEqual(disk.content("/trade-2023-11-13.csv"), HEADER)
+            self.assertEqual(disk.content("/trade-2023-11-13.csv.gz"), other)
+        disk.put("/trade-2023-11-13.csv.gz", whole)
+        compress_part(disk, "/trade-2023-11-13.csv", Compression.GZIP, lambda: False)
+        self.assertEqual(list(disk.names), ["/trade-2023-11-13.csv.gz"])
+
+    def test_a_rename_that_left_both_names_is_undone(self) -> None:
+        recording = self.rotating().live()
+        disk = recording.crash_disk
+        disk.names[f"/trade-{FIRST}.csv"] = disk.names["/trade.csv"]
+        recording.restart()
+        recording.connect()
+        recording.trades(5)
+        self.assert_whole(recording)
+
+    def test_part_of_many_pieces_on_a_real_disk(self) -> None:
+        path = Path(self.mktemp())
+        path.mkdir()
+        path /= "trade-2026-11-22.csv"
+        content = HEADER + Random(1).randbytes(3_000_000)
+        path.write_bytes(content)
+        compress_part(OsDisk(), str(path), Compression.GZIP, lambda: False)
+        self.assertFalse(path.exists())
+        [packed] = path.parent.iterdir()
+        self.assertEqual((packed.name, packed.stat().st_mode & 0o777), ("trade-2026-11-22.csv.gz", 0o640))
+        self.assertEqual(zlib.decompress(packed.read_bytes(), 31), content)
+
+    def test_the_state_is_saved_before_rows_come_to_a_file_that_was_begun_at_a_start(self) -> None:
+        """Killed between the rename and the new file, and again right after the first rows."""
+        recording = self.rotating().live()
+        disk = recording.crash_disk
+        recording.wait(3)
+        disk.names[f"/trade-{FIRST}.csv"] = disk.names.pop("/trade.csv")
+        recording.restart()
+        saved = StateFile(disk, "/trade.csv.state").load()
+        found = disk.find("/trade.csv")
+        assert saved is not None and found is not None
+        self.assertEqual(saved.file.inode, found.inode)
