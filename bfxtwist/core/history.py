@@ -114,12 +114,12 @@ class Walk:
 
     def take(self, page: list[Trade], holds: Callable[[int], bool], now: float) -> Step:
         """Go on by one checked page. `holds` knows the ids on file, `now` is monotonic seconds."""
+        # Judged before these trades are known: afterwards every older trade would be one that is on file.
+        self.reached_back = self.reached_back or self._witnessed(page, holds)
         if self._one_millisecond is not None:
             return self._take_other_end(page)
         losses: tuple[Loss, ...] = ()
         full = len(page) >= self.limit
-        # Judged before these trades are known: afterwards every older trade would be one that is on file.
-        self.reached_back = self.reached_back or self._witnessed(page, holds)
         if not self.reached_back and not (full and page[-1].mts < self.left.mts + SKEW):
             waiting, losses = self._give_up_left(page, now)
             if waiting:

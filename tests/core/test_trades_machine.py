@@ -406,7 +406,7 @@ class RecorderMachine(RuleBasedStateMachine):
                 break
         else:
             raise AssertionError(f"I10 {self.recorder.status()}")
-        self.pass_time(65.0, step=5.0)
+        self.pass_time(130.0, step=5.0)  # another audit, and another sync of the laziest policy
 
     def compare(self) -> None:
         """The file is the exchange's ledger, less the gaps that the ledger of gaps names."""

@@ -98,7 +98,8 @@ class KernelTests(SynchronousTestCase):
         """A bind mount; exit code 73 with the reason."""
         folder = str(self.folder)
         run = in_own_mounts(
-            f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} && {sys.executable} {SCRIPT} {folder} start"
+            f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} &&"
+            f"{sys.executable} {SCRIPT} {folder} start"
         )
         self.assertEqual(run.returncode, 73, run.stderr)
         self.assertIn("Read-only file system", run.stderr)
