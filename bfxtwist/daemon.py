@@ -167,6 +167,7 @@ class Daemon(Service):
             _log.info(text, ws_url=self._exchange.ws_url, rest_url=self._exchange.rest_url)
         books, recorders = self.market.books.values(), self.recorders.by_symbol.values()
         for address in self.web.addresses:
+            _log.info("the page: {url}", url=f"{address}/")
             if len(books) > _FEW:
                 _log.info("{count} books: {url}", count=len(books), url=f"{address}/books")
                 continue

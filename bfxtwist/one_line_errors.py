@@ -1,4 +1,4 @@
-"""Options whose mistakes end the program with one line and sysexits' EX_USAGE, not with a screen of help."""
+"""Options whose mistakes end the program with one line and a code of sysexits, not with a screen of help."""
 
 import os
 import sys
@@ -7,8 +7,16 @@ from collections.abc import Sequence
 from twisted.python import usage
 
 
+class Refusal(usage.UsageError):
+    """What was asked for is understood, and cannot be had on this machine."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
 class OneLineErrors(usage.Options):
-    """`command` is what twistd calls the program."""
+    """`command` is what twistd calls the program. A UsageError ends it with EX_USAGE, a Refusal with its own code."""
 
     command = ""
 
@@ -18,4 +26,4 @@ class OneLineErrors(usage.Options):
         except usage.UsageError as error:
             hint = f": see twistd {self.command} --help" if "recognized" in str(error) or "requires" in str(error) else ""
             sys.stderr.write(f"{self.command}: {error}{hint}\n")
-            raise SystemExit(os.EX_USAGE) from None
+            raise SystemExit(error.exit_code if isinstance(error, Refusal) else os.EX_USAGE) from None

@@ -13,7 +13,7 @@ from twisted.python import usage
 
 from bfxtwist import __version__
 from bfxtwist.config import DEFAULTS, Config, gather
-from bfxtwist.one_line_errors import OneLineErrors
+from bfxtwist.one_line_errors import OneLineErrors, Refusal
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.preflight import check
 from bfxtwist.settings import (
@@ -132,7 +132,7 @@ class Options(OneLineErrors):
         except ValueError as error:
             raise usage.UsageError(str(error)) from None
         except TradeFileError as error:
-            raise usage.UsageError(f"--file-path: {error}") from None
+            raise Refusal(f"--file-path: {error}", error.exit_code) from None
 
     def read(self) -> Config:
         """Everything that was said, the file as it is now. Raises ValueError with one line that names the fix."""

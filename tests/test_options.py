@@ -19,12 +19,12 @@ class CommandLine(SynchronousTestCase):
         options.parseOptions(line.split())
         return options.settings
 
-    def refused(self, line: str) -> str:
+    def refused(self, line: str, code: int = os.EX_USAGE) -> str:
         """The one line on standard error."""
         stderr = io.StringIO()
         self.patch(sys, "stderr", stderr)
         error = self.assertRaises(SystemExit, self.parsed, line)
-        self.assertEqual(error.code, os.EX_USAGE)
+        self.assertEqual(error.code, code)
         [text, rest] = stderr.getvalue().split("\n")
         self.assertEqual(rest, "")
         return text
@@ -78,7 +78,7 @@ class CommandLine(SynchronousTestCase):
         self.assertIn("write it like tcp:8080", self.refused("-p BTC/USD -c book -l tpc:8080"))
         self.assertIn("write it like tcp:8080", self.refused("-p BTC/USD -c book -l tcp:http:interface=127.0.0.1"))
         Path("in-the-way").touch()
-        self.assertIn("--file-path", self.refused("-p BTC/USD -c trades -f in-the-way"))
+        self.assertIn("--file-path", self.refused("-p BTC/USD -c trades -f in-the-way", os.EX_CANTCREAT))
         self.assertIn("--lock-folder", self.refused("-p BTC/USD -c book --lock-folder in-the-way"))
         self.assertIn("not an origin", self.refused("-p BTC/USD -c book --allow-origin example.org"))
 
