@@ -33,8 +33,9 @@ class NoRecording(Exception):
 def recordings(paths: Iterable[Path]) -> list[Recording]:
     """The recordings at some files and folders. Raises NoRecording for a path at which there is none.
 
-    A folder is searched, at any depth, for trade.csv and its parts. A file that is named is taken whatever its name is;
-    parts of one recording that are named together stay together.
+    A folder is searched, at any depth, for trade.csv and its parts; of a part that is there plain and compressed, as a kill
+    in the middle of rotation leaves it until the next start, the compressed one is taken. A file that is named is taken
+    whatever its name is; parts of one recording that are named together stay together.
     """
     grouped: dict[tuple[Path, str], set[Path]] = {}
     for path in paths:
@@ -67,8 +68,12 @@ def _files(path: Path) -> list[Path]:
 def _in_folder(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("trade*.csv*"):
         name = _NAME.fullmatch(path.name)
-        if name and name["stem"] == "trade" and path.is_file():
+        if name and name["stem"] == "trade" and path.is_file() and not (name["part"] and _is_packed_too(path)):
             yield path
+
+
+def _is_packed_too(path: Path) -> bool:
+    return path.suffix == ".csv" and any(path.with_name(path.name + end).exists() for end in (".gz", ".zst"))
 
 
 def _stem(path: Path) -> str:

@@ -4,8 +4,8 @@
     {"symbol":"BTC/USD",…,"complete":true,"trades":[{"id":"310628121",…,"price":6443.1,"amount":0.00265425},…]}
 
 Oldest first, in ccxt's words, price and amount in the exchange's own digits. `complete` says whether every trade since the
-first of them that the daemon knows is there: after a long gap was filled, it may not be certain. `format=csv` gives the rows
-of the file as they are.
+first of them that the daemon knows is there: after a long gap was filled, it may not be certain, nor where more is asked for
+than came since the last rotation. `format=csv` gives the rows of the file as they are.
 """
 
 from collections.abc import Callable, Iterable, Mapping

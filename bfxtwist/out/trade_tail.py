@@ -1,7 +1,8 @@
 """The newest rows of a trade.csv that is being written: read from its end, and never more than a bounded part of it.
 
 Rows stand in the order of arrival. Those that were fetched for a gap stand below newer ones, so that the last rows of the
-file need not be the newest; where the part that was read may not tell, the answer says so.
+file need not be the newest; where the part that was read may not tell, the answer says so. Parts that rotation has closed
+are not read: what is asked for of them is uncertain, too.
 """
 
 import os
@@ -56,7 +57,8 @@ def read_tail(path: Path, limit: int, since: int, must_have: Sequence[int]) -> T
             length = min(wanted, TAIL_LIMIT, size)
             data = os.pread(file.fileno(), length, size - length)
             rows = _rows(data if length == size else data.partition(b"\n")[2])
-            certain = length == size or (_reaches(rows, limit, since) and _in_order(rows) and _has(rows, must_have))
+            reached = _reaches(rows, limit, since) and _in_order(rows) and _has(rows, must_have)
+            certain = reached or (length == size and not _has_parts(path))
             if certain or length == min(TAIL_LIMIT, size):
                 newest = sorted(row for row in rows if row[0] >= since)[-limit:]
                 return Tail([told for row in newest if (told := _told(*row))], certain)
@@ -80,6 +82,10 @@ def _told(mts: int, trade_id: int, line: bytes) -> Told | None:
         return None
     side, price, amount = row[5].split(b",")
     return Told(mts, trade_id, side, price, amount, line)
+
+
+def _has_parts(path: Path) -> bool:
+    return any(path.parent.glob(f"{path.stem}-????-??-??*.csv*"))
 
 
 def _reaches(rows: Sequence[_Row], limit: int, since: int) -> bool:

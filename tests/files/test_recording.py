@@ -32,6 +32,13 @@ class Grouping(SynchronousTestCase):
         self.assertEqual(found.ledger, self.folder / "trade.gaps.csv")
         self.assertEqual(found.name, f"{self.folder / 'trade.csv'} and 4 older")
 
+    def test_a_part_that_is_there_plain_and_compressed_counts_once(self) -> None:
+        self.make("trade.csv", "trade-2026-11-21.csv", "trade-2026-11-21.csv.gz", "trade-2026-11-22.csv", "trade.csv.gz")
+        [found] = recordings([self.folder])
+        names = [part.name for part in found.parts]
+        self.assertEqual(names[:2], ["trade-2026-11-21.csv.gz", "trade-2026-11-22.csv"])
+        self.assertEqual(set(names[2:]), {"trade.csv", "trade.csv.gz"}, "the live one is never left out")
+
     def test_each_folder_is_a_recording_of_its_own(self) -> None:
         self.make("BTC-USD/trade.csv", "ETH-USD/trade.csv", "ETH-USD/trade-2026-11-21.csv.gz")
         expected = [["BTC-USD/trade.csv"], ["ETH-USD/trade-2026-11-21.csv.gz", "ETH-USD/trade.csv"]]

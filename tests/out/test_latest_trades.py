@@ -127,6 +127,18 @@ class LatestTradesTest(SynchronousTestCase):
         self.assertFalse(document["complete"])
         self.assertEqual([int(one["id"]) for one in document["trades"]][-30:], list(range(90_000, 90_030)))
 
+    def test_what_rotation_has_closed_is_not_read(self) -> None:
+        """What the file lacks comes from memory; what memory has not, either, is uncertain."""
+        assert self.path is not None
+        self.executed(*map(trade, range(1, 8)))
+        self.write(*map(trade, range(6, 9)))
+        self.assertTrue(self.document()["complete"])
+        self.path.with_name(f"{self.path.stem}-2026-11-22.csv.gz").touch()
+        self.assertEqual(self.ids(), list(range(1, 9)))
+        self.assertFalse(self.document()["complete"])
+        self.assertTrue(self.document("?limit=3")["complete"])
+        self.assertTrue(self.document(f"?since={T0 + 6500}")["complete"])
+
     def test_a_torn_row_is_left_out(self) -> None:
         self.write(trade(1), end=b"bitfinex,BTCUSD,17901344")
         self.assertEqual(self.ids(), [1])

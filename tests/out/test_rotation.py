@@ -361,3 +361,25 @@ class Trouble(RotationTest):
         found = disk.find("/trade.csv")
         assert saved is not None and found is not None
         self.assertEqual(saved.file.inode, found.inode)
+
+    def test_parts_that_are_plain_are_compressed_at_the_start(self) -> None:
+        recording = self.rotating()
+        recording.crash_disk.put("/trade-2023-11-13.csv", HEADER)
+        recording.crash_disk.put("/trade-2023-11-13-2.csv.gz.tmp", b"?")
+        recording.start()
+        parts = [name for name in recording.crash_disk.names if name.startswith("/trade-")]
+        self.assertEqual(parts, ["/trade-2023-11-13.csv.gz"])
+
+    def test_rows_that_wait_for_the_disk_are_in_the_part_before_it_is_closed(self) -> None:
+        """The state knows them by then: another process would not ask for them any more."""
+        recording = self.rotating().live()
+        for _ in range(3):
+            recording.trade(pause=0)
+        recording.crash_disk.failing_writes = 1
+        recording.trade(pause=0)
+        recording.recorder._tick()
+        self.assertEqual(len(recording.parts), 2)
+        recording.restart()
+        recording.connect()
+        recording.wait(70)
+        self.assert_whole(recording)
