@@ -3,6 +3,7 @@
 from tests.reliability.table import Row
 
 _RECORDER = "out.test_trade_recorder.RecorderTests.test_"
+_KERNEL = "out.test_trade_kernel.*.test_"
 
 ROWS = [
     Row(
@@ -12,6 +13,8 @@ ROWS = [
         [
             f"{_RECORDER}full_disk_and_room_again",
             f"{_RECORDER}disk_that_is_full_for_long",
+            f"{_KERNEL}full_file_system*",
+            f"{_KERNEL}file_size_limit",
             "out.test_trade_failing_calls.FailingCallTests.*",
             "test_stopping.Stopping.test_while_the_disk_is_full",
         ],
@@ -21,7 +24,7 @@ ROWS = [
         "D3",
         "EIO at fdatasync, dirty pages dropped",
         "what was not synced is written again, then synced; three in a row are told, and exit 74 with --strict-disk",
-        [f"{_RECORDER}disk_that_syncs_no_more", "out.test_trade_failing_calls.FailingCallTests.*"],
+        [f"{_RECORDER}disk_that_syncs_no_more", f"{_KERNEL}failing_and_slow_syncs", "out.test_trade_failing_calls.FailingCallTests.*"],
     ),
     Row(
         "D4",
@@ -40,26 +43,41 @@ ROWS = [
         "D6",
         "damage below the synced mark",
         "refused with the offset, and not a byte changed",
-        ["core.test_recovery.*.test_damage_*", f"{_RECORDER}refused_file_is_not_changed_and_the_lock_is_let_go"],
+        [
+            "core.test_recovery.*.test_damage_*",
+            f"{_KERNEL}damage_below_the_synced_mark_is_refused",
+            f"{_RECORDER}refused_file_is_not_changed_and_the_lock_is_let_go",
+        ],
     ),
     Row(
         "D7",
         "not our file: another header, a directory, a device",
         "refused, not a byte changed",
-        ["core.test_recovery.*.test_foreign_files_are_refused", f"{_RECORDER}check_folder"],
+        [
+            "core.test_recovery.*.test_foreign_files_are_refused",
+            f"{_KERNEL}what_is_not_ours_is_refused_and_not_touched",
+            f"{_RECORDER}check_folder",
+        ],
     ),
     Row("D8", "another pair's file", "refused", ["core.test_recovery.*.test_rows_of_another_pair_are_refused"]),
     Row(
         "D9",
         "read-only, no permission, no folder",
         "at the start exit 73 with the reason; later as D1",
-        [f"{_RECORDER}check_folder", "out.test_trade_failing_calls.FailingCallTests.*"],
+        [f"{_KERNEL}read_only_file_system", f"{_KERNEL}no_permission", f"{_RECORDER}check_folder"],
     ),
     Row(
         "D10",
         "renamed, removed, replaced, cut, written to by somebody else",
         "seen within a second; the next file goes on, and no trade is in two of them",
-        [f"{_RECORDER}file_that_*", "core.test_recovery.*.test_file_that_was_rotated_away"],
+        [
+            f"{_RECORDER}file_that_*",
+            "core.test_recovery.*.test_file_that_was_rotated_away",
+            f"{_KERNEL}rotation*",
+            f"{_KERNEL}copytruncate",
+            f"{_KERNEL}removal",
+            "out.test_rotation_kills.*.*",
+        ],
         found="a process that ended while a file was rotated would have written the old one's last rows once more",
     ),
     Row(
@@ -72,7 +90,7 @@ ROWS = [
         "D12",
         "a slow disk",
         "memory stays bounded, heartbeats are not missed",
-        [f"{_RECORDER}sync_runs_one_at_a_time_and_rows_go_on_meanwhile"],
+        [f"{_RECORDER}sync_runs_one_at_a_time_and_rows_go_on_meanwhile", f"{_KERNEL}failing_and_slow_syncs"],
     ),
     Row("D13", "the folder for temporary files is full", "nothing is ever written there", ["out.test_site.BodyTests.*"]),
 ]

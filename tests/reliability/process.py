@@ -43,10 +43,17 @@ ROWS = [
         "the second exits with 75 and names the first one's pid",
         [
             "test_command.Mistakes.test_a_file_that_another_daemon_has",
-            "out.test_trade_recorder.RecorderTests.test_second_recorder_is_kept_off",
+            "out.test_trade_kernel.*.test_second_daemon",
+            "out.test_trade_kernel.*.test_lock_file_that_was_removed",
         ],
     ),
-    Row("P7", "twistd forks; umask 077 or 022", "the lock survives, modes are explicit", not_shown="daemonized"),
+    Row(
+        "P7",
+        "twistd forks; umask 077 or 022",
+        "the lock survives, modes are explicit",
+        ["out.test_trade_kernel.*.test_modes_whatever_the_umask", "out.test_trade_kernel.*.test_descriptors_*"],
+        not_shown="the lock over twistd's fork",
+    ),
     Row("P8", "a stale or foreign pid file", "twistd's own; the lock is on the file", not_shown="use --pidfile="),
     Row(
         "P9",
@@ -73,6 +80,10 @@ ROWS = [
         "P12",
         "the disk stalls",
         "syncing is done in a thread, one at a time; rows go on meanwhile",
-        ["out.test_trade_recorder.RecorderTests.test_sync_runs_one_at_a_time_and_rows_go_on_meanwhile", "test_notify.*.*"],
+        [
+            "out.test_trade_recorder.RecorderTests.test_sync_runs_one_at_a_time_and_rows_go_on_meanwhile",
+            "out.test_trade_kernel.*.test_failing_and_slow_syncs",
+            "test_notify.*.*",
+        ],
     ),
 ]
