@@ -1,6 +1,7 @@
 """The consumer of trades: its queue, its Deferreds, its patience."""
 
 import errno
+from itertools import pairwise
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -76,7 +77,7 @@ class TradeCsvTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(done))
         ends.append(self.file.base)
         self.assertGreaterEqual(len(ends), 3)
-        self.assertLessEqual(max(later - earlier for earlier, later in zip(ends, ends[1:], strict=False)), BATCH_LIMIT)
+        self.assertLessEqual(max(later - earlier for earlier, later in pairwise(ends)), BATCH_LIMIT)
         self.assertEqual(len(self.rows()), count)
 
     def test_full_disk_is_tried_again_with_the_same_bytes(self) -> None:

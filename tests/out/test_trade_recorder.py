@@ -1,5 +1,6 @@
 """The recorder of one pair, from the socket to the disk, on a clock."""
 
+import errno
 import os
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import CannotCreate, DiskFailed, Locked, WrongFile
 from bfxtwist.out.trade_recorder import check_folder
 from bfxtwist.out.trade_state import StateFile
+from tests.crash_disk import CrashDisk
 from tests.out.recording import LAYOUT, Recording, at_once
 
 SMALL = Limits(queue=10, unsynced=2000)
@@ -148,6 +150,52 @@ class RecorderTests(SynchronousTestCase):
         recording.crash_disk.mend()
         recording.wait(2)
         self.assertEqual((self.saved(recording).progress.frontier, recording.recorder.not_ready()), (frontier, None))
+
+    def test_state_is_never_ahead_of_rows_that_wait(self) -> None:
+        """There is room for the state and none for the rows that it would speak of."""
+
+        class NoRows(CrashDisk):
+            full = False
+
+            def write(self, fd: int, data: bytes, offset: int) -> int:
+                if self.full and self.facts(fd) == self.find("/trade.csv"):
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                return super().write(fd, data, offset)
+
+        disk = NoRows()
+        recording = Recording(disk=disk)
+        recording.crash_disk = disk
+        recording.start().trade(told=False)
+        recording.wait(1)
+        recording.connect()
+        recording.wait(35)
+        hidden = recording.trade(told=False).told.id
+        recording.trade()
+        disk.full = True
+        recording.wait(100)
+        frontier = recording.recorder.tape.comparison.progress.frontier
+        assert frontier is not None
+        self.assertGreaterEqual(frontier.id, hidden)
+        self.assertLess(self.saved(recording).progress.frontier.id, hidden)
+        disk.full = False
+        recording.restart()
+        recording.connect()
+        recording.wait(5)
+        self.assertEqual(sorted(recording.ids()), recording.ledger())
+
+    def test_loss_is_written_down_at_once(self) -> None:
+        """Also while V stays where it is: nobody knows how long the process lives."""
+        recording = self.recording()
+        recording.recorder.lost("restart", recording.exchange.moment())
+        recording.wait(300)
+        recording.exchange.horizon = recording.exchange.now()
+        recording.connect(0)
+        recording.wait(28)
+        recording.trade()
+        recording.wait(8)
+        ledger = Ledger(recording.crash_disk.content("/trade.gaps.csv"))
+        self.assertEqual(ledger.count(GapState.LOST), 1)
+        self.assertEqual(self.saved(recording).progress.frontier.id, recording.ledger()[0])
 
     def test_gap_is_saved_before_the_rows_after_it(self) -> None:
         """A hole is written down before it is passed."""
