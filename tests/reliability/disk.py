@@ -24,7 +24,11 @@ ROWS = [
         "D3",
         "EIO at fdatasync, dirty pages dropped",
         "what was not synced is written again, then synced; three in a row are told, and exit 74 with --strict-disk",
-        [f"{_RECORDER}disk_that_syncs_no_more", f"{_KERNEL}failing_and_slow_syncs", "out.test_trade_failing_calls.FailingCallTests.*"],
+        [
+            f"{_RECORDER}disk_that_syncs_no_more",
+            f"{_KERNEL}failing_and_slow_syncs",
+            "out.test_trade_failing_calls.FailingCallTests.*",
+        ],
     ),
     Row(
         "D4",
