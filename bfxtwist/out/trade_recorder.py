@@ -304,7 +304,7 @@ class TradeRecorder:
         if self._saving is None:
             self._reopen(self._moment())
         else:
-            self._saving.addBoth(lambda _: self._reopen(self._moment()))
+            self._saving.addBoth(lambda _: self.reopen())  # the next one may be under way by then
 
     def _reopen(self, moment: Moment) -> None:
         try:
@@ -327,7 +327,11 @@ class TradeRecorder:
 
     def _settle(self) -> None:
         """Sync the open file, and save which rows it holds."""
-        self._file.sync_job()()
+        try:
+            self._file.sync_job()()
+        except OSError as error:
+            self._sync_failed(error)
+            raise
         self._state.save(self._record())
 
     def _rotate(self, moment: Moment) -> None:

@@ -19,6 +19,7 @@ from bfxtwist.files.trade_file import MissingDecompressor, zstandard
 from bfxtwist.files.verify import verify
 from bfxtwist.out.disk import OsDisk
 from bfxtwist.out.rotation import Compression, PartsDiffer, Rotation, Stopped, compress_part
+from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_recorder import TradeRecorder
 from bfxtwist.out.trade_state import StateFile
 from tests.crash_disk import CrashDisk, Killed
@@ -377,9 +378,55 @@ class Trouble(RotationTest):
             recording.trade(pause=0)
         recording.crash_disk.failing_writes = 1
         recording.trade(pause=0)
-        recording.recorder._tick()
-        self.assertEqual(len(recording.parts), 2)
+        disk, renames = recording.crash_disk, iter(range(1, 10))
+
+        def before(call: str) -> None:
+            if call == "rename" and next(renames) == 2:  # after the state's own
+                disk.dead = True
+                raise Killed
+
+        disk.before = before
+        with contextlib.suppress(Killed):
+            recording.recorder._tick()
+        self.assertTrue(disk.dead)
+        disk.mend()
         recording.restart()
         recording.connect()
         recording.wait(70)
+        self.assert_whole(recording)
+
+    def test_rows_whose_sync_failed_at_a_rotation_are_written_again(self) -> None:
+        """The kernel tells of it once, and takes them for synced from then on."""
+        for seed in range(5):
+            recording = self.rotating(SIZE, Compression.NONE, sync=SyncPolicy.NO).live()
+            recording.crash_disk.failing_syncs = 1
+            recording.trades(3)
+            recording.wait(70)
+            self.assertEqual(len(recording.parts), 2)
+            recording.crash_disk.power_loss(Random(seed))
+            self.assert_whole(recording)
+
+    def test_nothing_is_closed_under_the_thread_that_syncs_it(self) -> None:
+        """With a sync for each row the next one begins as the last one ends: SIGHUP waits for that, too."""
+        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
+            jobs.append((job, Deferred()))
+            return jobs[-1][1]
+
+        def finish() -> None:
+            job, done = jobs.pop()
+            done.callback(job())
+
+        recording = self.rotating(10**6, sync=SyncPolicy.ALWAYS, in_thread=thread).live()
+        recording.trade()
+        live = recording.crash_disk.names["/trade.csv"]
+        recording.crash_disk.names["/trade-2023-11-14.csv"] = recording.crash_disk.names.pop("/trade.csv")
+        recording.recorder.reopen()
+        finish()
+        self.assertEqual((len(jobs), recording.parts), (1, ["trade-2023-11-14.csv"]))
+        while jobs:
+            finish()
+        self.assertEqual(recording.parts, ["trade-2023-11-14.csv.gz", "trade.csv"])
+        self.assertIsNot(recording.crash_disk.names["/trade.csv"], live)
         self.assert_whole(recording)
