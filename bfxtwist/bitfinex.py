@@ -117,8 +117,8 @@ class Bitfinex:
             self._feed.status_now,
             updated and updated.wall // 1000,
             self._feed.nonce,
-            _levels(book.bids.rows, book.raw),
-            _levels(book.asks.rows, book.raw),
+            _levels(book.bids.rows[: self.settings.length], book.raw),
+            _levels(book.asks.rows[: self.settings.length], book.raw),
         )
 
     def attach(self, market: Market) -> None:

@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 
 from treq.client import HTTPClient
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
@@ -37,7 +38,7 @@ from bfxtwist.feed.rest import Unanswered
 from bfxtwist.feed.service import FeedService
 from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
-from bfxtwist.recorders import Recorders
+from bfxtwist.recorders import EX_SOFTWARE, Recorders
 from bfxtwist.settings import FeedSettings, Settings
 from bfxtwist.state_log import StateLog
 from bfxtwist.web import Web
@@ -129,7 +130,7 @@ class Daemon(Service):
         self.recorders.start()
         self._tell_addresses()
         self._starting = Deferred.fromCoroutine(self._connect())
-        self._starting.addErrback(lambda failure: _log.failure("a bug while starting", failure))
+        self._starting.addErrback(self._starting_failed)
 
     async def _connect(self) -> None:
         if not self._exchange:  # the embedded exchange has every pair that it was made with
@@ -143,6 +144,12 @@ class Daemon(Service):
         subscriptions = [feed.subscription for feed in self.settings.feeds]
         self._feed = FeedService(self._uplink(), subscriptions, self._refused)
         self._feed.startService()
+
+    def _starting_failed(self, failure: Failure) -> None:
+        """Without a feed there is nothing to live on for; cancelled is what a stop does to it."""
+        if failure.check(CancelledError) is None:
+            _log.failure("a bug while starting", failure)
+            self._ended(EX_SOFTWARE, "the daemon cannot start: see the log")
 
     async def _ask_for_listing(self) -> None:
         client = HTTPClient(self._agent())

@@ -108,7 +108,10 @@ class Storms:
     def _is_calm(self, event: LogEvent, now: float) -> bool:
         text, namespace = formatEvent(event), event.get("log_namespace")
         kind, line = (namespace, event.get("log_format") or text), (namespace, _DIGITS.sub("#", text))
-        return self._burst.passes(kind, event, now) and self._repeated.passes(line, event, now)
+        # A change of state is news however often it happens: of all repeated lines the last one must not be withheld.
+        return self._burst.passes(kind, event, now) and (
+            bool(event.get("news")) or self._repeated.passes(line, event, now)
+        )
 
     def summaries(self, now: float) -> Iterator[LogEvent]:
         """What is to be told by now. With infinity, everything."""

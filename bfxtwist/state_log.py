@@ -36,11 +36,11 @@ class StateLog:
         else:
             self._live.remove(feed)
             self._lost[feed] = self._moment()
-            _log.warn("not live: {feed}: {reason}", feed=str(feed.subscription), reason=feed.reason)
+            _log.warn("not live: {feed}: {reason}", feed=str(feed.subscription), reason=feed.reason, news=True)
 
     def _tell_live(self, feed: str, lost: Moment | None) -> None:
         if lost is None:
-            _log.info("live: {feed}", feed=feed)
+            _log.info("live: {feed}", feed=feed, news=True)
         else:
             gone = self._moment().monotonic - lost.monotonic
-            _log.info("live again after {gone:.1f} s: {feed}", feed=feed, gone=gone)
+            _log.info("live again after {gone:.1f} s: {feed}", feed=feed, gone=gone, news=True)

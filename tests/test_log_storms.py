@@ -53,6 +53,11 @@ class StormsTest(SynchronousTestCase):
         self.assertIn("10 more like this in 5", lines[-1])
         self.assertIn("connect: refused", lines[-1])
 
+    def test_a_state_that_changes_all_night_is_told_to_the_last(self) -> None:
+        for minute in range(60):
+            for text in ("not live: BTC/USD book", "live again: BTC/USD book"):
+                self.assertEqual(self.write([event(text) | {"news": True}], minute * 60.0 + len(text)), [text])
+
     def test_one_line_that_was_withheld_is_written_as_it_is(self) -> None:
         lines = [event(text) for text in "abcdef"]
         self.assertEqual(self.write(lines, 0), list("abcde"))

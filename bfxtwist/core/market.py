@@ -268,8 +268,13 @@ class BookFeed(Feed):
         super()._become(state, reason, moment)
 
     def document(self, depth: int | None = None) -> bytes:
-        """The JSON text of `GET /book`: ccxt's unified order book, and what it lacks."""
+        """The JSON text of `GET /book`: ccxt's unified order book, and what it lacks.
+
+        Never more levels than were asked for: in the middle of a batch there can be some, and one whose delete was lost
+        would lie below those that checksums cover.
+        """
         subscription = self.subscription
+        depth = subscription.length if depth is None else min(depth, subscription.length)
         updated = self.updated and self.updated.wall // 1000
         checked_at = self.checksum_at and self.checksum_at.wall // 1000
         head = {
