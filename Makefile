@@ -16,7 +16,7 @@ test: lint unit wheel
 
 unit: $(VENV)/.checks peers
 	BFXTWIST_BFXAPI_PYTHON=$(PEERS)/bfxapi/bin/python BFXTWIST_CCXT_PYTHON=$(PEERS)/ccxt/bin/python \
-	    $(BIN)/python -m twisted.trial tests
+	    $(BIN)/python -m twisted.trial --jobs 2 tests
 
 lint: $(VENV)/.checks
 	$(BIN)/ruff check .
