@@ -10,7 +10,7 @@ from bfxtwist.feed.tls import ExplainedTLS
 from bfxtwist.files.trade_file import MissingDecompressor, zstandard
 from bfxtwist.out.guard import guard
 from bfxtwist.out.listen import check_listen, read_token
-from bfxtwist.out.trade_recorder import check_folder
+from bfxtwist.out.trade_folder import check_folder
 from bfxtwist.settings import LISTEN, Settings
 
 

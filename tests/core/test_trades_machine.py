@@ -335,7 +335,7 @@ class RecorderMachine(RuleBasedStateMachine):
         """The trades from before a time (ms) that are not held, and that no gap names."""
         assert self.recorder is not None
         progress = self.recorder.tape.comparison.progress
-        self.recorder._ledger_text()
+        self.recorder._saving._ledger_text()
         gaps = [(gap.start.mts, gap.end.mts) for gap in progress.gaps]
         gaps += self.written_off()
         return [
@@ -352,7 +352,7 @@ class RecorderMachine(RuleBasedStateMachine):
         """The intervals that the ledger of gaps names as lost."""
         assert self.recorder is not None
         intervals = []
-        for line in self.recorder._ledger.text().splitlines()[1:]:
+        for line in self.recorder._saving.ledger.text().splitlines()[1:]:
             if b",lost," in line:
                 cells = line.decode().split(",")
                 start, end = (int(datetime.fromisoformat(cell).timestamp() * 1000) for cell in cells[:2])

@@ -11,6 +11,7 @@ from bfxtwist.core.trade_rows import HEADER, Layout
 from bfxtwist.out.disk import Disk
 from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_recorder import TradeRecorder
+from bfxtwist.out.trade_state import StateFile
 from tests.crash_disk import CrashDisk
 from tests.model_exchange import LedgerTrade, ModelExchange
 
@@ -106,3 +107,17 @@ class Recording:
     def ledger(self) -> list[int]:
         """The ids of all trades there ever were."""
         return list(self.exchange.ledger)
+
+    def saved(self) -> Any:
+        """The state on disk."""
+        return StateFile(self.crash_disk, "/trade.csv.state").load()
+
+
+def live(**how: Any) -> Recording:
+    """A recording that is live, with three trades in its file."""
+    recording = Recording(**how).start()
+    for _ in range(3):
+        recording.trade(told=False)
+    recording.wait(1)
+    recording.connect()
+    return recording

@@ -1,6 +1,5 @@
 """The recorder of one pair, from the socket to the disk, on a clock."""
 
-import errno
 import os
 from collections.abc import Callable
 from typing import Any
@@ -8,17 +7,12 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.gaps import GapState, Ledger
 from bfxtwist.core.history import Page, PageRequest
 from bfxtwist.core.limits import Limits
 from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
 from bfxtwist.core.trades import Mode
-from bfxtwist.out.trade_csv import SyncPolicy
-from bfxtwist.out.trade_errors import CannotCreate, DiskFailed, Locked, WrongFile
-from bfxtwist.out.trade_recorder import check_folder
-from bfxtwist.out.trade_state import StateFile
-from tests.crash_disk import CrashDisk
-from tests.out.recording import LAYOUT, Recording, at_once
+from bfxtwist.out.trade_errors import DiskFailed, Locked, WrongFile
+from tests.out.recording import LAYOUT, Recording, at_once, live
 
 SMALL = Limits(queue=10, unsynced=2000)
 
@@ -26,24 +20,11 @@ SMALL = Limits(queue=10, unsynced=2000)
 class RecorderTests(SynchronousTestCase):
     """`TradeRecorder` on a disk in memory."""
 
-    def recording(self, **how: Any) -> Recording:
-        """One that is live, with three trades in its file."""
-        recording = Recording(**how).start()
-        for _ in range(3):
-            recording.trade(told=False)
-        recording.wait(1)
-        recording.connect()
-        return recording
-
-    def saved(self, recording: Recording) -> Any:
-        """The state on disk."""
-        return StateFile(recording.crash_disk, "/trade.csv.state").load()
-
     # --- rows ---------------------------------------------------------------------------------------------
 
     def test_rows_are_written_at_most_a_turn_later(self) -> None:
         """A te is in the file in the next turn of the reactor."""
-        recording = self.recording()
+        recording = live()
         made = recording.exchange.trade()
         recording.recorder.executed(made.told, False, recording.exchange.moment())
         recording.clock.advance(0)
@@ -53,7 +34,7 @@ class RecorderTests(SynchronousTestCase):
 
     def test_tu_is_the_second_source(self) -> None:
         """After te it changes nothing, without te it is written."""
-        recording = self.recording()
+        recording = live()
         for confirmed in (False, True):
             made = recording.exchange.trade()
             recording.recorder.executed(made.told, confirmed, recording.exchange.moment())
@@ -63,7 +44,7 @@ class RecorderTests(SynchronousTestCase):
 
     def test_restart_writes_nothing_twice_and_misses_nothing(self) -> None:
         """Killed, trades meanwhile, started again."""
-        recording = self.recording()
+        recording = live()
         recording.restart()
         for _ in range(10):
             recording.trade(told=False, pause=1)
@@ -73,12 +54,12 @@ class RecorderTests(SynchronousTestCase):
 
     def test_stop_writes_what_waits(self) -> None:
         """A trade of the very turn in which it is stopped."""
-        recording = self.recording()
+        recording = live()
         made = recording.exchange.trade()
         recording.recorder.executed(made.told, False, recording.exchange.moment())
         self.assertIsNone(self.successResultOf(recording.recorder.stop()))
         self.assertEqual(recording.ids(), recording.ledger())
-        self.assertEqual(self.saved(recording).last_id, made.told.id)
+        self.assertEqual(recording.saved().last_id, made.told.id)
         self.assertEqual(recording.crash_disk.descriptors, 0)
         self.assertIn("not running", str(recording.recorder.not_ready()))
 
@@ -92,7 +73,7 @@ class RecorderTests(SynchronousTestCase):
 
     def test_stop_that_cannot_write_fails_visibly(self) -> None:
         """With the exit code for a failed disk."""
-        recording = self.recording()
+        recording = live()
         recording.crash_disk.room = 3
         recording.trade(pause=0)
         error = self.failureResultOf(recording.recorder.stop(), DiskFailed).value
@@ -101,14 +82,14 @@ class RecorderTests(SynchronousTestCase):
 
     def test_stop_that_cannot_sync_fails_visibly(self) -> None:
         """Rows are in the file, but not on the disk."""
-        recording = self.recording()
+        recording = live()
         recording.trade(pause=0)
         recording.crash_disk.failing_syncs = 1
         self.failureResultOf(recording.recorder.stop(), DiskFailed)
 
     def test_stop_while_a_page_is_on_its_way(self) -> None:
         """It is not waited for."""
-        recording = self.recording()
+        recording = live()
         recording.recorder.lost("sequence", recording.exchange.moment())
         waiting: Deferred[Page] = Deferred()
 
@@ -122,7 +103,7 @@ class RecorderTests(SynchronousTestCase):
 
     def test_bug_in_history_is_logged_and_survived(self) -> None:
         """The process goes on, and asks again."""
-        recording = self.recording()
+        recording = live()
         recording.recorder.lost("sequence", recording.exchange.moment())
         recording.exchange.delay = lambda: 1 / 0
         recording.connect()
@@ -131,140 +112,11 @@ class RecorderTests(SynchronousTestCase):
         recording.wait(5)
         self.assertEqual(recording.recorder.tape.mode, Mode.LIVE)
 
-    # --- the order of things ------------------------------------------------------------------------------
-
-    def test_state_is_never_ahead_of_the_rows(self) -> None:
-        """An audit moved V over a row that it found: where the row is not synced, V is not saved."""
-        recording = self.recording()
-        recording.trade(told=False)
-        recording.trade()
-        recording.wait(40)
-        recording.crash_disk.failing_syncs = 10**6
-        recording.wait(70)
-        frontier = recording.recorder.tape.comparison.progress.frontier
-        saved = self.saved(recording).progress.frontier
-        assert frontier is not None
-        self.assertLess(saved.id, frontier.id)
-        self.assertIn("cannot be synced", str(recording.recorder.not_ready()))
-        self.assertEqual(len(recording.gave_up), 1)
-        recording.crash_disk.mend()
-        recording.wait(2)
-        self.assertEqual((self.saved(recording).progress.frontier, recording.recorder.not_ready()), (frontier, None))
-
-    def test_state_is_never_ahead_of_rows_that_wait(self) -> None:
-        """There is room for the state and none for the rows that it would speak of."""
-
-        class NoRows(CrashDisk):
-            full = False
-
-            def write(self, fd: int, data: bytes, offset: int) -> int:
-                if self.full and self.facts(fd) == self.find("/trade.csv"):
-                    raise OSError(errno.ENOSPC, "No space left on device")
-                return super().write(fd, data, offset)
-
-        disk = NoRows()
-        recording = Recording(disk=disk)
-        recording.crash_disk = disk
-        recording.start().trade(told=False)
-        recording.wait(1)
-        recording.connect()
-        recording.wait(35)
-        hidden = recording.trade(told=False).told.id
-        recording.trade()
-        disk.full = True
-        recording.wait(100)
-        frontier = recording.recorder.tape.comparison.progress.frontier
-        assert frontier is not None
-        self.assertGreaterEqual(frontier.id, hidden)
-        self.assertLess(self.saved(recording).progress.frontier.id, hidden)
-        disk.full = False
-        recording.restart()
-        recording.connect()
-        recording.wait(5)
-        self.assertEqual(sorted(recording.ids()), recording.ledger())
-
-    def test_loss_is_written_down_at_once(self) -> None:
-        """Also while V stays where it is: nobody knows how long the process lives."""
-        recording = self.recording()
-        recording.recorder.lost("restart", recording.exchange.moment())
-        recording.wait(300)
-        recording.exchange.horizon = recording.exchange.now()
-        recording.connect(0)
-        recording.wait(28)
-        recording.trade()
-        recording.wait(8)
-        ledger = Ledger(recording.crash_disk.content("/trade.gaps.csv"))
-        self.assertEqual(ledger.count(GapState.LOST), 1)
-        self.assertEqual(self.saved(recording).progress.frontier.id, recording.ledger()[0])
-
-    def test_gap_is_saved_before_the_rows_after_it(self) -> None:
-        """A hole is written down before it is passed."""
-        recording = self.recording()
-        recording.recorder.lost("restart", recording.exchange.moment())
-        for _ in range(9):
-            recording.trade(told=False)
-        recording.exchange.fault = "down"
-        recording.connect(2)
-        recording.crash_disk.failing_renames = 10**6
-        recording.trade()
-        recording.wait(70)
-        self.assertEqual((len(recording.ids()), recording.recorder.tape.mode), (3, Mode.SYNC))
-        self.assertIn("Input/output error", str(recording.recorder.not_ready()))
-        recording.crash_disk.mend()
-        recording.wait(2)
-        self.assertEqual((len(recording.ids()), len(self.saved(recording).progress.gaps)), (6, 1))
-        ledger = Ledger(recording.crash_disk.content("/trade.gaps.csv"))
-        self.assertEqual(ledger.count(GapState.OPEN), 1)
-        recording.restart()
-        recording.exchange.fault = ""
-        recording.connect()
-        recording.wait(700)
-        self.assertEqual(sorted(recording.ids()), recording.ledger())
-        ledger = Ledger(recording.crash_disk.content("/trade.gaps.csv"))
-        self.assertEqual(ledger.count(GapState.OPEN), 0)
-        self.assertIn(b",filled,3,", ledger.text())
-
-    def test_sync_runs_one_at_a_time_and_rows_go_on_meanwhile(self) -> None:
-        """A slow disk: the next sync waits for the one under way."""
-        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
-
-        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
-            jobs.append((job, Deferred()))
-            return jobs[-1][1]
-
-        recording = self.recording(in_thread=thread)
-        recording.wait(3)
-        for _ in range(3):
-            recording.trade(pause=2)
-        self.assertEqual((len(jobs), recording.ids()), (1, recording.ledger()))
-        job, done = jobs.pop()
-        done.callback(job())
-        recording.wait(1)
-        self.assertEqual(len(jobs), 1)
-        stopping = recording.recorder.stop()
-        self.assertNoResult(stopping)
-        while jobs:
-            job, done = jobs.pop()
-            done.callback(job())
-        self.assertIsNone(self.successResultOf(stopping))
-        self.assertEqual(recording.recorder.status()["bytes"], recording.recorder.status()["bytes_synced"])
-
-    def test_policies(self) -> None:
-        """always: before the Deferred fires. 1s: within a second. no: with the state, once a minute."""
-        for policy, after in ((SyncPolicy.ALWAYS, 0.0), (SyncPolicy.SECOND, 1.0), (SyncPolicy.NO, 61.0)):
-            recording = self.recording(sync=policy)
-            recording.wait(200)
-            recording.trade(pause=0)
-            written, synced = (recording.recorder.status()[what] for what in ("bytes", "bytes_synced"))
-            self.assertEqual(written == synced, after == 0.0)
-            recording.wait(after)
-            self.assertEqual(recording.recorder.status()["bytes_synced"], written)
-
     # --- a disk that fails --------------------------------------------------------------------------------
 
     def test_full_disk_and_room_again(self) -> None:
         """It says why it is not ready, and is whole again without a restart."""
-        recording = self.recording()
+        recording = live()
         recording.crash_disk.room = 30
         for _ in range(5):
             recording.trade(pause=1)
@@ -276,7 +128,7 @@ class RecorderTests(SynchronousTestCase):
 
     def test_disk_that_is_full_for_long(self) -> None:
         """Memory is bounded: rows are forgotten, and fetched again when there is room."""
-        recording = self.recording(limits=SMALL)
+        recording = live(limits=SMALL)
         recording.crash_disk.room = 30
         for _ in range(100):
             recording.trade(pause=1)
@@ -288,7 +140,7 @@ class RecorderTests(SynchronousTestCase):
 
     def test_disk_that_syncs_no_more(self) -> None:
         """What is not synced is bounded, too: nothing is written beyond it, until it works again."""
-        recording = self.recording(limits=Limits(unsynced=500))
+        recording = live(limits=Limits(unsynced=500))
         recording.crash_disk.failing_syncs = 10**6
         for _ in range(20):
             recording.trade(pause=1)
@@ -302,7 +154,7 @@ class RecorderTests(SynchronousTestCase):
 
     def rotated(self, act: Callable[[Recording], None], seconds: float = 3) -> Recording:
         """Record, let someone do something to the file, record on."""
-        recording = self.recording()
+        recording = live()
         recording.wait(3)
         act(recording)
         recording.trade()
@@ -328,7 +180,7 @@ class RecorderTests(SynchronousTestCase):
 
     def test_sighup_after_a_rename(self) -> None:
         """Not a row goes to the old file after it."""
-        recording = self.recording()
+        recording = live()
         recording.wait(3)
         older = recording.crash_disk.names["/trade.csv.1"] = recording.crash_disk.names.pop("/trade.csv")
         recording.recorder.reopen()
@@ -401,7 +253,7 @@ class RecorderTests(SynchronousTestCase):
             jobs.append((job, Deferred()))
             return jobs[-1][1]
 
-        recording = self.recording(in_thread=thread)
+        recording = live(in_thread=thread)
         recording.wait(2)
         recording.crash_disk.names.pop("/trade.csv")
         recording.recorder.reopen()
@@ -414,7 +266,7 @@ class RecorderTests(SynchronousTestCase):
 
     def test_second_recorder_is_kept_off(self) -> None:
         """It is told by whom, and the first one is not disturbed."""
-        recording = self.recording()
+        recording = live()
         error = self.assertRaises(Locked, recording.make().open)
         self.assertEqual(error.exit_code, 75)
         self.assertIn(f"/trade.csv.lock is locked by pid {os.getpid()}", str(error))
@@ -440,7 +292,7 @@ class RecorderTests(SynchronousTestCase):
 
     def test_lost_state_costs_only_questions(self) -> None:
         """Everything is compared once more."""
-        recording = self.recording()
+        recording = live()
         recording.trade()
         recording.wait(70)
         recording.crash_disk.names["/trade.csv.state"].change(30, b"?")
@@ -454,7 +306,7 @@ class RecorderTests(SynchronousTestCase):
 
     def test_status(self) -> None:
         """In numbers and in words."""
-        recording = self.recording()
+        recording = live()
         recording.trade()
         recording.wait(100)
         status = recording.recorder.status()
@@ -467,18 +319,6 @@ class RecorderTests(SynchronousTestCase):
         empty = Recording().start().recorder
         self.assertIsNone(empty.status()["verified_through"])
         self.assertIn("not live", str(empty.not_ready()))
-
-    def test_check_folder(self) -> None:
-        """Made if it is missing, tried if it is there."""
-        folder = os.path.join(self.mktemp(), "a", "b")
-        check_folder(folder)
-        check_folder(folder)
-        self.assertEqual((os.listdir(folder), os.stat(folder).st_mode & 0o777), ([], 0o750))
-        with open(os.path.join(folder, "file"), "w"):
-            pass
-        for wrong in ("file", "file/below"):
-            error = self.assertRaises(CannotCreate, check_folder, os.path.join(folder, wrong))
-            self.assertEqual(error.exit_code, 73)
 
     def test_at_once_is_the_thread_of_these_tests(self) -> None:
         """What it gives is what the job gave."""

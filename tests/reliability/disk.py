@@ -3,6 +3,7 @@
 from tests.reliability.table import Row
 
 _RECORDER = "out.test_trade_recorder.RecorderTests.test_"
+_FOLDER = "out.test_trade_folder.FolderTests.test_check_folder"
 _KERNEL = "out.test_trade_kernel.*.test_"
 
 ROWS = [
@@ -60,7 +61,7 @@ ROWS = [
         [
             "core.test_recovery.*.test_foreign_files_are_refused",
             f"{_KERNEL}what_is_not_ours_is_refused_and_not_touched",
-            f"{_RECORDER}check_folder",
+            _FOLDER,
         ],
     ),
     Row("D8", "another pair's file", "refused", ["core.test_recovery.*.test_rows_of_another_pair_are_refused"]),
@@ -68,7 +69,7 @@ ROWS = [
         "D9",
         "read-only, no permission, no folder",
         "at the start exit 73 with the reason; later as D1",
-        [f"{_KERNEL}read_only_file_system", f"{_KERNEL}no_permission", f"{_RECORDER}check_folder"],
+        [f"{_KERNEL}read_only_file_system", f"{_KERNEL}no_permission", _FOLDER],
     ),
     Row(
         "D10",
@@ -94,7 +95,10 @@ ROWS = [
         "D12",
         "a slow disk",
         "memory stays bounded, heartbeats are not missed",
-        [f"{_RECORDER}sync_runs_one_at_a_time_and_rows_go_on_meanwhile", f"{_KERNEL}failing_and_slow_syncs"],
+        [
+            "out.test_trade_saving.SavingTests.test_sync_runs_one_at_a_time_and_rows_go_on_meanwhile",
+            f"{_KERNEL}failing_and_slow_syncs",
+        ],
     ),
     Row("D13", "the folder for temporary files is full", "nothing is ever written there", ["out.test_site.BodyTests.*"]),
 ]

@@ -81,7 +81,7 @@ ROWS = [
         "the disk stalls",
         "syncing is done in a thread, one at a time; rows go on meanwhile",
         [
-            "out.test_trade_recorder.RecorderTests.test_sync_runs_one_at_a_time_and_rows_go_on_meanwhile",
+            "out.test_trade_saving.SavingTests.test_sync_runs_one_at_a_time_and_rows_go_on_meanwhile",
             "out.test_trade_kernel.*.test_failing_and_slow_syncs",
             "test_notify.*.*",
         ],

@@ -1,0 +1,244 @@
+"""What makes the rows of one trade.csv durable, and then promises of them what recovery may believe.
+
+    rows synced  →  ledger of gaps  →  state          (nothing is promised before it is on disk)
+
+Syncing blocks, so it is done in a thread, and one saving at a time. What comes in meanwhile goes on into the file, and is
+not spoken of: what will be promised is written down before the thread begins. When to save is decided here, what is true
+of the trades in `core/trades.py` and `core/comparison.py`; of the file being rotated or opened anew nothing is known here.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from bfxtwist.core.gaps import Ledger
+from bfxtwist.core.market import Moment
+from bfxtwist.core.recovery import EARLIER_AT_LEAST, EARLIER_AT_MOST, FileId, Saved
+from bfxtwist.core.trade_rows import Layout
+from bfxtwist.core.trades import Tape
+from bfxtwist.out.disk import Disk
+from bfxtwist.out.trade_csv import InThread, SyncPolicy, TradeCsv
+from bfxtwist.out.trade_errors import DiskFailed, TradeFileError
+from bfxtwist.out.trade_file import TradeFile
+from bfxtwist.out.trade_state import LedgerFile, StateFile
+
+#: Seconds between two syncs under each policy; with `always` rows are synced as they come, and this is for the state.
+_SYNC_EVERY = {SyncPolicy.ALWAYS: 1.0, SyncPolicy.SECOND: 1.0, SyncPolicy.NO: 60.0}
+
+#: The state is saved when what it promises has changed, and otherwise so often, in seconds: it tells recovery where to look.
+_SAVE_EVERY = 30.0
+
+#: A disk that has failed to sync so often in a row is not believed any more.
+DEGRADED_AFTER = 3
+
+
+class TradeSaving:
+    """Syncs a trade.csv, and keeps the state and the ledger of gaps beside it."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        file: TradeFile,
+        csv: TradeCsv,
+        layout: Layout,
+        disk: Disk,
+        moment: Callable[[], Moment],
+        *,
+        sync: SyncPolicy,
+        in_thread: InThread,
+        saved: Callable[[Moment], None],
+        bug: Callable[[Any], None],
+        gave_up: Callable[[TradeFileError], None] | None,
+    ) -> None:
+        """`saved` hears of each state on disk but the last, `bug` of a Failure that is none of the disk's.
+
+        `gave_up` hears, once, that DEGRADED_AFTER syncs in a row have failed.
+        """
+        #: What the disk does not do, beside what the queue knows. Who else fails on it says so here; a sync takes it back.
+        self.error: str | None = None
+        self.ledger = Ledger()
+        self._file = file
+        self._csv = csv
+        self._layout = layout
+        self._moment = moment
+        self._sync_policy = sync
+        self._in_thread = in_thread
+        self._saved = saved
+        self._bug = bug
+        self._gave_up = gave_up
+        self._state = StateFile(disk, f"{file.path}.state")
+        self._ledger_file = LedgerFile(disk, os.path.join(os.path.dirname(file.path), "trade.gaps.csv"))
+        self._tape: Tape | None = None
+        self._under_way: Deferred[bool | None] | None = None
+        self._ending = False
+        self._saved_revision = -1
+        self._saved_at = 0.0
+        self._synced_at = 0.0
+        self._told_of_degraded = False
+
+    # --- start and stop -----------------------------------------------------------------------------------
+
+    def load(self) -> Saved | None:
+        """What was promised before, if that is known; the ledger is here from now on. Raises TradeFileError or OSError."""
+        saved = self._state.load()
+        self.ledger = self._ledger_file.load()
+        return saved
+
+    def follow(self, tape: Tape) -> None:
+        """Whose progress is to be saved: before anything else but `load`."""
+        self._tape, self._ending = tape, False
+
+    def end(self) -> None:
+        """From now on each saving may be the last one: the state is in it even if nothing has changed."""
+        self._ending = True
+
+    async def finish(self, state: bool) -> None:
+        """The last saving, after the one under way. With `state` every row is in the file. Look at `error` then."""
+        if self._under_way is not None:
+            await self._under_way
+        await self._save(state)
+
+    # --- when ---------------------------------------------------------------------------------------------
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a thread has the file: it must not be closed now."""
+        return self._under_way is not None
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Call when what is under way has ended; the next one may be under way by then."""
+        assert self._under_way is not None
+        self._under_way.addBoth(lambda _: call())
+
+    def drained(self) -> None:
+        """Every row is in the file: with `always` they are synced at once."""
+        if self._syncs_at_once:
+            self._begin()
+
+    def tick(self, moment: Moment) -> None:
+        """Save if it is time, or if live trades wait for it."""
+        if self._followed.urgent or moment.monotonic - self._synced_at >= _SYNC_EVERY[self._sync_policy]:
+            self._begin()
+
+    @property
+    def _syncs_at_once(self) -> bool:
+        return self._sync_policy is SyncPolicy.ALWAYS and self._file.synced < self._file.base
+
+    @property
+    def _followed(self) -> Tape:
+        assert self._tape is not None
+        return self._tape
+
+    def _begin(self) -> None:
+        if self._under_way is None:
+            self._under_way = Deferred.fromCoroutine(self._save(state=not len(self._csv)))
+            self._under_way.addErrback(self._bug).addBoth(self._done)
+
+    def _done(self, saved: bool | None) -> None:
+        self._under_way = None
+        if not self._ending and self._syncs_at_once and saved:  # after a failure the next tick is soon enough
+            self._begin()
+
+    # --- now, for who waits -------------------------------------------------------------------------------
+
+    def record(self) -> Saved:
+        """What is true of the rows up to `base`."""
+        tape, file = self._followed, self._file
+        progress = tape.comparison.progress
+        lowest = min([progress.floor, *(gap.floor for gap in progress.gaps)])
+        return Saved(
+            self._layout.exchange,
+            self._layout.symbol,
+            file.file if file.file is not None else FileId(0, 0),
+            file.base,
+            file.last_id,
+            progress.copy(),
+            tape.known.newest(EARLIER_AT_LEAST, EARLIER_AT_MOST, lowest or None),
+        )
+
+    def promise(self) -> None:
+        """Put on disk what is true of the rows up to `base`, which must be synced. Raises OSError."""
+        self._state.save(self.record())
+
+    def settle(self) -> None:
+        """Sync the open file, and save which rows it holds. Raises OSError."""
+        try:
+            self._file.sync_job()()
+        except OSError as error:
+            self._sync_failed(error)
+            raise
+        self.promise()
+
+    # --- in a thread --------------------------------------------------------------------------------------
+
+    async def _save(self, state: bool) -> bool:
+        """Sync the rows; then, if every row is in the file, save what may be promised of them."""
+        moment, file, comparison = self._moment(), self._file, self._followed.comparison
+        if not file.is_open:
+            return False
+        self._synced_at = moment.monotonic
+        mark, rows, failures, revision = file.base, self._csv.rows_written, file.sync_failures, comparison.revision
+        due = moment.monotonic - self._saved_at >= _SAVE_EVERY and mark != file.synced
+        changed = revision != self._saved_revision or bool(comparison.changes)
+        wanted = state and (changed or due or self._ending)
+        if not (wanted or mark != file.synced):
+            return True
+        saved = self.record() if wanted else None
+        ledger, changes = self._ledger_text() if wanted else (None, 0)
+        try:
+            sync = file.sync_job()
+        except OSError as error:
+            self.error = str(error)
+            return False
+        job = partial(_synced_and_saved, sync, self._ledger_file, ledger, self._state, saved)
+        failed_sync, failed_save = await self._in_thread(job)
+        if failed_sync is not None:
+            self._sync_failed(failed_sync)
+            return False
+        file.synced_to(mark, failures)
+        self._csv.synced(rows)
+        self.error = None if failed_save is None else f"{self._state.path}: {failed_save.strerror or failed_save}"
+        if failed_save is None and saved is not None:
+            del comparison.changes[:changes]
+            self._saved_revision, self._saved_at = revision, moment.monotonic
+            self._followed.saved(revision, self._moment())
+            if not self._ending:
+                self._saved(self._moment())
+        return failed_save is None
+
+    def _ledger_text(self) -> tuple[bytes | None, int]:
+        changes = self._followed.comparison.changes
+        for gap in changes:
+            self.ledger.record(gap)
+        return (self.ledger.text() if changes else None), len(changes)
+
+    def _sync_failed(self, error: OSError) -> None:
+        self._file.sync_failed()
+        self.error = f"{self._file.path} cannot be synced: {error.strerror or error}"
+        self._log.error("{error}; its rows are written again", error=self.error)
+        if self._file.sync_failures >= DEGRADED_AFTER and not self._told_of_degraded and self._gave_up is not None:
+            self._told_of_degraded = True
+            self._gave_up(DiskFailed(self.error))
+
+
+def _synced_and_saved(
+    sync: Callable[[], None], ledger_file: LedgerFile, ledger: bytes | None, state_file: StateFile, saved: Saved | None
+) -> tuple[OSError | None, OSError | None]:
+    """In a thread: rows, then the ledger, then the state. What failed of the first, and of the others."""
+    try:
+        sync()
+    except OSError as error:
+        return error, None
+    try:
+        if ledger is not None:
+            ledger_file.save(ledger)
+        if saved is not None:
+            state_file.save(saved)
+    except OSError as error:
+        return None, error
+    return None, None

@@ -1,0 +1,191 @@
+"""What is promised of trade.csv, and that it is never more than is on the disk."""
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.core.gaps import GapState, Ledger
+from bfxtwist.core.trades import Mode
+from bfxtwist.out.trade_csv import SyncPolicy
+from tests.crash_disk import CrashDisk
+from tests.out.recording import Recording, live
+
+
+class SavingTests(SynchronousTestCase):
+    """`TradeSaving` as its recorder uses it."""
+
+    # --- the order of things ------------------------------------------------------------------------------
+
+    def test_state_is_never_ahead_of_the_rows(self) -> None:
+        """An audit moved V over a row that it found: where the row is not synced, V is not saved."""
+        recording = live()
+        recording.trade(told=False)
+        recording.trade()
+        recording.wait(40)
+        recording.crash_disk.failing_syncs = 10**6
+        recording.wait(70)
+        frontier = recording.recorder.tape.comparison.progress.frontier
+        saved = recording.saved().progress.frontier
+        assert frontier is not None
+        self.assertLess(saved.id, frontier.id)
+        self.assertIn("cannot be synced", str(recording.recorder.not_ready()))
+        self.assertEqual(len(recording.gave_up), 1)
+        recording.crash_disk.mend()
+        recording.wait(2)
+        self.assertEqual((recording.saved().progress.frontier, recording.recorder.not_ready()), (frontier, None))
+
+    def test_state_is_never_ahead_of_rows_that_wait(self) -> None:
+        """There is room for the state and none for the rows that it would speak of."""
+
+        class NoRows(CrashDisk):
+            full = False
+
+            def write(self, fd: int, data: bytes, offset: int) -> int:
+                if self.full and self.facts(fd) == self.find("/trade.csv"):
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                return super().write(fd, data, offset)
+
+        disk = NoRows()
+        recording = Recording(disk=disk)
+        recording.crash_disk = disk
+        recording.start().trade(told=False)
+        recording.wait(1)
+        recording.connect()
+        recording.wait(35)
+        hidden = recording.trade(told=False).told.id
+        recording.trade()
+        disk.full = True
+        recording.wait(100)
+        frontier = recording.recorder.tape.comparison.progress.frontier
+        assert frontier is not None
+        self.assertGreaterEqual(frontier.id, hidden)
+        self.assertLess(recording.saved().progress.frontier.id, hidden)
+        disk.full = False
+        recording.restart()
+        recording.connect()
+        recording.wait(5)
+        self.assertEqual(sorted(recording.ids()), recording.ledger())
+
+    def test_loss_is_written_down_at_once(self) -> None:
+        """Also while V stays where it is: nobody knows how long the process lives."""
+        recording = live()
+        recording.recorder.lost("restart", recording.exchange.moment())
+        recording.wait(300)
+        recording.exchange.horizon = recording.exchange.now()
+        recording.connect(0)
+        recording.wait(28)
+        recording.trade()
+        recording.wait(8)
+        ledger = Ledger(recording.crash_disk.content("/trade.gaps.csv"))
+        self.assertEqual(ledger.count(GapState.LOST), 1)
+        self.assertEqual(recording.saved().progress.frontier.id, recording.ledger()[0])
+
+    def test_gap_is_saved_before_the_rows_after_it(self) -> None:
+        """A hole is written down before it is passed."""
+        recording = live()
+        recording.recorder.lost("restart", recording.exchange.moment())
+        for _ in range(9):
+            recording.trade(told=False)
+        recording.exchange.fault = "down"
+        recording.connect(2)
+        recording.crash_disk.failing_renames = 10**6
+        recording.trade()
+        recording.wait(70)
+        self.assertEqual((len(recording.ids()), recording.recorder.tape.mode), (3, Mode.SYNC))
+        self.assertIn("Input/output error", str(recording.recorder.not_ready()))
+        recording.crash_disk.mend()
+        recording.wait(2)
+        self.assertEqual((len(recording.ids()), len(recording.saved().progress.gaps)), (6, 1))
+        ledger = Ledger(recording.crash_disk.content("/trade.gaps.csv"))
+        self.assertEqual(ledger.count(GapState.OPEN), 1)
+        recording.restart()
+        recording.exchange.fault = ""
+        recording.connect()
+        recording.wait(700)
+        self.assertEqual(sorted(recording.ids()), recording.ledger())
+        ledger = Ledger(recording.crash_disk.content("/trade.gaps.csv"))
+        self.assertEqual(ledger.count(GapState.OPEN), 0)
+        self.assertIn(b",filled,3,", ledger.text())
+
+    def test_sync_runs_one_at_a_time_and_rows_go_on_meanwhile(self) -> None:
+        """A slow disk: the next sync waits for the one under way."""
+        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
+            jobs.append((job, Deferred()))
+            return jobs[-1][1]
+
+        recording = live(in_thread=thread)
+        recording.wait(3)
+        for _ in range(3):
+            recording.trade(pause=2)
+        self.assertEqual((len(jobs), recording.ids()), (1, recording.ledger()))
+        job, done = jobs.pop()
+        done.callback(job())
+        recording.wait(1)
+        self.assertEqual(len(jobs), 1)
+        stopping = recording.recorder.stop()
+        self.assertNoResult(stopping)
+        while jobs:
+            job, done = jobs.pop()
+            done.callback(job())
+        self.assertIsNone(self.successResultOf(stopping))
+        self.assertEqual(recording.recorder.status()["bytes"], recording.recorder.status()["bytes_synced"])
+
+    def test_policies(self) -> None:
+        """always: before the Deferred fires. 1s: within a second. no: with the state, once a minute."""
+        for policy, after in ((SyncPolicy.ALWAYS, 0.0), (SyncPolicy.SECOND, 1.0), (SyncPolicy.NO, 61.0)):
+            recording = live(sync=policy)
+            recording.wait(200)
+            recording.trade(pause=0)
+            written, synced = (recording.recorder.status()[what] for what in ("bytes", "bytes_synced"))
+            self.assertEqual(written == synced, after == 0.0)
+            recording.wait(after)
+            self.assertEqual(recording.recorder.status()["bytes_synced"], written)
+
+    # --- what goes wrong, and the end ---------------------------------------------------------------------
+
+    def test_bug_in_the_thread_is_logged_and_the_next_saving_is_tried(self) -> None:
+        """Nothing is promised by the one that has failed."""
+        failing = False
+
+        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
+            done: Deferred[Any] = Deferred()
+            done.callback(Failure(ZeroDivisionError()) if failing else job())
+            return done
+
+        recording = live(in_thread=thread)
+        recording.wait(3)
+        failing = True
+        recording.trade(pause=1)
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+        status = recording.recorder.status()
+        self.assertLess(status["bytes_synced"], status["bytes"])
+        failing = False
+        recording.wait(2)
+        status = recording.recorder.status()
+        self.assertEqual(status["bytes_synced"], status["bytes"])
+
+    def test_the_last_state_is_saved_though_nothing_has_changed(self) -> None:
+        """With every row in it, for the next start."""
+        recording = live()
+        recording.wait(100)
+        recording.crash_disk.names.pop("/trade.csv.state")
+        self.assertIsNone(self.successResultOf(recording.recorder.stop()))
+        self.assertEqual(recording.saved().synced, len(recording.content()))
+
+    def test_giving_up_is_told_once(self) -> None:
+        """After the third failure in a row, and never again."""
+        recording = live()
+        recording.wait(3)
+        recording.crash_disk.failing_syncs = 10**6
+        recording.trade(pause=1)
+        told = []
+        for _ in range(10):
+            told.append(len(recording.gave_up))
+            recording.wait(1)
+        self.assertEqual((told[0], told[-1]), (0, 1))
