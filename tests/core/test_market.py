@@ -119,7 +119,7 @@ class Books(SynchronousTestCase):
 
     def test_the_document_never_has_more_levels_than_were_asked_for(self) -> None:
         feed = BookFeed(BOOK, at(0))
-        rows = [(b"%d" % price, b"1", b"1") for price in range(100, 127)]
+        rows: list[Row] = [(b"%d" % price, b"1", b"1") for price in range(100, 127)]
         feed.snapshot(Rows(7, rows, 1, None), at(1))
         self.assertEqual([row[0] for row in json.loads(feed.document())["bids"]], list(range(126, 101, -1)))
         self.assertEqual(len(json.loads(feed.document(100))["bids"]), 25)

@@ -148,7 +148,8 @@ class FaultyTest(TestCase):
             self.faults.set(fault)
             await until(lambda client=client: client.mismatched)  # type: ignore[misc]
             self.assertEqual(client.sequence_breaks, [])
-            self.assertEqual(client.crossed, fault == "crossed")
+            if fault != "corrupt-level":  # which stays, and may be in the way when the market has moved on
+                self.assertEqual(client.crossed, fault == "crossed")
             self.assertEqual(list(self.faults), [])
             client.ask({"event": "unsubscribe", "chanId": client.event("subscribed")["chanId"]})  # type: ignore[index]
             client.ask(subscribe())
