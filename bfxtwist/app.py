@@ -16,13 +16,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from bfxtwist.cannot_listen import CannotListen
 from bfxtwist.core.market import Moment
 from bfxtwist.daemon import Daemon
 from bfxtwist.feed.resolver import OneAtATime
 from bfxtwist.logs import Logs, install
 from bfxtwist.notify import notifier
 from bfxtwist.options import Options
-from bfxtwist.out.listen import CannotListen
 from bfxtwist.out.trade_errors import TradeFileError
 
 __all__ = ["Options", "Process", "makeService", "now"]

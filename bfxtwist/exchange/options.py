@@ -11,6 +11,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python import usage
 
+from bfxtwist.cannot_listen import CannotListen
 from bfxtwist.core.symbols import parse_pair
 from bfxtwist.exchange.embedded import REAL_LIMITS, EmbeddedExchange, Market
 from bfxtwist.exchange.faults import Faults, describe
@@ -121,14 +122,6 @@ def _checked(option: str, make: Callable[[], T], hint: str = "") -> T:
         return make()
     except (ValueError, OSError, TypeError, KeyError) as error:
         raise usage.UsageError("; ".join(filter(None, (f"{option}: {error}", hint)))) from None
-
-
-class CannotListen(SystemExit, Exception):
-    """An address that cannot be had, in one line that names the fix.
-
-    A SystemExit, so that twistd ends with that line and without a traceback; an Exception too, since that is what twistd
-    looks for before it tells the process that waits for its daemon.
-    """
 
 
 class ExchangeDaemon(EmbeddedExchange):

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IReactorCore
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from bfxtwist.cannot_listen import CannotListen
 from bfxtwist.out.site import Site
 
 _log = Logger()
@@ -86,14 +87,6 @@ def url_of(address: IAddress, *, secure: bool = False) -> str:
         return f"unix:{getattr(address, 'name', b'').decode()}"
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 - shown, not bound
     return f"http{'s' if secure else ''}://{f'[{host}]' if ':' in host else host}:{address.port}"
-
-
-class CannotListen(SystemExit, Exception):
-    """An address that cannot be had, in one line that names the fix.
-
-    A SystemExit, so that `twistd -n` ends with that line, without a traceback and with exit code 1; an Exception too, since
-    that is what twistd looks for before it tells the process that waits for its daemon, which would wait for ever.
-    """
 
 
 class HttpService(Service):

@@ -8,9 +8,10 @@ from socket import socket
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.trial.unittest import SynchronousTestCase
 
+from bfxtwist.cannot_listen import CannotListen
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.faults import BY_NAME
-from bfxtwist.exchange.options import CannotListen, Options, makeService
+from bfxtwist.exchange.options import Options, makeService
 from bfxtwist.exchange.replay import ReplayMarket
 from bfxtwist.exchange.simulated import SimulatedMarket
 from tests.recordings import recording_path

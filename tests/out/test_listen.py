@@ -15,10 +15,11 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from bfxtwist.cannot_listen import CannotListen
 from bfxtwist.core.market import Market
 from bfxtwist.out.guard import Guard
 from bfxtwist.out.http import HttpApi
-from bfxtwist.out.listen import CannotListen, HttpService, check_listen, read_token
+from bfxtwist.out.listen import HttpService, check_listen, read_token
 from bfxtwist.out.site import Limits, Site
 from tests.out.served import Response, live_book, moment, request, responses
 
