@@ -6,7 +6,7 @@
                    └──► web (page, GET /book, relay, metrics)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import environ
 from os.path import commonpath
 from pathlib import Path
@@ -245,16 +245,31 @@ class Daemon(Service):
     def change_feeds(self, settings: Settings) -> None:
         """Start the feeds that are new in `settings` and stop those that are gone. The rest go on undisturbed.
 
-        What is no feed (addresses, URLs) takes effect at the next start. Raises TradeFileError when a new trade file cannot
-        be had; feeds that are gone go on then.
+        A book of other parameters is a new one. What is no feed (addresses, URLs) takes effect at the next start. Raises
+        TradeFileError, and changes nothing, when a new trade file cannot be had.
         """
-        old = {feed.subscription for feed in self.settings.feeds}
+        old = {feed.subscription for feed in self.market.feeds()}
         new = {feed.subscription: feed for feed in settings.feeds}
-        for subscription in new.keys() - old:
-            self._add(new[subscription])
+        added = [feed for subscription, feed in new.items() if subscription not in old]
+        self._add_files([feed for feed in added if feed.channel is ChannelName.TRADES])
         for subscription in old - new.keys():
             self._remove(subscription)
+        for feed in added:
+            if feed.channel is ChannelName.BOOK:
+                self._add(feed)
         self.settings = settings
+
+    def _add_files(self, feeds: Sequence[FeedSettings]) -> None:
+        """All or none: these are what can fail."""
+        done: list[Subscription] = []
+        try:
+            for feed in feeds:
+                self._add(feed)
+                done.append(feed.subscription)
+        except TradeFileError:
+            for subscription in done:
+                self._remove(subscription)
+            raise
 
     def _add(self, feed: FeedSettings) -> None:
         assert self._feed is not None  # app.py waits until the daemon is connected

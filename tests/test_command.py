@@ -201,6 +201,30 @@ class Running(CommandTest):
         await self.until(lambda: daemon.said.count("read again") == 2)
         self.assertEqual([one["symbol"] for one in (await get(f"{url}/books"))["books"]], ["ETH/USD"])
 
+    async def test_sighup_changes_all_that_was_asked_or_nothing(self) -> None:
+        _, where = await self.an_exchange()
+        config, taken = Path(self.mktemp()), Path(self.mktemp())
+        feed = '[[feed]]\npair = "{}"\nchannel = "{}"\n{}\n'
+        book = feed.format("BTC/USD", "book", "length = 25")
+        config.write_text(book)
+        daemon = self.start("bfx", "--config", str(config.absolute()), *where)
+        url = await self.is_ready(daemon)
+
+        taken.touch()  # a file, where a folder is wanted
+        files = [feed.format(pair, "trades", f'file_path = "{path}"') for pair, path in
+                 (("BTC/USD", Path(self.mktemp()).absolute()), ("ETH/USD", taken.absolute()))]  # fmt: skip
+        config.write_text(book + "".join(files))
+        daemon.send(signal.SIGHUP)
+        await self.until(lambda: "settings are not changed" in daemon.said)
+        self.assertEqual([one["channel"] for one in (await get(f"{url}/status"))["feeds"]], ["book"])
+
+        config.write_text(book.replace("25", "100") + files[0])
+        daemon.send(signal.SIGHUP)
+        await self.until(lambda: "read again" in daemon.said)
+        await self.is_ready(daemon)
+        self.assertEqual([one["length"] for one in (await get(f"{url}/books"))["books"]], [100])
+        self.assertEqual([one["channel"] for one in (await get(f"{url}/status"))["feeds"]], ["book", "trades"])
+
     async def test_the_demo(self) -> None:
         daemon = self.start("bfx", "-p", "BTC/USD", "-c", "book", "--demo", *LISTEN)
         self.assertEqual((await get(f"{await self.is_ready(daemon)}/book"))["status"], "live")

@@ -37,7 +37,7 @@ class StateLogTest(SynchronousTestCase):
         self.feed.lost(reason, self.now)
 
     def test_coming_and_going(self) -> None:
-        self.feed.connecting("connecting", moment())
+        self.feed.lost("connecting", moment())
         self.feed.syncing("waiting for the snapshot", moment())
         self.live(1)
         self.live(2)

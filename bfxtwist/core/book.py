@@ -10,22 +10,12 @@ the price is 0 in a delete, and a row is one order, known by its id.
 from bisect import bisect_left
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Protocol
 from zlib import crc32
 
 from bfxtwist.core.messages import Numbers, Row
 
 #: The checksum covers this many levels of each side, whatever the length of the book (docs ws-websocket-checksum).
 CHECKSUM_DEPTH = 25
-
-
-class Side(Protocol):
-    """One side of a book."""
-
-    rows: list[Row]  # wire tokens, best first
-
-    def top(self) -> float | None:
-        """The best price, or None of an empty side."""
 
 
 class _Levels:

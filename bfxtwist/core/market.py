@@ -96,10 +96,6 @@ class Feed:
         self.watchers: list[Callable[[Feed], None]] = []
         self._late = False
 
-    def connecting(self, reason: str, moment: Moment) -> None:
-        """There is no connection, and there never was a book to lose."""
-        self._become(FeedState.CONNECTING, reason, moment)
-
     def syncing(self, reason: str, moment: Moment) -> None:
         """Subscribed; what comes next must be a snapshot."""
         self._become(FeedState.SYNCING, reason, moment)
