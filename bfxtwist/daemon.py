@@ -17,12 +17,9 @@ from urllib.parse import urlsplit
 from treq.client import HTTPClient
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
-from twisted.web.iweb import IAgentEndpointFactory
-from zope.interface import implementer
 
 from bfxtwist.core.market import FeedState, Market, Moment, Subscription
 from bfxtwist.core.messages import ChannelName, Refused
@@ -31,7 +28,7 @@ from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.feed.budget import ConnectBudget, SharedLedger
 from bfxtwist.feed.connection import Uplink
-from bfxtwist.feed.endpoint import exchange_endpoint
+from bfxtwist.feed.endpoint import Endpoints
 from bfxtwist.feed.history import RateBudget, RestHistory
 from bfxtwist.feed.pairs import WELL_KNOWN, Listing, fetch_listing, mistaken
 from bfxtwist.feed.rest import Unanswered
@@ -52,19 +49,6 @@ EX_CONFIG = 78
 _FEW = 4
 
 Ended = Callable[[int, str], None]
-
-
-@implementer(IAgentEndpointFactory)
-class _Endpoints:
-    """Where a request goes: as the WebSocket does, with the same certificates and proxy."""
-
-    def __init__(self, reactor: Any, settings: Settings) -> None:
-        self._reactor = reactor
-        self._settings = settings
-
-    def endpointForURI(self, uri: Any) -> IStreamClientEndpoint:
-        url = uri.toBytes().decode("ascii")
-        return exchange_endpoint(self._reactor, url, ca_file=self._settings.ca_file, environ=environ)
 
 
 class Daemon(Service):
@@ -94,6 +78,7 @@ class Daemon(Service):
         self._feed: FeedService | None = None
         self._starting: Deferred[None] | None = None
         self._exchange = _demo_exchange(reactor, settings) if settings.demo else None
+        self._endpoints = Endpoints(reactor, ca_file=settings.ca_file, environ=environ)
         self._history_budget = RateBudget(reactor)
         self._states = StateLog(moment)
         sync = SyncPolicy(settings.sync)
@@ -202,7 +187,7 @@ class Daemon(Service):
             ledger = SharedLedger(settings.lock_folder / f"connects-{urlsplit(url).hostname}.lock")
         return Uplink(
             url=url,
-            endpoint=exchange_endpoint(reactor, url, ca_file=settings.ca_file, environ=environ),
+            endpoint=self._endpoints.to(url),
             market=self.market,
             clock=reactor,
             moment=self._moment,
@@ -213,7 +198,7 @@ class Daemon(Service):
 
     def _agent(self) -> Agent:
         pool = HTTPConnectionPool(self._reactor, persistent=False)
-        agent: Agent = Agent.usingEndpointFactory(self._reactor, _Endpoints(self._reactor, self.settings), pool)
+        agent: Agent = Agent.usingEndpointFactory(self._reactor, self._endpoints, pool)
         return agent
 
     def _history(self) -> RestHistory:

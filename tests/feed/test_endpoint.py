@@ -6,8 +6,9 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import URI, Agent
 
-from bfxtwist.feed.endpoint import exchange_endpoint
+from bfxtwist.feed.endpoint import Endpoints, exchange_endpoint
 
 
 class Urls(SynchronousTestCase):
@@ -48,3 +49,32 @@ class Urls(SynchronousTestCase):
                 exchange_endpoint(None, url, environ={})
         with self.assertRaises(ValueError):
             exchange_endpoint(None, "wss://exchange.test", environ={"HTTPS_PROXY": "socks5://127.0.0.1"})
+
+
+class Servers(SynchronousTestCase):
+    """All that goes to one server shares an endpoint, and in TLS its authorities, of which each set takes 0.9 MB."""
+
+    def setUp(self) -> None:
+        self.reactor: Any = MemoryReactorClock()
+        self.endpoints = Endpoints(self.reactor, ca_file=None, environ={})
+
+    def test_one_server_has_one(self) -> None:
+        feed = self.endpoints.to("wss://127.0.0.1/ws/2")
+        self.assertIs(self.endpoints.to("wss://127.0.0.1/ws/2"), feed)
+        for path in (b"/v2/conf/pub:info:pair", b"/v2/trades/tBTCUSD/hist?limit=1000"):
+            self.assertIs(self.endpoints.endpointForURI(URI.fromBytes(b"https://127.0.0.1" + path)), feed)
+
+    def test_others_have_their_own(self) -> None:
+        urls = ("wss://127.0.0.1/", "ws://127.0.0.1/", "wss://127.0.0.2/", "wss://127.0.0.1:8443/", "http://127.0.0.1:443/")
+        self.assertEqual(len({id(self.endpoints.to(url)) for url in urls}), len(urls))
+
+    def test_requests_go_there(self) -> None:
+        agent = Agent.usingEndpointFactory(self.reactor, self.endpoints)
+        for path in (b"one", b"two"):
+            agent.request(b"GET", b"http://127.0.0.1:8080/" + path)
+        self.assertEqual([client[:2] for client in self.reactor.tcpClients], [("127.0.0.1", 8080)] * 2)
+
+    def test_what_cannot_be_is_told_each_time(self) -> None:
+        for _ in range(2):
+            with self.assertRaises(ValueError):
+                self.endpoints.to("wss:///ws/2")
