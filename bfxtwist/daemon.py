@@ -11,7 +11,7 @@ from os import environ
 from os.path import commonpath
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from treq.client import HTTPClient
@@ -24,8 +24,6 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from bfxtwist.core.market import FeedState, Market, Moment, Subscription
 from bfxtwist.core.messages import ChannelName, Refused
 from bfxtwist.core.symbols import COMMON_NAMES, parse_pair
-from bfxtwist.exchange.embedded import EmbeddedExchange
-from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.feed.budget import ConnectBudget, SharedLedger
 from bfxtwist.feed.connection import Uplink
 from bfxtwist.feed.endpoint import Endpoints
@@ -39,6 +37,9 @@ from bfxtwist.recorders import EX_SOFTWARE, Recorders
 from bfxtwist.settings import FeedSettings, Settings
 from bfxtwist.state_log import StateLog
 from bfxtwist.web import Web
+
+if TYPE_CHECKING:
+    from bfxtwist.exchange.embedded import EmbeddedExchange
 
 _log = Logger()
 
@@ -292,6 +293,10 @@ class Daemon(Service):
             await self._exchange.stopService()
 
 
-def _demo_exchange(reactor: Any, settings: Settings) -> EmbeddedExchange:
+def _demo_exchange(reactor: Any, settings: Settings) -> "EmbeddedExchange":
+    # Imported for the demo only: 0.5 MB that no other run needs.
+    from bfxtwist.exchange.embedded import EmbeddedExchange
+    from bfxtwist.exchange.simulated import SimulatedMarket
+
     symbols = [pair.symbol for pair in settings.pairs]
     return EmbeddedExchange(reactor, SimulatedMarket(pairs=symbols))
