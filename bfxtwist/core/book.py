@@ -1,151 +1,129 @@
-"""Price levels: load, apply, checksum, and the bytes that readers are given.
+"""Price levels: load, take in, checksum, and the bytes that readers are given.
 
-A side keeps two parallel lists, best first: what to sort by, and the rows of tokens as they came. Finding a level is a
-bisection, the checksum and the JSON text are joins over tokens that nobody has formatted anew.
+A side keeps its rows by price, and its prices in order: to set a level anew, which is most of what comes, is a look into a
+dict, and only a new price or a deleted one is a bisection. The checksum and the JSON text are joins over tokens that nobody
+has formatted anew.
 
-The exchange's rules (docs ws-public-books): a count of 0 deletes, the sign of the amount tells the side. Of a raw book (R0)
-the price is 0 in a delete, and a row is one order, known by its id.
+The exchange's rules (docs ws-public-books): a count of 0 deletes, the sign of the amount tells the side.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterable
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from operator import itemgetter
+from sys import float_info
+from typing import Any
 from zlib import crc32
 
-from bfxtwist.core.messages import Numbers, Row
+from bfxtwist.core.messages import Numbers, Row, numbers_of
 
 #: The checksum covers this many levels of each side, whatever the length of the book (docs ws-websocket-checksum).
 CHECKSUM_DEPTH = 25
 
+#: Two numbers that are written with no more characters than this are never one float (IEEE 754: 15 digits survive),
+FLOAT_DIGITS = float_info.dig
+#: unless they are smaller than any price.
+SMALLEST_PRICE = float_info.min
 
-class _Levels:
-    """The price levels of one side. `sign` is -1 for bids, so that the best price is first on both sides."""
+Price = float | Decimal
 
-    __slots__ = ("keys", "rows", "sign")
-
-    def __init__(self, sign: int) -> None:
-        self.sign = sign
-        self.keys: list[float] = []
-        self.rows: list[Row] = []
-
-    def top(self) -> float | None:
-        return self.sign * self.keys[0] if self.keys else None
-
-    def put(self, row: Row, price: float) -> None:
-        key = self.sign * price
-        keys, rows = self.keys, self.rows
-        index = bisect_left(keys, key)
-        known = index < len(keys) and keys[index] == key
-        if known and rows[index][0] != row[0]:
-            index, known = self._among_equals(index, row[0])
-        if known:
-            rows[index] = row
-        else:
-            keys.insert(index, key)
-            rows.insert(index, row)
-
-    def remove(self, row: Row, price: float) -> bool:
-        """Whether there was such a level."""
-        index, known = self._among_equals(bisect_left(self.keys, self.sign * price), row[0])
-        if known:
-            del self.keys[index], self.rows[index]
-        return known
-
-    def _among_equals(self, index: int, price: bytes) -> tuple[int, bool]:
-        """Where the level of this price is or belongs, among those from `index` on whose floats are the same.
-
-        Floats order the levels but do not tell them apart: two prices can differ beyond a float's 17 digits, and one price
-        can be written in two ways. Where floats are equal and tokens are not, decimals decide.
-        """
-        key = self.sign * float(price)
-        while index < len(self.keys) and self.keys[index] == key:
-            token = self.rows[index][0]
-            if token == price:
-                return index, True
-            known, wanted = self.sign * Decimal(token.decode()), self.sign * Decimal(price.decode())
-            if known >= wanted:
-                return index, known == wanted
-            index += 1
-        return index, False
+#: Of a level its price; of an order of a raw book its price and id.
+Key = Price | tuple[Price, int]
 
 
-class _Orders:
-    """The orders of one side of a raw book: by price, then by id (bitfinex-api-node #360)."""
+class Side:
+    """The levels of one side. `sign` is -1 for bids, of which the highest price is the best."""
 
-    __slots__ = ("keys", "prices", "rows", "sign")
+    __slots__ = ("by_key", "keys", "sign")
 
     def __init__(self, sign: int) -> None:
         self.sign = sign
-        self.keys: list[tuple[Decimal, int]] = []
-        self.rows: list[Row] = []
-        self.prices: dict[int, Decimal] = {}  # by order id, to find an order whose price has changed
+        self.keys: list[Any] = []  # Keys, ascending on both sides
+        self.by_key: dict[Key, Row] = {}
+
+    @property
+    def rows(self) -> list[Row]:
+        """All rows, best first."""
+        return self.best()
+
+    def best(self, depth: int | None = None) -> list[Row]:
+        """The rows, best first, or the first `depth` of them."""
+        keys = self.keys if self.sign > 0 else self.keys[::-1]
+        return [self.by_key[key] for key in keys[:depth]]
 
     def top(self) -> float | None:
-        return float(self.sign * self.keys[0][0]) if self.keys else None
-
-    def put(self, row: Row, _order_id: float) -> None:
-        order_id = int(row[0])
-        self._remove(order_id)
-        key = (self.sign * Decimal(row[1].decode()), order_id)
-        index = bisect_left(self.keys, key)
-        self.keys.insert(index, key)
-        self.rows.insert(index, row)
-        self.prices[order_id] = key[0]
-
-    def remove(self, row: Row, _order_id: float) -> bool:
-        """Whether there was such an order."""
-        return self._remove(int(row[0]))
-
-    def _remove(self, order_id: int) -> bool:
-        price = self.prices.pop(order_id, None)
-        if price is None:
-            return False
-        index = bisect_left(self.keys, (price, order_id))
-        del self.keys[index], self.rows[index]
-        return True
+        """The best price."""
+        return float(self.keys[0 if self.sign > 0 else -1]) if self.keys else None
 
 
 class Book:
     """One book as the exchange describes it.
 
-    `bids.rows` and `asks.rows` are tuples of wire tokens, best first: `(price, count, amount)`, or `(id, price, amount)` of
-    a raw book; the amounts of asks are negative, as on the wire. `unknown_deletes` counts deletes of levels that were not
-    there: none was seen in a million recorded updates, so they hint at a fault.
+    Rows are tuples of wire tokens, `(price, count, amount)`; the amounts of asks are negative, as on the wire.
+    `unknown_deletes` counts deletes of levels that were not there: none was seen in a million recorded updates, so they hint
+    at a fault.
+
+    Floats tell prices apart for less than anything else can. But two prices can differ beyond a float's digits: a book that
+    has met one so long goes on with decimals until the next snapshot.
     """
 
-    def __init__(self, raw: bool = False) -> None:
-        self.raw = raw
+    raw = False
+    price_column = 0
+
+    def __init__(self) -> None:
         self.unknown_deletes = 0
         self._clear()
 
     def _clear(self) -> None:
-        side = _Orders if self.raw else _Levels
-        self.bids: _Levels | _Orders = side(-1)
-        self.asks: _Levels | _Orders = side(1)
+        self.exact = False
+        self.bids, self.asks = Side(-1), Side(1)
 
     def load(self, rows: Iterable[Row]) -> None:
         """Begin anew from a snapshot. Raises ValueError for a row that cannot be one of a book."""
         self._clear()
-        for row in rows:
-            self.apply(row)
+        rows = list(rows)
+        self.take(rows, map(numbers_of, rows))
 
     def apply(self, row: Row) -> None:
         """Take in one row of an update. Raises ValueError for what cannot be a row; the book is then unchanged."""
-        self.take(row, Numbers.of(row))
+        self.take((row,), (numbers_of(row),))
 
-    def take(self, row: Row, numbers: Numbers) -> None:
-        """The same, of a row whose numbers are known."""
-        first, second, amount = numbers.first, numbers.second, numbers.third
-        if not amount:
-            raise ValueError("the amount is 0, which belongs to neither side")
-        if second < 0 or (first <= 0 and not self.raw):
-            raise ValueError("a price or a count is negative")
-        side = self.bids if amount > 0 else self.asks
-        # A level is deleted by a count of 0, an order by a price of 0: of both kinds, the second field.
-        if second:
-            side.put(row, first)
-        elif not side.remove(row, first):
-            self.unknown_deletes += 1
+    def take(self, rows: Sequence[Row], numbers: Iterable[Numbers]) -> None:
+        """Take in rows whose numbers are known. Raises ValueError at the first that cannot be a row of a book.
+
+        One loop without a call of our own in it: this is what the program does most of the time.
+        """
+        if self.exact or self._are_long(rows):
+            numbers = self._exactly(rows, numbers)
+        bids, asks, smallest = self.bids, self.asks, SMALLEST_PRICE
+        for row, (price, count, amount) in zip(rows, numbers, strict=True):
+            side = bids if amount > 0 else asks
+            if not amount or price < smallest or count < 0:
+                raise ValueError("a row of a book has a positive price, a count and an amount that is not 0")
+            levels = side.by_key
+            if count:
+                if price not in levels:
+                    insort(side.keys, price)
+                levels[price] = row
+            elif price in levels:
+                del levels[price], side.keys[bisect_left(side.keys, price)]
+            else:
+                self.unknown_deletes += 1
+
+    def _are_long(self, rows: Iterable[Row]) -> bool:
+        """Whether a float may not do for one of the prices."""
+        return max(map(len, map(itemgetter(self.price_column), rows)), default=0) > FLOAT_DIGITS
+
+    def _exactly(self, rows: Iterable[Row], numbers: Iterable[Numbers]) -> list[Any]:
+        """The numbers with decimals for prices, which this book has from now on."""
+        if not self.exact:
+            before = self.bids.rows + self.asks.rows
+            self._clear()
+            self.exact = True
+            self.take(before, map(numbers_of, before))
+        at = self.price_column
+        together = zip(rows, numbers, strict=True)
+        return [(*values[:at], Decimal(row[at].decode()), *values[at + 1 :]) for row, values in together]
 
     @property
     def crossed(self) -> bool:
@@ -156,14 +134,21 @@ class Book:
     @property
     def depth(self) -> int:
         """The number of levels of the longer side."""
-        return max(len(self.bids.rows), len(self.asks.rows))
+        return max(len(self.bids.keys), len(self.asks.keys))
 
     def checksum(self) -> int:
         """CRC-32 of the top 25 levels, signed, as in a `cs` message (docs ws-websocket-checksum).
 
         Bids and asks alternate; of a level its price (of an order its id) and its amount; a missing level is left out.
+        A text kept ready for each level would be quicker here, but dearer to keep up to date than it saves: there is a
+        checksum for 50 to 100 updates.
         """
-        tokens = _by_rank(self.bids.rows[:CHECKSUM_DEPTH], self.asks.rows[:CHECKSUM_DEPTH])
+        bids, asks = self.bids.best(CHECKSUM_DEPTH), self.asks.best(CHECKSUM_DEPTH)
+        tokens: list[bytes] = []
+        for bid, ask in zip(bids, asks, strict=False):
+            tokens += (bid[0], bid[2], ask[0], ask[2])
+        for row in bids[len(asks) :] + asks[len(bids) :]:
+            tokens += (row[0], row[2])
         value = crc32(b":".join(tokens))
         return value - (1 << 32) if value >= 1 << 31 else value
 
@@ -172,26 +157,9 @@ class Book:
 
         Of a raw book the rows are `[price,amount,id]`. `depth` cuts each side.
         """
-        bids, asks = (b",".join(self._texts(side.rows[:depth])) for side in (self.bids, self.asks))
+        bids, asks = (b",".join(map(self._text, side.best(depth))) for side in (self.bids, self.asks))
         return b'"bids":[%b],"asks":[%b]' % (bids, asks)
 
-    def _texts(self, rows: list[Row]) -> list[bytes]:
-        if self.raw:
-            return [b"[%b,%b,%b]" % (row[1], row[2].lstrip(b"-"), row[0]) for row in rows]
-        return [b"[%b,%b,%b]" % (row[0], row[2].lstrip(b"-"), row[1]) for row in rows]
-
-
-def _by_rank(bids: list[Row], asks: list[Row]) -> list[bytes]:
-    """The first and third tokens of each row, a bid and an ask in turns, and at the end those of the longer side.
-
-    Column by column, since that is half the time of row by row. Texts kept ready for each level would be quicker still, but
-    dearer to keep up to date than they save: there is a checksum for 50 to 100 updates.
-    """
-    shared = min(len(bids), len(asks))
-    tokens = [b""] * (4 * shared)
-    if shared:
-        bid, ask = (list(zip(*rows[:shared])) for rows in (bids, asks))  # noqa: B905 - looking for longer rows costs as much again
-        tokens[::4], tokens[1::4], tokens[2::4], tokens[3::4] = bid[0], bid[2], ask[0], ask[2]
-    for row in bids[shared:] or asks[shared:]:
-        tokens += (row[0], row[2])
-    return tokens
+    @staticmethod
+    def _text(row: Row) -> bytes:
+        return b"[%b,%b,%b]" % (row[0], row[2].lstrip(b"-"), row[1])

@@ -20,14 +20,17 @@ from bfxtwist.core.errors import ChannelSilent, ChannelWrong, MalformedMessage, 
 from bfxtwist.core.market import BookFeed, Moment, Subscription, TradeFeed
 from bfxtwist.core.messages import (
     BookUpdate,
+    BookUpdates,
     Checksum,
     Code,
     Frame,
     Heartbeat,
     Refused,
     Rows,
+    Run,
     Subscribe,
     TradeExecuted,
+    TradesExecuted,
     Unsubscribe,
 )
 
@@ -92,16 +95,19 @@ class Channel:
 
     # --- frames -----------------------------------------------------------------------------------------------
 
-    def received(self, frame: Frame, moment: Moment) -> None:
-        """Take in a frame. Raises ChannelWrong, and MalformedMessage for what is none of this channel's."""
+    def received(self, frame: Frame | Run, moment: Moment, count: int = 1) -> None:
+        """Take in a frame, or a run of `count` of this channel alone.
+
+        Raises ChannelWrong, and MalformedMessage for what is none of this channel's.
+        """
         take = self._takes.get(type(frame))
         if take is not None:
             take(frame, moment)
         elif self.state is not ChannelState.LEAVING:  # a few frames come after the request to end
             self._unexpected(frame)
-        self.feed.seen(frame.timestamp, moment)
+        self.feed.seen(frame.timestamp, moment, count)
 
-    def _unexpected(self, frame: Frame) -> None:
+    def _unexpected(self, frame: Frame | Run) -> None:
         kind = type(frame).__name__
         if self.state is ChannelState.ACKNOWLEDGED:
             raise SnapshotMissing(f"{kind} before the snapshot")
@@ -236,8 +242,9 @@ class Channel:
             return {}
         if isinstance(self.feed, BookFeed):
             feed = self.feed
-            return {BookUpdate: feed.update, Checksum: feed.checksum, Rows: feed.updates, Heartbeat: _nothing}
-        return {TradeExecuted: self.feed.executed, Heartbeat: _nothing}
+            updates: dict[type, _Take] = {BookUpdate: feed.update, BookUpdates: feed.updates, Rows: feed.bulk_update}
+            return {**updates, Checksum: feed.checksum, Heartbeat: _nothing}
+        return {TradeExecuted: self.feed.executed, TradesExecuted: self.feed.executed_together, Heartbeat: _nothing}
 
 
 def _nothing(_frame: Frame, _moment: Moment) -> None:

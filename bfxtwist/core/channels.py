@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from bfxtwist.core.channel import Channel, ChannelState
 from bfxtwist.core.errors import ChannelWrong, WrongAnswer
 from bfxtwist.core.market import Market, Moment, Subscription
-from bfxtwist.core.messages import Code, Frame, Refused, Subscribed
+from bfxtwist.core.messages import BookUpdates, Code, Frame, Refused, Run, Subscribed
 
 
 class SessionObserver(Protocol):
@@ -50,6 +50,8 @@ class Channels:
         self._channels: dict[Subscription, Channel] = {}
         self._by_id: dict[int, Channel] = {}
         self._made = 0
+        self._kind: type[Run] = BookUpdates
+        self._waiting: dict[int, list[tuple[Any, ...]]] = {}  # by channel id: of runs of this kind, what is still here
 
     def __iter__(self) -> Iterator[Channel]:
         return iter(list(self._channels.values()))
@@ -80,12 +82,44 @@ class Channels:
 
     def received(self, frame: Frame, moment: Moment) -> None:
         """Hand a frame to its channel; those of channels that are not ours are counted."""
-        channel = self._by_id.get(frame.channel_id)
+        if self._waiting:
+            self._settle(frame.channel_id, moment)
+        self._hand_over(frame.channel_id, frame, 1, moment)
+
+    def received_together(self, run: Run, moment: Moment) -> None:
+        """Hand over a run: at once where it is of one channel; else the frames of each wait until there are more of them.
+
+        Call `settle` when nothing more comes. Each channel has its frames in their order.
+        """
+        if type(run) is not self._kind:
+            self.settle(moment)
+            self._kind = type(run)
+        ids = run.channel_ids
+        if ids.count(ids[0]) == len(ids):
+            self._settle(ids[0], moment)
+            self._hand_over(ids[0], run, len(ids), moment)
+            return
+        waiting = self._waiting
+        for parts in zip(*run, strict=True):
+            waiting.setdefault(parts[0], []).append(parts)
+
+    def settle(self, moment: Moment) -> None:
+        """Nothing more comes for now: hand over what waits."""
+        for channel_id in list(self._waiting):
+            self._settle(channel_id, moment)
+
+    def _settle(self, channel_id: int, moment: Moment) -> None:
+        frames = self._waiting.pop(channel_id, None)
+        if frames:
+            self._hand_over(channel_id, self._kind(*zip(*frames, strict=True)), len(frames), moment)
+
+    def _hand_over(self, channel_id: int, frame: Run | Frame, count: int, moment: Moment) -> None:
+        channel = self._by_id.get(channel_id)
         if channel is None:
-            self._tally.stray_frames += 1
+            self._tally.stray_frames += count
             return
         try:
-            channel.received(frame, moment)
+            channel.received(frame, moment, count)
         except ChannelWrong as error:
             self._subscribe_again(channel, error, moment)
 

@@ -4,7 +4,7 @@ This is where the two halves meet: `feed/` puts facts in, `out/` reads them, and
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,9 +12,22 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from bfxtwist.core.book import CHECKSUM_DEPTH, Book
+from bfxtwist.core.book import CHECKSUM_DEPTH
 from bfxtwist.core.errors import BookCrossed, BookTooDeep, ChecksumMismatch, MalformedMessage
-from bfxtwist.core.messages import BookUpdate, ChannelName, Checksum, Row, Rows, Trade, TradeExecuted
+from bfxtwist.core.messages import (
+    BookUpdate,
+    BookUpdates,
+    ChannelName,
+    Checksum,
+    Numbers,
+    Row,
+    Rows,
+    Trade,
+    TradeExecuted,
+    TradesExecuted,
+    numbers_of,
+)
+from bfxtwist.core.raw_book import book_of
 from bfxtwist.core.symbols import parse_pair
 
 #: A crossed book that lasts is not one that the exchange meant; in between the frames of a batch it can be (api_docs #9).
@@ -112,9 +125,9 @@ class Feed:
             self._late = True
             self._become(FeedState.STALE, "the heartbeat is late", moment)
 
-    def seen(self, timestamp: int | None, moment: Moment) -> None:
-        """A frame of this channel came, in sequence."""
-        self.counts.frames += 1
+    def seen(self, timestamp: int | None, moment: Moment, count: int = 1) -> None:
+        """Frames of this channel came, in sequence; the last one's `timestamp`."""
+        self.counts.frames += count
         self.last_frame = moment
         self.exchange_time = timestamp
         if self._late:
@@ -151,7 +164,7 @@ class BookListener(Protocol):
     """Who wants to know that a book has changed, and looks at it when there is time."""
 
     def changed(self) -> None:
-        """A snapshot or an update was taken in, or a checksum agreed. Called for each frame: do no work here."""
+        """A snapshot or updates were taken in, or a checksum agreed. Called again and again: do no work here."""
 
 
 class BookFeed(Feed):
@@ -159,7 +172,7 @@ class BookFeed(Feed):
 
     def __init__(self, subscription: Subscription, moment: Moment) -> None:
         super().__init__(subscription, moment)
-        self.book = Book(raw=subscription.precision == "R0")
+        self.book = book_of(subscription.precision)
         self.version = 0
         self.nonce: int | None = None  # sequence number of the last frame that the book took in
         self.updated: Moment | None = None  # when that frame came
@@ -189,7 +202,11 @@ class BookFeed(Feed):
 
     def snapshot(self, message: Rows, moment: Moment) -> None:
         """Begin anew. Raises MalformedMessage for rows that are not of a book."""
-        self._take(message, self.book.load, message.rows, moment)
+        try:
+            self.book.load(message.rows)
+        except ValueError as error:
+            raise MalformedMessage(str(error), repr(message.rows).encode()) from None
+        self._changed(message.seq, message.timestamp, moment)
         self.counts.snapshots += 1
         self.verified = False
         self._crossed_since = None
@@ -197,30 +214,30 @@ class BookFeed(Feed):
 
     def update(self, message: BookUpdate, moment: Moment) -> None:
         """Take in one row. Raises MalformedMessage for one that is not of a book."""
+        self._take((message.row,), (message.numbers,))
+        self._changed(message.seq, message.timestamp, moment)
+
+    def updates(self, run: BookUpdates, moment: Moment) -> None:
+        """Take in rows that came together. Raises MalformedMessage as `update` does."""
+        self._take(run.rows, run.numbers)
+        self._changed(run.seqs[-1], run.timestamp, moment)
+
+    def bulk_update(self, message: Rows, moment: Moment) -> None:
+        """Take in several rows of one frame (BULK_UPDATES). Raises MalformedMessage as `update` does."""
+        self._take(message.rows, map(numbers_of, message.rows))
+        self._changed(message.seq, message.timestamp, moment)
+
+    def _take(self, rows: Sequence[Row], numbers: Iterable[Numbers]) -> None:
         try:
-            self.book.take(message.row, message.numbers)
+            self.book.take(rows, numbers)
         except ValueError as error:
-            raise MalformedMessage(str(error), repr(message.row).encode()) from None
-        self._changed(message, moment)
-        self.counts.updates += 1
+            raise MalformedMessage(str(error), repr(rows).encode()) from None
+        self.counts.updates += len(rows)
 
-    def updates(self, message: Rows, moment: Moment) -> None:
-        """Take in several rows at once (BULK_UPDATES). Raises MalformedMessage as `update` does."""
-        for row in message.rows:
-            self._take(message, self.book.apply, row, moment)
-        self.counts.updates += len(message.rows)
-
-    def _take(self, message: Rows, into: Callable[[Any], None], what: Row | list[Row], moment: Moment) -> None:
-        try:
-            into(what)
-        except ValueError as error:
-            raise MalformedMessage(str(error), repr(what).encode()) from None
-        self._changed(message, moment)
-
-    def _changed(self, message: BookUpdate | Rows, moment: Moment) -> None:
-        self.nonce = message.seq
+    def _changed(self, seq: int | None, timestamp: int | None, moment: Moment) -> None:
+        self.nonce = seq
         self.updated = moment
-        self.sent = message.timestamp
+        self.sent = timestamp
         self.version += 1
         for listener in self.listeners:
             listener.changed()
@@ -343,6 +360,11 @@ class TradeFeed(Feed):
             self.latest.append(message.trade)
         for listener in self.listeners:
             listener.executed(message.trade, message.confirmed, moment)
+
+    def executed_together(self, run: TradesExecuted, moment: Moment) -> None:
+        """Several."""
+        for each in zip(run.channel_ids, run.confirmed, run.trades, run.seqs, run.timestamps, strict=True):
+            self.executed(TradeExecuted(*each), moment)
 
     def lost(self, reason: str, moment: Moment) -> None:
         """From here to the next snapshot trades may be missed."""

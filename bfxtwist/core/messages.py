@@ -4,7 +4,7 @@ A number that came from the exchange keeps its JSON token: rows are tuples of th
 checksum is computed over exactly those (`7e-7` stays `7e-7`; bitfinexcom/bfx-api-node-models #70).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum, IntFlag, StrEnum
 from typing import Any, NamedTuple
 
@@ -52,19 +52,15 @@ class ChannelName(StrEnum):
 # --- from the server: array frames --------------------------------------------------------------------------
 
 
-class Numbers(msgspec.Struct, array_like=True, gc=False):
-    """What the first three tokens of a row say: to sort and to compare by, never to print."""
+#: What the first three tokens of a row of a book say: to sort and to compare by, never to print.
+Numbers = tuple[float, float, float]
 
-    first: float
-    second: float
-    third: float
 
-    @classmethod
-    def of(cls, row: Row) -> "Numbers":
-        """The numbers of tokens. Raises ValueError for what are not three of them."""
-        if len(row) < 3:
-            raise ValueError(f"a row of a book has three fields, not {len(row)}")
-        return cls(float(row[0]), float(row[1]), float(row[2]))
+def numbers_of(row: Row) -> Numbers:
+    """The numbers of tokens. Raises ValueError for what are not three of them."""
+    if len(row) < 3:
+        raise ValueError(f"a row of a book has three fields, not {len(row)}")
+    return float(row[0]), float(row[1]), float(row[2])
 
 
 class BookUpdate(msgspec.Struct, array_like=True, gc=False):
@@ -82,8 +78,23 @@ class BookUpdate(msgspec.Struct, array_like=True, gc=False):
 
     @classmethod
     def of(cls, channel_id: int, row: Row, seq: int | None, timestamp: int | None) -> "BookUpdate":
-        """The update with these tokens. Raises ValueError as `Numbers.of` does."""
-        return cls(channel_id, Numbers.of(row), seq, timestamp, row)
+        """The update with these tokens. Raises ValueError as `numbers_of` does."""
+        return cls(channel_id, numbers_of(row), seq, timestamp, row)
+
+
+class BookUpdates(NamedTuple):
+    """Updates that came together, column by column: as many of each, in their order."""
+
+    channel_ids: Sequence[int]
+    numbers: Sequence[Numbers]
+    rows: Sequence[Row]
+    seqs: Sequence[int]
+    timestamps: Sequence[int]
+
+    @property
+    def timestamp(self) -> int:
+        """The last one's."""
+        return self.timestamps[-1]
 
 
 class Rows(NamedTuple):
@@ -103,6 +114,21 @@ class TradeExecuted(msgspec.Struct, gc=False):
     trade: "Trade"
     seq: int | None
     timestamp: int | None
+
+
+class TradesExecuted(NamedTuple):
+    """Trades that came together, column by column: as many of each, in their order."""
+
+    channel_ids: Sequence[int]
+    confirmed: Sequence[bool]
+    trades: "Sequence[Trade]"
+    seqs: Sequence[int]
+    timestamps: Sequence[int]
+
+    @property
+    def timestamp(self) -> int:
+        """The last one's."""
+        return self.timestamps[-1]
 
 
 class Checksum(NamedTuple):
@@ -218,6 +244,8 @@ class UnknownEvent(NamedTuple):
 
 
 Frame = BookUpdate | Rows | TradeExecuted | Checksum | Heartbeat | UnknownFrame
+#: Frames of one kind that came together; see `runs.py`.
+Run = BookUpdates | TradesExecuted
 Event = Info | ConfAck | Subscribed | Unsubscribed | Refused | Pong | UnknownEvent
 
 

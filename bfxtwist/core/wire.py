@@ -15,7 +15,7 @@ JSON number. Frames are read from the front and further trailing fields are igno
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -50,6 +50,13 @@ from bfxtwist.core.messages import (
 # --- what a server says -------------------------------------------------------------------------------------
 
 
+class _RowFrame(msgspec.Struct, array_like=True, gc=False):
+    channel_id: int
+    numbers: Annotated[list[float], msgspec.Meta(min_length=3)]
+    seq: int | None = None
+    timestamp: int | None = None
+
+
 class _RowsFrame(msgspec.Struct, array_like=True, gc=False):
     channel_id: int
     rows: list[list[float]]
@@ -81,6 +88,7 @@ class _KindFrame(msgspec.Struct, array_like=True, gc=False):
 
 
 _update_frame = msgspec.json.Decoder(BookUpdate).decode
+_row_frame = msgspec.json.Decoder(_RowFrame).decode
 _rows_frame = msgspec.json.Decoder(_RowsFrame).decode
 _trade_frame = msgspec.json.Decoder(_TradeFrame).decode
 _checksum_frame = msgspec.json.Decoder(_ChecksumFrame).decode
@@ -109,6 +117,8 @@ def decode(payload: bytes) -> Frame | Event:
             return update
         if first in _TRADE_KINDS:
             return _trade(payload, first == b'"tu"', rest)
+        if first == b'"cs"':
+            return _checksum(payload)
     except (ValueError, IndexError, RecursionError):
         pass  # It is something else, or wrong: the long way finds out what.
     return _rarer_message(payload)
@@ -144,9 +154,8 @@ def _row(payload: bytes, start: int) -> Row:
 def _frame(payload: bytes, body: int) -> Frame:
     kind = payload[body]
     if kind == _LIST and payload[body + 1] not in b"[]":
-        update = _update_frame(payload)
-        update.row = _row(payload, body)
-        return update
+        frame, row = _row_frame(payload), _row(payload, body)
+        return BookUpdate.of(frame.channel_id, row, frame.seq, frame.timestamp)
     if kind == _LIST:
         rows = _rows_frame(payload)
         return Rows(rows.channel_id, _rows(payload, body), rows.seq, rows.timestamp)
@@ -159,8 +168,7 @@ def _frame(payload: bytes, body: int) -> Frame:
     if b'"%b"' % name in _TRADE_KINDS:
         return _trade(payload, name == b"tu", payload.split(b",", 4)[-1])
     if name == b"cs":
-        checksum = _checksum_frame(payload)
-        return Checksum(checksum.channel_id, checksum.value, checksum.seq, checksum.timestamp)
+        return _checksum(payload)
     if name == b"hb":
         beat = _kind_frame(payload)
         return Heartbeat(beat.channel_id, beat.seq, beat.timestamp)
@@ -176,6 +184,11 @@ def _trade(payload: bytes, confirmed: bool, rest: bytes) -> TradeExecuted:
     amount, price = rest[: rest.index(b"]")].split(b",")[:2]
     trade = frame.numbers.trade(amount.strip(), price.strip())
     return TradeExecuted(frame.channel_id, confirmed, trade, frame.seq, frame.timestamp)
+
+
+def _checksum(payload: bytes) -> Checksum:
+    frame = _checksum_frame(payload)
+    return Checksum(frame.channel_id, frame.value, frame.seq, frame.timestamp)
 
 
 def _compacted(payload: bytes) -> Frame:

@@ -13,9 +13,9 @@ from itertools import groupby
 from pathlib import Path
 from random import Random
 
-from bfxtwist.core.book import Book
 from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import BookUpdate, ChannelName, Checksum, Row, Rows, Trade, TradeExecuted
+from bfxtwist.core.raw_book import book_of
 from bfxtwist.exchange.audience import Audience
 from bfxtwist.exchange.faults import Faults
 from bfxtwist.exchange.ledger import Ledger
@@ -42,7 +42,7 @@ class _PlayedBook:
 
     def __init__(self, recorded: Subscription, rows: Iterable[Row], makes_checksums: bool) -> None:
         self.recorded = recorded
-        self.book = Book(recorded.precision == "R0")
+        self.book = book_of(recorded.precision)
         self.book.load(rows)
         self.views: dict[Subscription, View] = {}  # those who see less than what was recorded
         self._makes_checksums = makes_checksums

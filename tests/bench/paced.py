@@ -10,6 +10,7 @@ import http.client
 import json
 import threading
 import time
+from bisect import bisect_left
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -49,8 +50,14 @@ def to_book(contestant: Contestant, rate: float, burst: int, seconds: float) -> 
         sent: dict[int, float] = replay.pace(rate, burst, count)["sent"]
         used = cpu_seconds(running.pid) - before
         arrived: dict[int, float] = dict(running.finish()["arrived"])
-    taken = [arrived[number] - at for number, at in sent.items() if number in arrived]
-    return _latency(taken, 1e6 * used / count)
+    return _latency(_taken(sent, arrived), 1e6 * used / count)
+
+
+def _taken(sent: dict[int, float], arrived: dict[int, float]) -> list[float]:
+    """How long each took: a client that takes several in at once shows the number of the last."""
+    numbers = sorted(arrived)
+    firsts = {number: bisect_left(numbers, number) for number in sent}
+    return [arrived[numbers[first]] - sent[number] for number, first in firsts.items() if first < len(numbers)]
 
 
 def to_http(rate: float, burst: int, seconds: float) -> Latency:

@@ -5,8 +5,8 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.book import Book
 from bfxtwist.core.messages import BookUpdate, Checksum, Rows
+from bfxtwist.core.raw_book import book_of
 from bfxtwist.core.wire import decode
 from tests.bench import checksums, paced, servers, streams
 from tests.bench.__main__ import RECORDING
@@ -29,7 +29,7 @@ class Scripts(SynchronousTestCase):
     def test_every_checksum_is_right(self) -> None:
         for workload in (Workload("b", messages=600), Workload("r", precision="R0", messages=600)):
             made = script(workload)
-            book = Book(raw=workload.precision == "R0")
+            book = book_of(workload.precision)
             snapshot = decode(b"[1,%b]" % made.snapshots["tBTCUSD"])
             assert isinstance(snapshot, Rows)
             book.load(snapshot.rows)

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.book import Book
 from bfxtwist.core.messages import BookUpdate, Checksum, Row, Rows
+from bfxtwist.core.raw_book import RawBook
 from bfxtwist.core.wire import decode
 from tests.recordings import recording
 
@@ -88,13 +89,13 @@ class PriceLevels(SynchronousTestCase):
 
 class RawOrders(SynchronousTestCase):
     def test_orders_of_one_price_are_sorted_by_id(self) -> None:
-        book = Book(raw=True)
+        book = RawBook()
         book.load(rows("30 100 1", "4 100 1", "200 101 1", "7 102 -1", "5 102 -1"))
         self.assertEqual(bids(book), ["200", "4", "30"])
         self.assertEqual(asks(book), ["5", "7"])
 
     def test_an_order_moves_with_its_price_and_is_deleted_by_price_zero(self) -> None:
-        book = Book(raw=True)
+        book = RawBook()
         book.load(rows("1 100 1", "2 101 1"))
         book.apply((b"1", b"102.5", b"1"))
         self.assertEqual(bids(book), ["1", "2"])
@@ -102,14 +103,14 @@ class RawOrders(SynchronousTestCase):
         self.assertEqual(book.bids.rows, [(b"1", b"102.5", b"1")])
 
     def test_the_json_row_is_price_amount_id(self) -> None:
-        book = Book(raw=True)
+        book = RawBook()
         book.load(rows("9007199254740993 41643.95858045 -1.5"))
         self.assertEqual(book.levels_json(), b'"bids":[],"asks":[[41643.95858045,1.5,9007199254740993]]')
 
     def test_a_recorded_snapshot_keeps_its_order(self) -> None:
         message = decode(recording("book-R0-snapshot.json").replace(b"\n", b""))
         assert isinstance(message, Rows)
-        book = Book(raw=True)
+        book = RawBook()
         book.load(message.rows)
         self.assertEqual(len(book.bids.rows), 100)
         self.assertEqual(len(book.asks.rows), 100)
@@ -150,7 +151,7 @@ class Checksums(SynchronousTestCase):
         self.assertEqual(book.checksum(), _signed(crc32(b"10:1:11:-0.5:9:2")))
 
     def test_a_raw_book_is_summed_by_order_id(self) -> None:
-        book = Book(raw=True)
+        book = RawBook()
         book.load(rows("77 10 1", "88 11 -0.5"))
         self.assertEqual(book.checksum(), _signed(crc32(b"77:1:88:-0.5")))
 

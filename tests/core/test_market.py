@@ -134,7 +134,7 @@ class Books(SynchronousTestCase):
         changes: list[Any] = [
             lambda: feed.update(BookUpdate.of(7, ROWS[0], 2, None), at(2)),
             lambda: feed.checksum(Checksum(7, CHECKSUM, 3, None), at(3)),
-            lambda: feed.updates(Rows(7, ROWS[:1], 4, None), at(4)),
+            lambda: feed.bulk_update(Rows(7, ROWS[:1], 4, None), at(4)),
             lambda: feed.silent(at(30)),
             lambda: feed.seen(None, at(31)),
             lambda: feed.lost("x", at(32)),

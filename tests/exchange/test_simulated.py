@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.book import Book
 from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import BookUpdate, ChannelName, Checksum, Rows, TradeExecuted
+from bfxtwist.core.raw_book import RawBook
 from bfxtwist.core.wire import decode
 from bfxtwist.exchange.ledger import read_ledger
 from bfxtwist.exchange.simulated import SimulatedMarket
@@ -25,7 +26,7 @@ class Watched:
         market.advance(self.now)
         self.talk, self.ear = conversation(market)
         asks(self.talk, {"event": "conf", "flags": 131072})
-        self.book = Book(raw)
+        self.book = RawBook() if raw else Book()
         self.executed: list[TradeExecuted] = []
         self.confirmed: list[TradeExecuted] = []
         self.snapshots: list[Rows] = []

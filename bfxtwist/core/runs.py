@@ -1,0 +1,93 @@
+"""Many frames at once: what `wire.decode` makes of each, made of all that came together by a handful of calls.
+
+    [17,[6443.1,2,0.5],1,99]                     BookUpdates(channel_ids=(17, 17), numbers=((6443.1, 2.0, 0.5), …),
+    [17,[6443.5,0,-1],2,99]          ──►                     rows=[(b"6443.1", b"2", b"0.5"), …], seqs=(1, 2), …)
+    [17,"cs",-1175357890,3,99]                   Checksum(17, -1175357890, 3, 99)
+
+Almost everything that comes are book updates and, on another connection, trades. Decoded together they take a third of the
+time: nothing is called for a single one of them. What is not plain goes the usual way, frame by frame, so that the meaning
+of every frame, and the error that a wrong one raises, is `wire.py`'s alone.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from bfxtwist.core.messages import BookUpdates, Event, Frame, Run, Trade, TradesExecuted
+from bfxtwist.core.wire import decode
+
+_Positive = Annotated[int, msgspec.Meta(gt=0)]
+_Price = Annotated[float, msgspec.Meta(gt=0)]
+
+_updates = msgspec.json.Decoder(tuple[int, tuple[float, float, float], int, int]).decode_lines
+_trades = msgspec.json.Decoder(
+    tuple[int, Literal["te", "tu"], tuple[_Positive, _Positive, float, _Price], int, int]
+).decode_lines
+
+_LINE_ENDS_TO_COMMAS: Final = bytes.maketrans(b"\n", b",")
+_NO_TOKEN: Final = b"[] \t\r"
+
+#: Tokens in a frame of each kind, once it is cut at its commas.
+_OF_UPDATE, _OF_TRADE = 6, 8
+
+
+def decode_together(payloads: Sequence[bytes]) -> Iterator[Run | Frame | Event] | None:
+    """What some text frames say, in their order; None for what `wire.decode` must look at, each for itself.
+
+    That is where an event is among them, or one that is no JSON array on a line of its own. The iterator raises
+    MalformedMessage as `wire.decode` does.
+    """
+    text = b"\n".join(payloads)
+    ends = len(payloads) - 1
+    # Every line end lies between two arrays: so each frame is one array, and no array is torn over two frames.
+    if text[:1] != b"[" or text[-1:] != b"]" or not text.count(b"]\n[") == text.count(b"\n") == ends:
+        return None
+    return _trades_in(text) if b',"t' in payloads[0] else _frames_in(text)
+
+
+def _frames_in(text: bytes) -> Iterator[Run | Frame | Event]:
+    """Updates hold no text. So a quotation mark shows where the next frame of another kind is."""
+    start = 0
+    while (mark := text.find(b'"', start)) >= 0:
+        line = max(text.rfind(b"\n", start, mark) + 1, start)
+        if line > start:
+            yield from _updates_in(text[start : line - 1])
+        end = text.find(b"\n", mark)
+        end = end if end >= 0 else len(text)
+        yield decode(text[line:end])
+        start = end + 1
+    if start < len(text):
+        yield from _updates_in(text[start:])
+
+
+def _updates_in(text: bytes) -> Iterator[Run | Frame | Event]:
+    try:
+        channel_ids, numbers, seqs, timestamps = zip(*_updates(text), strict=True)
+    except ValueError:  # another kind, a field more or less, or wrong
+        yield from map(decode, text.split(b"\n"))
+        return
+    tokens = _tokens(text)
+    rows = zip(tokens[1::_OF_UPDATE], tokens[2::_OF_UPDATE], tokens[3::_OF_UPDATE], strict=True)
+    yield BookUpdates(channel_ids, numbers, list(rows), seqs, timestamps)
+
+
+def _trades_in(text: bytes) -> Iterator[Run | Frame | Event]:
+    try:
+        channel_ids, kinds, numbers, seqs, timestamps = zip(*_trades(text), strict=True)
+        ids, times, amounts, _prices = zip(*numbers, strict=True)
+        if 0 in amounts:
+            raise ValueError("a trade needs an amount")
+    except ValueError:
+        yield from map(decode, text.split(b"\n"))
+        return
+    tokens = _tokens(text)
+    rows = zip(ids, times, tokens[4::_OF_TRADE], tokens[5::_OF_TRADE], strict=True)
+    trades = list(map(tuple.__new__, repeat(Trade), rows))
+    yield TradesExecuted(channel_ids, [kind == "tu" for kind in kinds], trades, seqs, timestamps)
+
+
+def _tokens(text: bytes) -> list[bytes]:
+    """Everything between the commas of all lines. Known to be JSON by now, so that no bracket stands within a number."""
+    return text.translate(_LINE_ENDS_TO_COMMAS, _NO_TOKEN).split(b",")
