@@ -68,7 +68,7 @@ class Book:
     """
 
     raw = False
-    price_column = 0
+    price_of = itemgetter(0)
 
     def __init__(self) -> None:
         self.unknown_deletes = 0
@@ -93,8 +93,9 @@ class Book:
 
         One loop without a call of our own in it: this is what the program does most of the time.
         """
-        if self.exact or self._are_long(rows):
-            numbers = self._exactly(rows, numbers)
+        if self.exact or max(map(len, map(self.price_of, rows)), default=0) > FLOAT_DIGITS:
+            exact = zip(self._exact_prices(rows), numbers, strict=True)
+            numbers = ((price, count, amount) for price, (_, count, amount) in exact)
         bids, asks, smallest = self.bids, self.asks, SMALLEST_PRICE
         for row, (price, count, amount) in zip(rows, numbers, strict=True):
             side = bids if amount > 0 else asks
@@ -110,20 +111,14 @@ class Book:
             else:
                 self.unknown_deletes += 1
 
-    def _are_long(self, rows: Iterable[Row]) -> bool:
-        """Whether a float may not do for one of the prices."""
-        return max(map(len, map(itemgetter(self.price_column), rows)), default=0) > FLOAT_DIGITS
-
-    def _exactly(self, rows: Iterable[Row], numbers: Iterable[Numbers]) -> list[Any]:
-        """The numbers with decimals for prices, which this book has from now on."""
+    def _exact_prices(self, rows: Iterable[Row]) -> list[Any]:
+        """The prices as decimals, as this book has them from now on."""
         if not self.exact:
             before = self.bids.rows + self.asks.rows
             self._clear()
             self.exact = True
             self.take(before, map(numbers_of, before))
-        at = self.price_column
-        together = zip(rows, numbers, strict=True)
-        return [(*values[:at], Decimal(row[at].decode()), *values[at + 1 :]) for row, values in together]
+        return [Decimal(price.decode()) for price in map(self.price_of, rows)]
 
     @property
     def crossed(self) -> bool:

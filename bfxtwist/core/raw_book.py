@@ -5,8 +5,9 @@ A price of 0 deletes an order, the sign of the amount tells the side (docs ws-pu
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
-from bfxtwist.core.book import SMALLEST_PRICE, Book, Key, Price, Side
+from bfxtwist.core.book import FLOAT_DIGITS, SMALLEST_PRICE, Book, Key, Price, Side
 from bfxtwist.core.messages import Numbers, Row
 
 
@@ -45,7 +46,7 @@ class RawBook(Book):
     """A book whose rows are `(id, price, amount)`."""
 
     raw = True
-    price_column = 1
+    price_of = itemgetter(1)
     bids: Orders
     asks: Orders
 
@@ -55,8 +56,9 @@ class RawBook(Book):
 
     def take(self, rows: Sequence[Row], numbers: Iterable[Numbers]) -> None:
         """Take in rows whose numbers are known. Raises ValueError at the first that cannot be a row of a raw book."""
-        if self.exact or self._are_long(rows):
-            numbers = self._exactly(rows, numbers)
+        if self.exact or max(map(len, map(self.price_of, rows)), default=0) > FLOAT_DIGITS:
+            exact = zip(self._exact_prices(rows), numbers, strict=True)
+            numbers = ((order_id, price, amount) for price, (order_id, _, amount) in exact)
         for row, (_, price, amount) in zip(rows, numbers, strict=True):
             order_id = int(row[0])  # its float would have 15 digits
             side = self.bids if amount > 0 else self.asks

@@ -27,7 +27,7 @@ _PLAIN_TEXT: Final = b"\x81"
 _LONGEST: Final = 125
 
 #: Frames a run. A stream of other frames, whose short ones never make a run, must not be split to its end for each of them.
-_MOST: Final = 256
+_MOST: Final = 1024
 
 #: What is relied on: Autobahn's methods, and the names that must occur in each for it still to work as it did in 26.10.
 _RELIED_ON: Final = {
