@@ -10,7 +10,7 @@ minute an audit of what came after V; and the open gaps, for ever, at growing in
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -105,9 +105,9 @@ class Comparison:
         self._known = known
         self._written = progress.copy()
         self._written_revision = 0
-        # On file and beyond V; the trade itself where this run saw it. Of a plain dict, finding the first takes the longer,
-        # the more were deleted before it.
-        self._recent: OrderedDict[int, Trade | None] = OrderedDict()
+        # By id, on file and beyond V; the trade itself where this run saw it. Of a plain dict, finding the first takes the
+        # longer, the more were deleted before it.
+        self.recent: OrderedDict[int, Trade | None] = OrderedDict()
         self._sync: _Job | None = None
         self._audit: _Job | None = None
         self._repairs = [self._repair(gap, 0.0) for gap in progress.gaps]
@@ -118,7 +118,7 @@ class Comparison:
         self._ends_with: int | None = None  # the newest id of a history that was told to its end
         self._ended_at = 0
         if progress.frontier is not None:
-            self._recent = OrderedDict.fromkeys(known.newest(0, self._limits.compared, progress.frontier.id + 1))
+            self.recent = OrderedDict.fromkeys(known.newest(0, self._limits.compared, progress.frontier.id + 1))
 
     # --- what the tape tells ------------------------------------------------------------------------------
 
@@ -128,21 +128,21 @@ class Comparison:
         self.revision += 1
         self.written()  # nothing is promised of what came before
 
-    def released(self, trade: Trade) -> None:
-        """A trade is on its way to the file."""
-        self._exchange_time = max(self._exchange_time, trade.mts)
+    def released(self, trades: Mapping[int, Trade]) -> None:
+        """Trades, by id, are on their way to the file."""
+        self._exchange_time = max(self._exchange_time, *(trade.mts for trade in trades.values()))
         frontier = self.progress.frontier
-        if frontier is not None and trade.id > frontier.id:
-            self._recent[trade.id] = trade
-            if len(self._recent) > self._limits.compared:
-                self._recent.popitem(last=False)
+        if frontier is None:
+            return
+        if min(trades) > frontier.id:
+            self.recent.update(trades)
+        else:
+            self.recent.update((trade_id, trade) for trade_id, trade in trades.items() if trade_id > frontier.id)
+        for _ in range(len(self.recent) - self._limits.compared):
+            self.recent.popitem(last=False)
 
     def _forget_up_to(self, frontier: Mark) -> None:
-        self._recent = OrderedDict((trade_id, trade) for trade_id, trade in self._recent.items() if trade_id > frontier.id)
-
-    def recent(self, trade_id: int) -> Trade | None:
-        """The trade of this id as it was released, if it is a recent one of this run."""
-        return self._recent.get(trade_id)
+        self.recent = OrderedDict((trade_id, trade) for trade_id, trade in self.recent.items() if trade_id > frontier.id)
 
     def synchronise(self, right: Mark | None, now: float) -> None:
         """Compare from V until history has caught up with `right`."""
@@ -243,7 +243,7 @@ class Comparison:
         if target is None or frontier is None:
             return True
         seen = job.walk.seen
-        lacking = [i for i in self._recent if frontier.id < i < target.id and i not in seen]
+        lacking = [i for i in self.recent if frontier.id < i < target.id and i not in seen]
         if lacking:
             if job.purpose is not Purpose.AUDIT or job.looks < LOOKS or not step.done:
                 return False
@@ -343,7 +343,7 @@ class Comparison:
     def go_back(self, forgotten: Iterable[int], now: float) -> None:
         """Rows were released and never written: so much has not been compared after all."""
         for trade_id in forgotten:
-            self._recent.pop(trade_id, None)
+            self.recent.pop(trade_id, None)
         self.progress = self._written.copy()
         self.changes.extend(self.progress.gaps)
         self._repairs = [self._repair(gap, now) for gap in self.progress.gaps]
@@ -351,7 +351,7 @@ class Comparison:
         frontier = self.progress.frontier
         if frontier is not None:
             known = dict.fromkeys(self._known.newest(0, self._limits.compared, frontier.id + 1))
-            self._recent = OrderedDict((trade_id, self._recent.get(trade_id)) for trade_id in known)
+            self.recent = OrderedDict((trade_id, self.recent.get(trade_id)) for trade_id in known)
         self.revision += 1
 
 

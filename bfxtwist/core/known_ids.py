@@ -6,7 +6,7 @@ array takes fifty megabytes. New ids go to a small set, which is folded into the
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
 from operator import eq
 
@@ -19,6 +19,7 @@ class KnownIds:
     def __init__(self, ids: Iterable[int] = ()) -> None:
         self._old = array("q", sorted(set(ids)))
         self._new: set[int] = set()
+        self.largest = self._old[-1] if self._old else 0  # that was ever known: what is above is new, without a look
 
     def __contains__(self, trade_id: int) -> bool:
         if trade_id in self._new:
@@ -31,7 +32,12 @@ class KnownIds:
 
     def add(self, trade_id: int) -> None:
         """Know one more. It must not be known already."""
-        self._new.add(trade_id)
+        self.update((trade_id,))
+
+    def update(self, ids: Collection[int]) -> None:
+        """Know these too. None may be known already."""
+        self._new.update(ids)
+        self.largest = max(self.largest, *ids)
         if len(self._new) >= _FOLD_AT:
             self._fold()
 
@@ -52,7 +58,11 @@ class KnownIds:
 
     def _fold(self) -> None:
         if self._new:
-            self._old = array("q", sorted([*self._old, *self._new]))
+            # Almost always they belong at the end: the millions before them are left alone.
+            at = bisect_left(self._old, min(self._new))
+            later = self._old[at:]
+            del self._old[at:]
+            self._old.extend(sorted(self._new.union(later)))
             self._new.clear()
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import compress
+from operator import not_
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -326,8 +328,8 @@ class TradeListener(Protocol):
     def snapshot(self, trades: list[Trade], moment: Moment) -> None:
         """The latest trades, newest first as on the wire: the first thing after each subscription."""
 
-    def executed(self, trade: Trade, confirmed: bool, moment: Moment) -> None:
-        """A trade, as `te` or (confirmed) once more as `tu`."""
+    def executed(self, trades: Sequence[Trade], confirmed: Sequence[bool], moment: Moment) -> None:
+        """Trades that came together, each as `te` or (confirmed) once more as `tu`."""
 
     def lost(self, reason: str, moment: Moment) -> None:
         """From here to the next snapshot anything may be missed."""
@@ -355,16 +357,17 @@ class TradeFeed(Feed):
 
     def executed(self, message: TradeExecuted, moment: Moment) -> None:
         """One trade."""
-        if not message.confirmed:
-            self.counts.trades += 1
-            self.latest.append(message.trade)
-        for listener in self.listeners:
-            listener.executed(message.trade, message.confirmed, moment)
+        self._tell((message.trade,), (message.confirmed,), moment)
 
     def executed_together(self, run: TradesExecuted, moment: Moment) -> None:
         """Several."""
-        for each in zip(run.channel_ids, run.confirmed, run.trades, run.seqs, run.timestamps, strict=True):
-            self.executed(TradeExecuted(*each), moment)
+        self._tell(run.trades, run.confirmed, moment)
+
+    def _tell(self, trades: Sequence[Trade], confirmed: Sequence[bool], moment: Moment) -> None:
+        self.counts.trades += confirmed.count(False)
+        self.latest.extend(compress(trades, map(not_, confirmed)))
+        for listener in self.listeners:
+            listener.executed(trades, confirmed, moment)
 
     def lost(self, reason: str, moment: Moment) -> None:
         """From here to the next snapshot trades may be missed."""

@@ -9,6 +9,7 @@ this file to the last byte, or it is damage.
 """
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from bfxtwist.core.messages import Trade
@@ -48,9 +49,20 @@ class Layout:
 
     def line(self, arrival: Arrival) -> bytes:
         """The row, with its line end."""
-        trade, wall = arrival
-        side, amount = (b"sell", trade.amount[1:]) if trade.amount.startswith(b"-") else (b"buy", trade.amount)
-        return b"%b%d000,%d,%d,%b,%b,%b\n" % (self._start, trade.mts, wall, trade.id, side, trade.price, amount)
+        return self.lines((arrival,))[0]
+
+    def lines(self, arrivals: Iterable[Arrival]) -> list[bytes]:
+        """The rows, each with its line end. Those that came together have most of their text in common."""
+        lines, last = [], None
+        for (trade_id, mts, amount, price), wall in arrivals:
+            if wall != last:
+                last = wall
+                bought, sold = (b"%b%%d000,%d,%%d,%b,%%b,%%b\n" % (self._start, wall, side) for side in (b"buy", b"sell"))
+            if amount.startswith(b"-"):
+                lines.append(sold % (mts, trade_id, price, amount[1:]))
+            else:
+                lines.append(bought % (mts, trade_id, price, amount))
+        return lines
 
     def ids(self, lines: bytes) -> list[bytes] | None:
         """The ids in some whole lines, or None if any of these is not a row of this file."""

@@ -9,8 +9,9 @@ before; should that take more than a minute, the interval becomes an open gap, w
 LIVE. A trade is known by its id alone: the same trade has another time in the database, 1 to 9 ms off (measured in 2018).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from itertools import repeat
 
 import msgspec
 
@@ -84,17 +85,18 @@ class Tape:
         self._release(Arrival(trade, moment.wall) for trade in ordered)
         self._go_live(moment)
 
-    def executed(self, trade: Trade, moment: Moment) -> None:
-        """A trade from `te`, or from `tu`: whichever is first is released, so that a `tu` without its `te` is too."""
-        if self.mode is Mode.DOWN or not self._recordable(trade):
+    def executed(self, trades: Sequence[Trade], moment: Moment) -> None:
+        """Trades from `te`, or from `tu`: whichever is first is released, so that a `tu` without its `te` is too."""
+        if self.mode is Mode.DOWN:
             return
-        if self.comparison.progress.frontier is None:  # the snapshot was empty
-            self.comparison.begin(Mark(trade.id, trade.mts))
+        if self.comparison.progress.frontier is None and (first := next(filter(recordable, trades), None)):
+            self.comparison.begin(Mark(first.id, first.mts))  # the snapshot was empty
             self.comparison.live(moment.monotonic)
-        if self.mode is Mode.SYNC:
+        if self.mode is Mode.LIVE:
+            self._release_live(trades, moment)
+            return
+        for trade in filter(self._recordable, trades):
             self._hold_back(trade, moment)
-        elif self._is_new(trade):
-            self._release_new(Arrival(trade, moment.wall))
 
     def lost(self, reason: str) -> None:
         """From here to the next snapshot anything may be missed. V has not moved over it, so nothing is.
@@ -122,7 +124,7 @@ class Tape:
         if held_back is None and trade.id not in self.known:
             return True
         self.counters.duplicates += 1
-        first = self.comparison.recent(trade.id) if held_back is None else held_back.trade
+        first = self.comparison.recent.get(trade.id) if held_back is None else held_back.trade
         if first is not None and (first.amount, first.price) != (trade.amount, trade.price):
             self.counters.conflicts += 1
         return False
@@ -141,18 +143,33 @@ class Tape:
         count = 0
         for arrival in arrivals:
             if self._is_new(arrival.trade):
-                self._release_new(arrival)
+                self._release_new({arrival.trade.id: arrival.trade}, arrival.wall)
                 count += 1
         return count
 
-    def _release_new(self, arrival: Arrival) -> None:
-        trade = arrival.trade
-        self.known.add(trade.id)
-        self.comparison.released(trade)
-        self._released.append(arrival)
-        self.counters.rows += 1
-        if self._newest is None or trade.id > self._newest.id:
-            self._newest = trade
+    def _release_live(self, trades: Iterable[Trade], moment: Moment) -> None:
+        """As `_release`. Most trades have an id above all that is known, or are the `tu` of one that just came."""
+        newest = max(self.known.largest, self.comparison.progress.start or 0)
+        recent = self.comparison.recent
+        new: dict[int, Trade] = {}
+        for trade in trades:
+            first = new.get(trade.id) or recent.get(trade.id)
+            if first is not None:
+                self.counters.duplicates += 1
+                self.counters.conflicts += first.amount != trade.amount or first.price != trade.price
+            elif self._recordable(trade) and (trade.id > newest or self._is_new(trade)):
+                new[trade.id] = trade
+        if new:
+            self._release_new(new, moment.wall)
+
+    def _release_new(self, trades: dict[int, Trade], wall: int) -> None:
+        self.known.update(trades)
+        self.comparison.released(trades)
+        self._released += map(Arrival, trades.values(), repeat(wall))
+        self.counters.rows += len(trades)
+        newest = trades[max(trades)]
+        if self._newest is None or newest.id > self._newest.id:
+            self._newest = newest
 
     @property
     def last_trade(self) -> Mark | None:

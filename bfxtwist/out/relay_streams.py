@@ -234,17 +234,17 @@ class TradeStream(Stream[list[Item]]):
         known = set(self._known)
         for trade in reversed(trades):
             if trade.id not in known:
-                self.executed(trade, False, moment)
-                self.executed(trade, True, moment)
+                self.executed((trade, trade), (False, True), moment)
 
-    def executed(self, trade: Trade, confirmed: bool, moment: Moment) -> None:
-        """A trade."""
-        if confirmed:
-            self._new.append(confirmation(trade))
-        else:
-            self._known.append(trade.id)
-            self._new_trades.append(trade)
-            self._new.append(execution(trade))
+    def executed(self, trades: Sequence[Trade], confirmed: Sequence[bool], moment: Moment) -> None:
+        """Trades."""
+        for trade, told_before in zip(trades, confirmed, strict=True):
+            if told_before:
+                self._new.append(confirmation(trade))
+            else:
+                self._known.append(trade.id)
+                self._new_trades.append(trade)
+                self._new.append(execution(trade))
         self.changed()
 
     def lost(self, reason: str, moment: Moment) -> None:

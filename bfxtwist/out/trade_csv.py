@@ -6,9 +6,11 @@ A disk that is full, or fails, is tried again with the same bytes at the same pl
 when it has grown too long it is forgotten, its Deferreds fail, and who writes is told, to fetch it again from the exchange.
 """
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
+from itertools import accumulate, islice
 from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -21,8 +23,9 @@ from bfxtwist.out.trade_file import TradeFile
 
 _T = TypeVar("_T")
 
-#: Bytes in one write.
+#: Bytes in one write, and rows: few have less than 64 bytes.
 BATCH_LIMIT = 256 * 1024
+BATCH_ROWS = BATCH_LIMIT // 64
 #: Seconds between two attempts of a failing disk, the first and the longest.
 RETRY_FIRST, RETRY_LONGEST = 0.25, 5.0
 
@@ -101,9 +104,7 @@ class TradeCsv:
 
     def put(self, arrivals: Sequence[Arrival]) -> None:
         """Take rows, in this order; for who need not know when they are written, and hears of `forgotten` anyway."""
-        line = self._layout.line
-        for arrival in arrivals:
-            self._queue.append((arrival, line(arrival)))
+        self._queue.extend(zip(arrivals, self._layout.lines(arrivals), strict=True))
         self._accepted += len(arrivals)
         if self.error is not None and len(self._queue) > self._limit:
             self._forget()
@@ -134,33 +135,28 @@ class TradeCsv:
             self._fire(self._written)
 
     def _write_batch(self) -> bool:
-        batch, last_id = self._batch()
-        if not batch:
+        if not self._queue:
             return True
-        lines = b"".join(batch)
+        lines, count = self._batch()
         try:
-            self._file.append(lines, last_id)
+            self._file.append(lines, self._queue[count - 1][0].trade.id)
         except OSError as error:
             self._failed(error)
             return False
         self.bytes_written += len(lines)
-        for _ in batch:
+        for _ in range(count):
             self._queue.popleft()
-        self._written += len(batch)
+        self._written += count
         if self.error is not None:
             self._log.info("{path} is written again", path=self._file.path)
         self.error, self._delay = None, RETRY_FIRST
         return True
 
-    def _batch(self) -> tuple[list[bytes], int]:
-        batch, length, last_id = [], 0, 0
-        for arrival, line in self._queue:
-            length += len(line)
-            if length > BATCH_LIMIT:
-                break
-            batch.append(line)
-            last_id = arrival.trade.id
-        return batch, last_id
+    def _batch(self) -> tuple[bytes, int]:
+        """The first lines, as many as one write takes, and how many they are."""
+        lines = [line for _, line in islice(self._queue, BATCH_ROWS)]
+        count = bisect_right(list(accumulate(map(len, lines))), BATCH_LIMIT)
+        return b"".join(lines[:count]), count
 
     def _failed(self, error: OSError) -> None:
         text = error.strerror or str(error)

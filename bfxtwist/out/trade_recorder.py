@@ -10,7 +10,7 @@ of things, and the order is what makes it durable:
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,11 +176,11 @@ class TradeRecorder:
         self.tape.snapshot(trades, moment)
         self._go_on(moment)
 
-    def executed(self, trade: Trade, confirmed: bool, moment: Moment) -> None:
-        """A trade, as te or (confirmed) as tu: whichever comes first is written."""
+    def executed(self, trades: Sequence[Trade], confirmed: Sequence[bool], moment: Moment) -> None:
+        """Trades, each as te or (confirmed) as tu: whichever comes first is written."""
         del confirmed
         tape = self.tape
-        tape.executed(trade, moment)
+        tape.executed(trades, moment)
         if tape.has_released:
             self._csv.put(tape.released())
 

@@ -1,7 +1,7 @@
 """A session and a scripted exchange, without sockets: what is said on either side and how time passes is the test's."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bfxtwist.core.channels import Tally
@@ -33,8 +33,8 @@ class Tape:
     def snapshot(self, trades: list[Trade], moment: Moment) -> None:
         self.told.append(("snapshot", [trade.id for trade in trades]))
 
-    def executed(self, trade: Trade, confirmed: bool, moment: Moment) -> None:
-        self.told.append(("tu" if confirmed else "te", trade.id))
+    def executed(self, trades: Sequence[Trade], confirmed: Sequence[bool], moment: Moment) -> None:
+        self.told += [("tu" if again else "te", trade.id) for trade, again in zip(trades, confirmed, strict=True)]
 
     def lost(self, reason: str, moment: Moment) -> None:
         self.told.append(("lost", reason))

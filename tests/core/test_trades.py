@@ -55,7 +55,7 @@ class TapeTests(SynchronousTestCase):
     def tell(self, *trades: Trade) -> None:
         """On the socket."""
         for trade in trades:
-            self.tape.executed(trade, self.moment)
+            self.tape.executed([trade], self.moment)
         self.write()
 
     def trade(self, told: bool = True, pause: float = 1.0, publish_after: float = 0.0, skew: int = 0) -> Trade:
@@ -134,7 +134,7 @@ class TapeTests(SynchronousTestCase):
         self.trade()
         self.connect()
         made = self.exchange.trade()
-        self.tape.executed(made.stored, self.moment)
+        self.tape.executed([made.stored], self.moment)
         self.write()
         self.assertEqual(self.file, self.everything())
 
@@ -471,7 +471,7 @@ class TapeTests(SynchronousTestCase):
             self.trade()
         made = [self.exchange.trade(publish_after=0) for _ in range(3)]
         for trade in made:
-            self.tape.executed(trade.told, self.moment)
+            self.tape.executed([trade.told], self.moment)
         forgotten = self.tape.released()
         self.clock.advance(35)
         self.tape.forgot(forgotten, self.moment)
@@ -500,7 +500,7 @@ class TapeTests(SynchronousTestCase):
         """Nothing is asked for until the socket is back."""
         self.trade()
         self.connect()
-        self.tape.executed(self.exchange.trade(publish_after=0).told, self.moment)
+        self.tape.executed([self.exchange.trade(publish_after=0).told], self.moment)
         rows = self.tape.released()
         self.tape.lost("sequence")
         self.tape.forgot(rows, self.moment)

@@ -161,7 +161,7 @@ class RecorderMachine(RuleBasedStateMachine):
         """On the socket."""
         recorder = self.recorder
         if recorder is not None and self.connected:
-            self.alive(lambda: recorder.executed(trade, False, self.exchange.moment()))
+            self.alive(lambda: recorder.executed([trade], [False], self.exchange.moment()))
         if twice:
             self.tell(trade)
 
@@ -368,7 +368,7 @@ class RecorderMachine(RuleBasedStateMachine):
         assert len(recorder._csv) <= LIMITS.queue + LIMITS.page + 30, "I7"
         assert len(recorder._file._ring) <= LIMITS.unsynced, "I7"
         assert len(recorder.tape._held_back) <= LIMITS.held_back + 1, "I7"
-        assert len(recorder.tape.comparison._recent) <= LIMITS.compared, "I7"
+        assert len(recorder.tape.comparison.recent) <= LIMITS.compared, "I7"
 
     @invariant()
     def history_is_asked_at_its_rate(self) -> None:

@@ -81,7 +81,7 @@ class Recording:
         """A trade; whether the socket tells it."""
         made = self.exchange.trade(**how)
         if told:
-            self.recorder.executed(made.told, False, self.exchange.moment())
+            self.recorder.executed([made.told], [False], self.exchange.moment())
         self.wait(pause)
         return made
 

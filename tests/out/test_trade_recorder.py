@@ -26,7 +26,7 @@ class RecorderTests(SynchronousTestCase):
         """A te is in the file in the next turn of the reactor."""
         recording = live()
         made = recording.exchange.trade()
-        recording.recorder.executed(made.told, False, recording.exchange.moment())
+        recording.recorder.executed([made.told], [False], recording.exchange.moment())
         recording.clock.advance(0)
         self.assertEqual(recording.ids(), recording.ledger())
         line = LAYOUT.line(Arrival(made.told, recording.exchange.moment().wall))
@@ -37,8 +37,8 @@ class RecorderTests(SynchronousTestCase):
         recording = live()
         for confirmed in (False, True):
             made = recording.exchange.trade()
-            recording.recorder.executed(made.told, confirmed, recording.exchange.moment())
-            recording.recorder.executed(made.told, True, recording.exchange.moment())
+            recording.recorder.executed([made.told], [confirmed], recording.exchange.moment())
+            recording.recorder.executed([made.told], [True], recording.exchange.moment())
         recording.wait(1)
         self.assertEqual(recording.ids(), recording.ledger())
 
@@ -56,7 +56,7 @@ class RecorderTests(SynchronousTestCase):
         """A trade of the very turn in which it is stopped."""
         recording = live()
         made = recording.exchange.trade()
-        recording.recorder.executed(made.told, False, recording.exchange.moment())
+        recording.recorder.executed([made.told], [False], recording.exchange.moment())
         self.assertIsNone(self.successResultOf(recording.recorder.stop()))
         self.assertEqual(recording.ids(), recording.ledger())
         self.assertEqual(recording.saved().last_id, made.told.id)
