@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 from klein import Klein
-from klein.resource import KleinResource
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
@@ -24,6 +23,7 @@ from bfxtwist.core.symbols import COMMON_NAMES
 from bfxtwist.out.problems import RETRY_AFTER, Problem, not_allowed
 from bfxtwist.out.query import choose, query, whole_number
 from bfxtwist.out.responses import Body, BookBodies, reply
+from bfxtwist.out.routes import Answer, Routes
 
 _log = Logger()
 
@@ -46,6 +46,7 @@ class HttpApi:
         self._bodies = BookBodies()
         self._sections: dict[str, Callable[[], Any]] = {}
         self._checks: dict[str, Callable[[], str | None]] = {}
+        self._plain: set[str] = set()  # the endpoints that answer at once
         self._app = Klein()
         self._app.url_map.merge_slashes = False  # no redirects: they would repeat the client's Host header
         self._add_routes()
@@ -63,19 +64,20 @@ class HttpApi:
         self._app.handle_errors(HTTPException)(_unroutable)
         self._app.handle_errors(Exception)(_failed)
 
-    def resource(self) -> KleinResource:
+    def resource(self) -> Routes:
         """The root of the site."""
-        return self._app.resource()
+        return Routes(self._app, self._plain)
 
     @property
     def paths(self) -> set[str]:
         """Every path that is answered."""
         return {str(rule.rule) for rule in self._app.url_map.iter_rules()}
 
-    def add_route(self, path: str, answer: Callable[[IRequest], bytes]) -> None:
-        """Have GET of `path` answered by `answer`, which may raise Problem."""
+    def add_route(self, path: str, answer: Answer) -> None:
+        """Have GET of `path` answered by `answer`, which sets the Content-Length (as `reply` does) or raises Problem."""
         # Klein serves every method unless they are named; GET brings HEAD with it.
-        self._app.route(path, methods=["GET"], endpoint=path)(answer)
+        self._app.route(path, methods=["GET"], endpoint=path)(_told(answer))
+        self._plain.add(path)
 
     def mount(self, path: str, resource: IResource, *, methods: Iterable[str] = ("GET",), branch: bool = False) -> None:
         """Serve `resource` at `path`, and with `branch` at all paths below it."""
@@ -185,6 +187,20 @@ def _entry(feed: BookFeed) -> dict[str, Any]:
 
 def _json(request: IRequest, value: Any, *, cached: bool = False) -> bytes:
     return reply(request, Body(msgspec.json.encode(value)), cached=cached)
+
+
+def _told(answer: Answer) -> Answer:
+    """The same, and what it raises is told to the client."""
+
+    def told(request: IRequest) -> bytes:
+        try:
+            return answer(request)
+        except Problem as problem:
+            return problem.answer(request)
+        except Exception:  # noqa: BLE001 - the boundary: a bug is logged and answered 500, and the server goes on
+            return _failed(request, Failure())
+
+    return told
 
 
 def _answer(request: IRequest, failure: Failure) -> bytes:
