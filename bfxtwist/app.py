@@ -35,6 +35,9 @@ _SIGNS_EVERY = 5.0
 #: Open files that are needed: 1,000 connections of clients, 1,024 of the relay's, and some for everything else.
 _FILES = 4096
 
+#: How many objects more than were freed are made before the youngest are looked through for garbage.
+_MADE_BEFORE_COLLECTION = 10_000
+
 
 def now() -> Moment:
     """This moment by the machine's clocks."""
@@ -65,13 +68,15 @@ def allow_files(wanted: int = _FILES) -> int:
 
 
 def freeze() -> None:
-    """Take what is there after the start out of the garbage collector's work.
+    """Take what is there after the start out of the garbage collector's work, and have it look less often at what is new.
 
-    Nearly all of it belongs to modules, and stays. A full collection that walks over it stops the reactor for 25 to 37 ms
-    (measured), and finds nothing.
+    Nearly all that is there belongs to modules, and stays. A full collection that walks over it stops the reactor for 25 to
+    37 ms (measured), and finds nothing. A run of messages makes some thousand tuples at once: with Python's 700, their
+    collections take a fifth of the time of a stream of trades, with 10,000 none (and each still takes less than 0.5 ms).
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_MADE_BEFORE_COLLECTION, *gc.get_threshold()[1:])
 
 
 class CannotStart(SystemExit, Exception):

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -130,7 +131,7 @@ class Comparison:
 
     def released(self, trades: Mapping[int, Trade]) -> None:
         """Trades, by id, are on their way to the file."""
-        self._exchange_time = max(self._exchange_time, *(trade.mts for trade in trades.values()))
+        self._exchange_time = max(self._exchange_time, *map(itemgetter(1), trades.values()))
         frontier = self.progress.frontier
         if frontier is None:
             return

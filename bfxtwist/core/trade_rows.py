@@ -84,5 +84,5 @@ class Layout:
 
 def recordable(trade: Trade) -> bool:
     """Whether a row of this trade could be read back."""
-    short = len(trade.price) <= _LONGEST_NUMBER and len(trade.amount) <= _LONGEST_NUMBER
-    return short and trade.id < _LARGEST_ID and trade.mts < _LARGEST_MTS
+    trade_id, mts, amount, price = trade
+    return len(price) <= _LONGEST_NUMBER and len(amount) <= _LONGEST_NUMBER and trade_id < _LARGEST_ID and mts < _LARGEST_MTS

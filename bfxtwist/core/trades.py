@@ -157,7 +157,9 @@ class Tape:
             if first is not None:
                 self.counters.duplicates += 1
                 self.counters.conflicts += first.amount != trade.amount or first.price != trade.price
-            elif self._recordable(trade) and (trade.id > newest or self._is_new(trade)):
+            elif not recordable(trade):
+                self.counters.rejected += 1
+            elif trade.id > newest or self._is_new(trade):
                 new[trade.id] = trade
         if new:
             self._release_new(new, moment.wall)
