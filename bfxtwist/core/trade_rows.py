@@ -23,6 +23,8 @@ _LARGEST_ID = 10**18
 _LARGEST_MTS = 10**14
 _LONGEST_NUMBER = 64
 
+(_MINUS,) = b"-"
+
 _NUMBER = rb"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 _ANY_ROW = re.compile(rb"([a-z-]+),([A-Z0-9:]+),[0-9]+,[0-9]+,[0-9]+,(?:buy|sell)," + _NUMBER + b"," + _NUMBER)
 
@@ -58,7 +60,7 @@ class Layout:
             if wall != last:
                 last = wall
                 bought, sold = (b"%b%%d000,%d,%%d,%b,%%b,%%b\n" % (self._start, wall, side) for side in (b"buy", b"sell"))
-            if amount.startswith(b"-"):
+            if amount[0] == _MINUS:
                 lines.append(sold % (mts, trade_id, price, amount[1:]))
             else:
                 lines.append(bought % (mts, trade_id, price, amount))

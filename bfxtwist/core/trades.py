@@ -152,22 +152,26 @@ class Tape:
         newest = max(self.known.largest, self.comparison.progress.start or 0)
         recent = self.comparison.recent
         new: dict[int, Trade] = {}
+        duplicates = 0
         for trade in trades:
-            first = new.get(trade.id) or recent.get(trade.id)
+            trade_id = trade.id
+            first = new.get(trade_id) or recent.get(trade_id)
             if first is not None:
-                self.counters.duplicates += 1
-                self.counters.conflicts += first.amount != trade.amount or first.price != trade.price
+                duplicates += 1
+                if first.amount != trade.amount or first.price != trade.price:
+                    self.counters.conflicts += 1
             elif not recordable(trade):
                 self.counters.rejected += 1
-            elif trade.id > newest or self._is_new(trade):
-                new[trade.id] = trade
+            elif trade_id > newest or self._is_new(trade):
+                new[trade_id] = trade
+        self.counters.duplicates += duplicates
         if new:
             self._release_new(new, moment.wall)
 
     def _release_new(self, trades: dict[int, Trade], wall: int) -> None:
         self.known.update(trades)
         self.comparison.released(trades)
-        self._released += map(Arrival, trades.values(), repeat(wall))
+        self._released += map(tuple.__new__, repeat(Arrival), zip(trades.values(), repeat(wall)))
         self.counters.rows += len(trades)
         newest = trades[max(trades)]
         if self._newest is None or newest.id > self._newest.id:

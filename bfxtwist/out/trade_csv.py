@@ -155,6 +155,9 @@ class TradeCsv:
     def _batch(self) -> tuple[bytes, int]:
         """The first lines, as many as one write takes, and how many they are."""
         lines = [line for _, line in islice(self._queue, BATCH_ROWS)]
+        together = b"".join(lines)
+        if len(together) <= BATCH_LIMIT:
+            return together, len(lines)
         count = bisect_right(list(accumulate(map(len, lines))), BATCH_LIMIT)
         return b"".join(lines[:count]), count
 
