@@ -8,9 +8,8 @@ The exchange's rules (docs ws-public-books): a count of 0 deletes, the sign of t
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from decimal import Decimal
-from operator import itemgetter
 from sys import float_info
 from typing import Any
 from zlib import crc32
@@ -68,7 +67,6 @@ class Book:
     """
 
     raw = False
-    price_of = itemgetter(0)
 
     def __init__(self) -> None:
         self.unknown_deletes = 0
@@ -81,44 +79,41 @@ class Book:
     def load(self, rows: Iterable[Row]) -> None:
         """Begin anew from a snapshot. Raises ValueError for a row that cannot be one of a book."""
         self._clear()
-        rows = list(rows)
-        self.take(rows, map(numbers_of, rows))
+        for row in rows:
+            self.apply(row)
 
     def apply(self, row: Row) -> None:
         """Take in one row of an update. Raises ValueError for what cannot be a row; the book is then unchanged."""
-        self.take((row,), (numbers_of(row),))
+        self.put(row, numbers_of(row))
 
-    def take(self, rows: Sequence[Row], numbers: Iterable[Numbers]) -> None:
-        """Take in rows whose numbers are known. Raises ValueError at the first that cannot be a row of a book.
+    def put(self, row: Row, numbers: Numbers) -> None:
+        """The same, of a row whose numbers are known. This is what the program does most of the time."""
+        key: Key
+        key, count, amount = numbers
+        if not amount or key < SMALLEST_PRICE or count < 0:
+            raise ValueError("a row of a book has a positive price, a count and an amount that is not 0")
+        if self.exact or len(row[0]) > FLOAT_DIGITS:
+            key = self._exactly(row[0])
+        side = self.bids if amount > 0 else self.asks
+        rows = side.by_key
+        if count:
+            if key not in rows:
+                insort(side.keys, key)
+            rows[key] = row
+        elif key in rows:
+            del rows[key], side.keys[bisect_left(side.keys, key)]
+        else:
+            self.unknown_deletes += 1
 
-        One loop without a call of our own in it: this is what the program does most of the time.
-        """
-        if self.exact or max(map(len, map(self.price_of, rows)), default=0) > FLOAT_DIGITS:
-            exact = zip(self._exact_prices(rows), numbers, strict=True)
-            numbers = ((price, count, amount) for price, (_, count, amount) in exact)
-        bids, asks, smallest = self.bids, self.asks, SMALLEST_PRICE
-        for row, (price, count, amount) in zip(rows, numbers, strict=True):
-            side = bids if amount > 0 else asks
-            if not amount or price < smallest or count < 0:
-                raise ValueError("a row of a book has a positive price, a count and an amount that is not 0")
-            levels = side.by_key
-            if count:
-                if price not in levels:
-                    insort(side.keys, price)
-                levels[price] = row
-            elif price in levels:
-                del levels[price], side.keys[bisect_left(side.keys, price)]
-            else:
-                self.unknown_deletes += 1
-
-    def _exact_prices(self, rows: Iterable[Row]) -> list[Any]:
-        """The prices as decimals, as this book has them from now on."""
+    def _exactly(self, price: bytes) -> Decimal:
+        """The price as a decimal, as this book has them from now on."""
         if not self.exact:
             before = self.bids.rows + self.asks.rows
             self._clear()
             self.exact = True
-            self.take(before, map(numbers_of, before))
-        return [Decimal(price.decode()) for price in map(self.price_of, rows)]
+            for row in before:
+                self.apply(row)
+        return Decimal(price.decode())
 
     @property
     def crossed(self) -> bool:

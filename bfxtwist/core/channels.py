@@ -4,14 +4,17 @@ The session knows how the connection is; here is what it is for. Wrong channels 
 ExchangeError that leaves this module ends the connection.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from bfxtwist.core.book import Book
 from bfxtwist.core.channel import Channel, ChannelState
-from bfxtwist.core.errors import ChannelWrong, WrongAnswer
+from bfxtwist.core.errors import ChannelWrong, MalformedMessage, WrongAnswer
 from bfxtwist.core.market import Market, Moment, Subscription
 from bfxtwist.core.messages import BookUpdates, Code, Frame, Refused, Run, Subscribed
+from bfxtwist.core.runs import parts_of
 
 
 class SessionObserver(Protocol):
@@ -50,8 +53,8 @@ class Channels:
         self._channels: dict[Subscription, Channel] = {}
         self._by_id: dict[int, Channel] = {}
         self._made = 0
-        self._kind: type[Run] = BookUpdates
-        self._waiting: dict[int, list[tuple[Any, ...]]] = {}  # by channel id: of runs of this kind, what is still here
+        self._touched: dict[int, tuple[int, int]] = {}  # by channel id: number and time of the last row put into its book
+        self._rows: Counter[int] = Counter()  # and how many there were
 
     def __iter__(self) -> Iterator[Channel]:
         return iter(list(self._channels.values()))
@@ -82,36 +85,48 @@ class Channels:
 
     def received(self, frame: Frame, moment: Moment) -> None:
         """Hand a frame to its channel; those of channels that are not ours are counted."""
-        if self._waiting:
+        if self._touched:
             self._settle(frame.channel_id, moment)
         self._hand_over(frame.channel_id, frame, 1, moment)
 
     def received_together(self, run: Run, moment: Moment) -> None:
-        """Hand over a run: at once where it is of one channel; else the frames of each wait until there are more of them.
-
-        Call `settle` when nothing more comes. Each channel has its frames in their order.
-        """
-        if type(run) is not self._kind:
-            self.settle(moment)
-            self._kind = type(run)
+        """Hand over a run. Call `settle` when nothing more comes."""
         ids = run.channel_ids
-        if ids.count(ids[0]) == len(ids):
-            self._settle(ids[0], moment)
-            self._hand_over(ids[0], run, len(ids), moment)
+        if isinstance(run, BookUpdates) and ids.count(ids[0]) < len(ids) and (books := self._live_books(ids)):
+            self._put(books, run)
             return
-        waiting = self._waiting
-        for parts in zip(*run, strict=True):
-            waiting.setdefault(parts[0], []).append(parts)
+        for channel_id, part in parts_of(run):
+            self._settle(channel_id, moment)
+            self._hand_over(channel_id, part, len(part.seqs), moment)
+
+    def _live_books(self, ids: Iterable[int]) -> dict[int, Book] | None:
+        """The books of the channels, or None if any of them is not to be updated just now."""
+        books = {}
+        for channel_id in set(ids):
+            channel = self._by_id.get(channel_id)
+            if channel is None or channel.live_book is None:
+                return None
+            books[channel_id] = channel.live_book
+        return books
+
+    def _put(self, books: dict[int, Book], run: BookUpdates) -> None:
+        """Into many books by turns: the rows at once, and what is to be said of each book when nothing more comes."""
+        try:
+            for channel_id, row, numbers in zip(run.channel_ids, run.rows, run.numbers, strict=True):
+                books[channel_id].put(row, numbers)
+        except ValueError as error:
+            raise MalformedMessage(str(error), repr(row).encode()) from None
+        self._touched.update(zip(run.channel_ids, zip(run.seqs, run.timestamps, strict=True), strict=True))
+        self._rows.update(run.channel_ids)
 
     def settle(self, moment: Moment) -> None:
-        """Nothing more comes for now: hand over what waits."""
-        for channel_id in list(self._waiting):
+        """Nothing more comes for now."""
+        for channel_id in list(self._touched):
             self._settle(channel_id, moment)
 
     def _settle(self, channel_id: int, moment: Moment) -> None:
-        frames = self._waiting.pop(channel_id, None)
-        if frames:
-            self._hand_over(channel_id, self._kind(*zip(*frames, strict=True)), len(frames), moment)
+        if (last := self._touched.pop(channel_id, None)) is not None:
+            self._by_id[channel_id].has_put(self._rows.pop(channel_id), *last, moment)
 
     def _hand_over(self, channel_id: int, frame: Run | Frame, count: int, moment: Moment) -> None:
         channel = self._by_id.get(channel_id)

@@ -216,25 +216,32 @@ class BookFeed(Feed):
 
     def update(self, message: BookUpdate, moment: Moment) -> None:
         """Take in one row. Raises MalformedMessage for one that is not of a book."""
-        self._take((message.row,), (message.numbers,))
-        self._changed(message.seq, message.timestamp, moment)
+        self._put(((message.row, message.numbers),))
+        self.has_put(1, message.seq, message.timestamp, moment)
 
     def updates(self, run: BookUpdates, moment: Moment) -> None:
         """Take in rows that came together. Raises MalformedMessage as `update` does."""
-        self._take(run.rows, run.numbers)
-        self._changed(run.seqs[-1], run.timestamp, moment)
+        self._put(zip(run.rows, run.numbers, strict=True))
+        self.has_put(len(run.rows), run.seqs[-1], run.timestamp, moment)
 
     def bulk_update(self, message: Rows, moment: Moment) -> None:
         """Take in several rows of one frame (BULK_UPDATES). Raises MalformedMessage as `update` does."""
-        self._take(message.rows, map(numbers_of, message.rows))
-        self._changed(message.seq, message.timestamp, moment)
+        self._put((row, numbers_of(row)) for row in message.rows)
+        self.has_put(len(message.rows), message.seq, message.timestamp, moment)
 
-    def _take(self, rows: Sequence[Row], numbers: Iterable[Numbers]) -> None:
+    def _put(self, rows: Iterable[tuple[Row, Numbers]]) -> None:
+        put = self.book.put
+        row: Row = ()
         try:
-            self.book.take(rows, numbers)
+            for row, numbers in rows:
+                put(row, numbers)
         except ValueError as error:
-            raise MalformedMessage(str(error), repr(rows).encode()) from None
-        self.counts.updates += len(rows)
+            raise MalformedMessage(str(error), repr(row).encode()) from None
+
+    def has_put(self, count: int, seq: int | None, timestamp: int | None, moment: Moment) -> None:
+        """So many rows were put into the book, the last one by the frame of this number and time."""
+        self.counts.updates += count
+        self._changed(seq, timestamp, moment)
 
     def _changed(self, seq: int | None, timestamp: int | None, moment: Moment) -> None:
         self.nonce = seq

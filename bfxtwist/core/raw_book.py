@@ -4,8 +4,6 @@ A price of 0 deletes an order, the sign of the amount tells the side (docs ws-pu
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
-from operator import itemgetter
 
 from bfxtwist.core.book import FLOAT_DIGITS, SMALLEST_PRICE, Book, Key, Price, Side
 from bfxtwist.core.messages import Numbers, Row
@@ -46,7 +44,6 @@ class RawBook(Book):
     """A book whose rows are `(id, price, amount)`."""
 
     raw = True
-    price_of = itemgetter(1)
     bids: Orders
     asks: Orders
 
@@ -54,20 +51,19 @@ class RawBook(Book):
         self.exact = False
         self.bids, self.asks = Orders(-1), Orders(1)
 
-    def take(self, rows: Sequence[Row], numbers: Iterable[Numbers]) -> None:
-        """Take in rows whose numbers are known. Raises ValueError at the first that cannot be a row of a raw book."""
-        if self.exact or max(map(len, map(self.price_of, rows)), default=0) > FLOAT_DIGITS:
-            exact = zip(self._exact_prices(rows), numbers, strict=True)
-            numbers = ((order_id, price, amount) for price, (order_id, _, amount) in exact)
-        for row, (_, price, amount) in zip(rows, numbers, strict=True):
-            order_id = int(row[0])  # its float would have 15 digits
-            side = self.bids if amount > 0 else self.asks
-            if not amount or price < 0 or 0 < price < SMALLEST_PRICE:
-                raise ValueError("a row of a raw book has an id, a price and an amount that is not 0")
-            if price:
-                side.put(order_id, price, row)
-            elif not side.remove(order_id):
-                self.unknown_deletes += 1
+    def put(self, row: Row, numbers: Numbers) -> None:
+        """Take in a row whose numbers are known. Raises ValueError for what cannot be a row; the book is then unchanged."""
+        _, price, amount = numbers
+        if not amount or price < 0 or 0 < price < SMALLEST_PRICE:
+            raise ValueError("a row of a raw book has an id, a price and an amount that is not 0")
+        order_id = int(row[0])  # its float would have 15 digits
+        exact = self.exact or len(row[1]) > FLOAT_DIGITS
+        key = self._exactly(row[1]) if exact else price
+        side = self.bids if amount > 0 else self.asks
+        if price:
+            side.put(order_id, key, row)
+        elif not side.remove(order_id):
+            self.unknown_deletes += 1
 
     @staticmethod
     def _text(row: Row) -> bytes:

@@ -11,7 +11,7 @@ of every frame, and the error that a wrong one raises, is `wire.py`'s alone.
 
 from collections.abc import Iterator, Sequence
 from itertools import repeat
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -86,6 +86,19 @@ def _trades_in(text: bytes) -> Iterator[Run | Frame | Event]:
     rows = zip(ids, times, tokens[4::_OF_TRADE], tokens[5::_OF_TRADE], strict=True)
     trades = list(map(tuple.__new__, repeat(Trade), rows))
     yield TradesExecuted(channel_ids, [kind == "tu" for kind in kinds], trades, seqs, timestamps)
+
+
+def parts_of(run: Run) -> Iterator[tuple[int, Run]]:
+    """The run of each channel in it, with the channel's id."""
+    ids = run.channel_ids
+    if ids.count(ids[0]) == len(ids):
+        yield ids[0], run
+        return
+    parts: dict[int, list[Any]] = {}
+    for frame in zip(*run, strict=True):
+        parts.setdefault(frame[0], []).append(frame)
+    for channel_id, frames in parts.items():
+        yield channel_id, type(run)(*zip(*frames, strict=True))
 
 
 def _tokens(text: bytes) -> list[bytes]:
