@@ -133,6 +133,7 @@ class Running:
         self._contestant = contestant
         self._log = (self.folder / "log").open("wb")
         environment = {**os.environ, "NODE_PATH": str(CACHE / "node" / "node_modules")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # the peers came with theirs: nobody compiles at each start
         environment["PYTHONPATH"] = str(ROOT if contestant is BFXTWIST else CLIENTS)
         self._process = subprocess.Popen(
             contestant.command(self.work),

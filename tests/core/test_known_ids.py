@@ -28,6 +28,7 @@ class KnownIdsTests(SynchronousTestCase):
                 model.add(trade_id)
         assert [i for i in range(60) if i in known] == sorted(model)
         assert len(known) == len(model)
+        assert all(known.largest >= trade_id for trade_id in model)
         assert known.newest(0, 100, None) == []
         assert known.newest(100, 100, None) == sorted(model)
 
@@ -38,6 +39,14 @@ class KnownIdsTests(SynchronousTestCase):
         for trade_id in range(count):
             known.add(trade_id)
         self.assertEqual((len(known), 5 in known, count - 1 in known, count in known), (count, True, True, False))
+
+    def test_one_that_comes_late(self) -> None:
+        """Belongs between those that are folded already."""
+        known = KnownIds([10, 20, 30])
+        known.update([40, 15, 50])
+        self.assertEqual(known.newest(9, 9, None), [10, 15, 20, 30, 40, 50])
+        known.add(35)
+        self.assertEqual((known.newest(0, 9, 30), known.largest, 35 in known), ([30, 35, 40, 50], 50, True))
 
     def test_upper_end(self) -> None:
         """From an id up, at least and at most so many."""
