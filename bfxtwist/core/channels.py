@@ -14,7 +14,7 @@ from bfxtwist.core.channel import Channel, ChannelState
 from bfxtwist.core.errors import ChannelWrong, MalformedMessage, WrongAnswer
 from bfxtwist.core.market import Market, Moment, Subscription
 from bfxtwist.core.messages import BookUpdates, Code, Frame, Refused, Run, Subscribed
-from bfxtwist.core.runs import parts_of
+from bfxtwist.core.runs import is_of_one, parts_of
 
 
 class SessionObserver(Protocol):
@@ -91,11 +91,11 @@ class Channels:
 
     def received_together(self, run: Run, moment: Moment) -> None:
         """Hand over a run. Call `settle` when nothing more comes."""
-        ids = run.channel_ids
-        if isinstance(run, BookUpdates) and ids.count(ids[0]) < len(ids) and (books := self._live_books(ids)):
+        if isinstance(run, BookUpdates) and not is_of_one(run) and (books := self._live_books(run.channel_ids)):
             self._put(books, run)
             return
-        for channel_id, part in parts_of(run):
+        for part in parts_of(run):
+            channel_id = part.channel_ids[0]
             self._settle(channel_id, moment)
             self._hand_over(channel_id, part, len(part.seqs), moment)
 

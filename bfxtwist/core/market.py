@@ -216,7 +216,10 @@ class BookFeed(Feed):
 
     def update(self, message: BookUpdate, moment: Moment) -> None:
         """Take in one row. Raises MalformedMessage for one that is not of a book."""
-        self._put(((message.row, message.numbers),))
+        try:
+            self.book.put(message.row, message.numbers)
+        except ValueError as error:
+            raise MalformedMessage(str(error), repr(message.row).encode()) from None
         self.has_put(1, message.seq, message.timestamp, moment)
 
     def updates(self, run: BookUpdates, moment: Moment) -> None:

@@ -88,17 +88,19 @@ def _trades_in(text: bytes) -> Iterator[Run | Frame | Event]:
     yield TradesExecuted(channel_ids, [kind == "tu" for kind in kinds], trades, seqs, timestamps)
 
 
-def parts_of(run: Run) -> Iterator[tuple[int, Run]]:
-    """The run of each channel in it, with the channel's id."""
-    ids = run.channel_ids
-    if ids.count(ids[0]) == len(ids):
-        yield ids[0], run
-        return
+def is_of_one(run: Run) -> bool:
+    """Whether all of it is of one channel."""
+    return run.channel_ids.count(run.channel_ids[0]) == len(run.channel_ids)
+
+
+def parts_of(run: Run) -> list[Run]:
+    """The run of each channel in it."""
+    if is_of_one(run):
+        return [run]
     parts: dict[int, list[Any]] = {}
     for frame in zip(*run, strict=True):
         parts.setdefault(frame[0], []).append(frame)
-    for channel_id, frames in parts.items():
-        yield channel_id, type(run)(*zip(*frames, strict=True))
+    return [type(run)(*zip(*frames, strict=True)) for frames in parts.values()]
 
 
 def _tokens(text: bytes) -> list[bytes]:

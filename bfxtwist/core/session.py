@@ -80,8 +80,8 @@ LONGEST_MAINTENANCE = 120.0
 #: `tick` is called once a second. When it comes so late, the process was held up, and what came meanwhile is not read yet.
 LATE_TICK = 5.0
 
-#: Fewer frames are decoded one by one: the ways of many cost as much as two or three.
-TOGETHER = 4
+#: Fewer frames are decoded one by one: to begin with many costs as much as four.
+TOGETHER = 8
 
 #: Unknown events are logged by name, so many names a connection.
 MOST_NAMES = 20
