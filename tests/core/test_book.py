@@ -10,7 +10,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.book import Book
 from bfxtwist.core.messages import BookUpdate, Checksum, Row, Rows
-from bfxtwist.core.raw_book import RawBook
 from bfxtwist.core.wire import decode
 from tests.recordings import recording
 
@@ -87,37 +86,6 @@ class PriceLevels(SynchronousTestCase):
         self.assertTrue(book.crossed)
 
 
-class RawOrders(SynchronousTestCase):
-    def test_orders_of_one_price_are_sorted_by_id(self) -> None:
-        book = RawBook()
-        book.load(rows("30 100 1", "4 100 1", "200 101 1", "7 102 -1", "5 102 -1"))
-        self.assertEqual(bids(book), ["200", "4", "30"])
-        self.assertEqual(asks(book), ["5", "7"])
-
-    def test_an_order_moves_with_its_price_and_is_deleted_by_price_zero(self) -> None:
-        book = RawBook()
-        book.load(rows("1 100 1", "2 101 1"))
-        book.apply((b"1", b"102.5", b"1"))
-        self.assertEqual(bids(book), ["1", "2"])
-        book.apply((b"2", b"0", b"1"))
-        self.assertEqual(book.bids.rows, [(b"1", b"102.5", b"1")])
-
-    def test_the_json_row_is_price_amount_id(self) -> None:
-        book = RawBook()
-        book.load(rows("9007199254740993 41643.95858045 -1.5"))
-        self.assertEqual(book.levels_json(), b'"bids":[],"asks":[[41643.95858045,1.5,9007199254740993]]')
-
-    def test_a_recorded_snapshot_keeps_its_order(self) -> None:
-        message = decode(recording("book-R0-snapshot.json").replace(b"\n", b""))
-        assert isinstance(message, Rows)
-        book = RawBook()
-        book.load(message.rows)
-        self.assertEqual(len(book.bids.rows), 100)
-        self.assertEqual(len(book.asks.rows), 100)
-        self.assertFalse(book.crossed)
-        self.assertEqual(sorted(book.bids.rows + book.asks.rows), sorted(message.rows))
-
-
 class Json(SynchronousTestCase):
     def test_every_number_is_the_exchanges_own_token(self) -> None:
         book = Book()
@@ -149,11 +117,6 @@ class Checksums(SynchronousTestCase):
         book = Book()
         book.load(rows("10 1 1", "9 1 2", "11 1 -0.5"))
         self.assertEqual(book.checksum(), _signed(crc32(b"10:1:11:-0.5:9:2")))
-
-    def test_a_raw_book_is_summed_by_order_id(self) -> None:
-        book = RawBook()
-        book.load(rows("77 10 1", "88 11 -0.5"))
-        self.assertEqual(book.checksum(), _signed(crc32(b"77:1:88:-0.5")))
 
     def test_only_25_levels_count(self) -> None:
         book = Book()

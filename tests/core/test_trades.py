@@ -1,5 +1,9 @@
 """The tape, one rule at a time: each test here fails for one way of getting it wrong."""
 
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,6 +16,9 @@ from bfxtwist.core.market import Moment
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.trades import HOLD, Mode, Tape
 from tests.model_exchange import EPOCH, ModelExchange
+
+_NUMBERS = st.sampled_from([b"1", b"2"])
+_TOLD = st.builds(Trade, st.sampled_from([*range(1, 9), 10**30]), st.just(EPOCH), _NUMBERS, _NUMBERS)
 
 
 class TapeTests(SynchronousTestCase):
@@ -56,6 +63,11 @@ class TapeTests(SynchronousTestCase):
         """On the socket."""
         for trade in trades:
             self.tape.executed([trade], self.moment)
+        self.write()
+
+    def tell_together(self, *trades: Trade) -> None:
+        """On the socket, at once."""
+        self.tape.executed(trades, self.moment)
         self.write()
 
     def trade(self, told: bool = True, pause: float = 1.0, publish_after: float = 0.0, skew: int = 0) -> Trade:
@@ -154,6 +166,31 @@ class TapeTests(SynchronousTestCase):
         made = self.trade()
         self.tell(made._replace(price=b"1"))
         self.assertEqual((self.file, self.tape.counters.conflicts), (self.everything(), 1))
+
+    def test_what_is_told_twice_in_one_run_is_written_once(self) -> None:
+        """With the first one's price, and in the order in which they came."""
+        self.trade()
+        self.connect()
+        later, first, second = (self.exchange.trade().told for _ in range(3))
+        self.tell_together(first, first._replace(mts=first.mts + 3), second._replace(price=b"1"), second, later)
+        self.assertEqual(self.file[1:], [first.id, second.id, later.id])
+        counters = self.tape.counters
+        self.assertEqual((counters.duplicates, counters.conflicts, counters.rows), (2, 1, 4))
+
+    @given(st.lists(_TOLD, max_size=30), st.sets(st.integers(1, 29)))
+    def test_runs_of_any_length_are_taken_as_single_trades_are(self, told: list[Trade], cuts: set[int]) -> None:
+        """Whatever was known before."""
+        single, together = (Tape(KnownIds([2, 3, 5]), Progress(2, Mark(2, EPOCH), 2), self.limits) for _ in range(2))
+        for tape in (single, together):
+            tape._go_live(self.moment)
+        for trade in told:
+            single.executed([trade], self.moment)
+        edges = [0, *sorted(cuts), 30]
+        for start, end in pairwise(edges):
+            together.executed(told[start:end], self.moment)
+        self.assertEqual(together.released(), single.released())
+        self.assertEqual(together.counters, single.counters)
+        self.assertEqual(list(together.comparison.recent.items()), list(single.comparison.recent.items()))
 
     def test_what_no_row_can_hold_is_rejected(self) -> None:
         """An id beyond 64 bits would be damage at the next start."""
