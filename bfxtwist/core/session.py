@@ -219,7 +219,6 @@ class Session:
         if good:
             columns: Any = (column[:good] for column in run)
             self._channels.received_together(type(run)(*columns), moment)
-        self._channels.settle(moment)
         raise SequenceLost(self._next_seq, run.seqs[good])
 
     def _frame(self, frame: Frame, moment: Moment) -> None:

@@ -1,5 +1,6 @@
 """Frames that come together mean what they mean one by one."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,8 +9,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core import session
+from bfxtwist.core.book import Book
 from bfxtwist.core.errors import ExchangeError, MalformedMessage, SequenceLost
-from bfxtwist.core.market import Subscription
+from bfxtwist.core.market import FeedState, Subscription
 from bfxtwist.core.messages import BookUpdate, BookUpdates, ChannelName, Checksum, TradeExecuted, TradesExecuted
 from bfxtwist.core.runs import decode_together
 from bfxtwist.core.wire import decode
@@ -151,7 +153,7 @@ class Sessions(SynchronousTestCase):
         held: list[Any] = [(book.document(), book.counts, book.status_now, book.last_frame) for book in books]
         return tape.told, [held, talk.trades.counts, talk.sent, talk.happened, talk.tally]
 
-    @given(st.lists(st.lists(_BODIES, max_size=12), max_size=3), st.integers(0, 80))
+    @given(st.lists(st.lists(_BODIES, max_size=12), max_size=3), st.integers(0, 20))
     def test_end_the_same(self, bodies: list[list[str]], slip: int) -> None:
         seq, batches = 3, []
         for batch in bodies:
@@ -168,9 +170,28 @@ class Sessions(SynchronousTestCase):
 
     def test_what_comes_before_a_lost_number_is_good(self) -> None:
         talk, tape = self._talk()
-        trades = ['8,"te",[{},1542045968922,1,100],{},9'.format(*each) for each in ((1, 4), (2, 5), (3, 7), (4, 8), (5, 9))]
-        error = self.assertRaises(
-            SequenceLost, talk.session.received_all, [f"[{body}]".encode() for body in trades], talk.moment
-        )
+        numbered = zip(range(1, 13), [4, 5, *range(7, 17)], strict=True)
+        trades = [b'[8,"te",[%d,1542045968922,1,100],%d,9]' % each for each in numbered]
+        error = self.assertRaises(SequenceLost, talk.session.received_all, trades, talk.moment)
         self.assertIn("6", str(error))
         self.assertEqual(tape.told[1:], [("te", 1), ("te", 2)])
+
+    def test_a_checksum_is_of_all_that_came_before_it(self) -> None:
+        """A crossed book is live only while the last word on it was a checksum that agreed."""
+        talk, _ = self._talk()
+        crossed = Book()
+        for row in (*json.loads(ROWS), [101.5, 1, 1]):
+            crossed.apply(tuple(b"%g" % number for number in row))
+        bodies = ["6,[98,1,1]", "7,[101.5,1,1]", "6,[97,1,1]", f'7,"cs",{crossed.checksum()}', *["6,[96,1,1]"] * 6]
+        talk.session.received_all([f"[{body},{seq},9]".encode() for seq, body in enumerate(bodies, 4)], talk.moment)
+        self.assertEqual((talk.book.book.crossed, talk.book.status_now), (True, FeedState.LIVE))
+
+    def test_the_nonce_is_of_the_last_row(self) -> None:
+        """Of many books by turns, and then of one alone."""
+        talk, _ = self._talk()
+        bodies = ["7,[98,1,1]", "6,[98,1,1]", '6,"hb"', *(f"7,[9{digit},1,1]" for digit in range(7))]
+        talk.session.received_all([f"[{body},{seq},{seq}]".encode() for seq, body in enumerate(bodies, 4)], talk.moment)
+        ether = talk.market.books["tETHUSD"]
+        self.assertEqual((talk.book.nonce, talk.book.sent, talk.book.exchange_time), (13, 13, 13))
+        self.assertEqual((ether.nonce, ether.sent, ether.exchange_time), (5, 5, 6))
+        self.assertEqual((talk.book.counts.frames, ether.counts.frames), (9, 3))

@@ -68,8 +68,9 @@ class TradeCsvTests(SynchronousTestCase):
 
     def test_many_rows_leave_in_batches(self) -> None:
         """A turn each, so that the reactor goes on."""
-        count = 2 * BATCH_LIMIT // len(LAYOUT.line(arrivals(1)[0]))
-        done = self.csv.write(arrivals(10**6, count))
+        long = [Arrival(arrival.trade._replace(price=b"1" * 30), 3) for arrival in arrivals(10**6, 8000)]
+        count = 2 * BATCH_LIMIT // len(LAYOUT.line(long[0]))
+        done = self.csv.write(long[:count])
         ends: list[int] = []
         self.disk.before = lambda call: ends.append(self.file.base) if call == "write" else None
         self.clock.advance(0)
