@@ -153,7 +153,7 @@ class Sessions(SynchronousTestCase):
         held: list[Any] = [(book.document(), book.counts, book.status_now, book.last_frame) for book in books]
         return tape.told, [held, talk.trades.counts, talk.sent, talk.happened, talk.tally]
 
-    @given(st.lists(st.lists(_BODIES, max_size=12), max_size=3), st.integers(0, 20))
+    @given(st.lists(st.lists(_BODIES, max_size=12), max_size=3), st.integers(0, 60))
     def test_end_the_same(self, bodies: list[list[str]], slip: int) -> None:
         seq, batches = 3, []
         for batch in bodies:
@@ -195,3 +195,7 @@ class Sessions(SynchronousTestCase):
         self.assertEqual((talk.book.nonce, talk.book.sent, talk.book.exchange_time), (13, 13, 13))
         self.assertEqual((ether.nonce, ether.sent, ether.exchange_time), (5, 5, 6))
         self.assertEqual((talk.book.counts.frames, ether.counts.frames), (9, 3))
+        turns = [f"[{7 - seq % 2},[90,1,1],{seq},{seq}]".encode() for seq in range(14, 24)]
+        talk.session.received_all(turns, talk.moment)
+        self.assertEqual((talk.book.nonce, ether.nonce), (22, 23))
+        self.assertEqual((talk.book.counts.updates, ether.counts.updates), (8 + 5, 1 + 5))

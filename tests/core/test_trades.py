@@ -177,6 +177,13 @@ class TapeTests(SynchronousTestCase):
         counters = self.tape.counters
         self.assertEqual((counters.duplicates, counters.conflicts, counters.rows), (2, 1, 4))
 
+    def test_the_last_row_of_an_earlier_run_told_again(self) -> None:
+        """Is known by its id alone: nothing else is left of it."""
+        self.resume([3, 5], Progress(2, Mark(5, EPOCH), 2))
+        self.tape._go_live(self.moment)
+        self.tell(Trade(5, EPOCH, b"1", b"1"))
+        self.assertEqual((self.file, self.tape.counters.duplicates), ([3, 5], 1))
+
     @given(st.lists(_TOLD, max_size=30), st.sets(st.integers(1, 29)))
     def test_runs_of_any_length_are_taken_as_single_trades_are(self, told: list[Trade], cuts: set[int]) -> None:
         """Whatever was known before."""
