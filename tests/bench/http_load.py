@@ -21,11 +21,11 @@ class Answers(NamedTuple):
 class Load:
     """A context manager: while it lasts, `connections` ask. `answers` afterwards."""
 
-    def __init__(self, port: int, connections: int, rate: float | None = None, path: str = "/book") -> None:
-        """`rate`: requests a second, over all connections; None for as many as are answered."""
+    def __init__(self, port: int, connections: int, rate: float | None = None, *, alike: bool = True) -> None:
+        """`rate`: requests a second, over all connections; None for as many as are answered. `alike`: byte for byte."""
         self._pipe, theirs = multiprocessing.Pipe()
         self._process = multiprocessing.get_context("fork").Process(
-            target=_ask, args=(port, connections, rate, path, theirs), daemon=True
+            target=_ask, args=(port, connections, rate, alike, theirs), daemon=True
         )
         self.answers: Answers
 
@@ -42,8 +42,8 @@ class Load:
 class _Client:
     """One connection, made again where the server closes it after an answer."""
 
-    def __init__(self, port: int, request: bytes, selector: selectors.BaseSelector) -> None:
-        self._port, self._request, self._selector = port, request, selector
+    def __init__(self, port: int, selector: selectors.BaseSelector) -> None:
+        self._port, self._selector = port, selector
         self.times: list[float] = []
         self.failed = 0
         self.idle = True
@@ -54,10 +54,10 @@ class _Client:
         self._selector.register(self.socket, selectors.EVENT_READ, self)
         self._got = b""
 
-    def ask(self) -> None:
+    def ask(self, request: bytes) -> None:
         self.idle = False
         self._at = time.perf_counter()
-        self.socket.sendall(self._request)
+        self.socket.sendall(request)
 
     def read(self) -> bool:
         """Whether the answer is complete now."""
@@ -79,16 +79,16 @@ class _Client:
         return True
 
 
-def _ask(port: int, connections: int, rate: float | None, path: str, pipe: Connection) -> None:
+def _ask(port: int, connections: int, rate: float | None, alike: bool, pipe: Connection) -> None:
     selector = selectors.DefaultSelector()
-    request = b"GET %b HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % (path.encode(), port)
-    clients = [_Client(port, request, selector) for _ in range(connections)]
+    request = b"GET /book HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-Request-Id: %%d\r\n\r\n" % port
+    clients = [_Client(port, selector) for _ in range(connections)]
     start = time.perf_counter()
     asked = 0
     while not pipe.poll():
         due = connections if rate is None else int((time.perf_counter() - start) * rate) - asked
         for client in [one for one in clients if one.idle][: max(due, 0)]:
-            client.ask()
+            client.ask(request % (0 if alike else asked))
             asked += 1
         events: list[Any] = selector.select(0.1 if rate is None else 0.002)
         for key, _mask in events:

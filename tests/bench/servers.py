@@ -27,7 +27,7 @@ WORKLOAD = Workload("GET /book", levels=250, messages=20_000)
 
 def measure(seconds: float, connections: int = 10) -> list[dict[str, Any]]:
     """Each server once, in turn, flat out."""
-    figures = [_bfxtwist(seconds, connections)]
+    figures = [_bfxtwist(seconds, connections), _bfxtwist(seconds, connections, alike=False)]
     python = python_of(FLASK)
     if python is None:
         return figures
@@ -41,19 +41,21 @@ def measure(seconds: float, connections: int = 10) -> list[dict[str, Any]]:
     return figures
 
 
-def _bfxtwist(seconds: float, connections: int) -> dict[str, Any]:
+def _bfxtwist(seconds: float, connections: int, *, alike: bool = True) -> dict[str, Any]:
+    """Clients that poll send the same bytes again and again; `alike` or not, since that makes a difference here."""
     with Replay(WORKLOAD) as replay, Running(BFXTWIST, WORKLOAD, replay) as running:
         wait_idle(running.pid)
         feed = threading.Thread(target=replay.pace, args=(FEED_RATE, 1, int(FEED_RATE * (seconds + 1))))
         feed.start()
-        figure = _load("bfxtwist, its feed running", running.pid, running.work.http_port, seconds, connections)
+        name = "bfxtwist, its feed running" if alike else "the same, no two requests alike"
+        figure = _load(name, running.pid, running.work.http_port, seconds, connections, alike=alike)
         feed.join()
         return figure
 
 
-def _load(name: str, pid: int, port: int, seconds: float, connections: int) -> dict[str, Any]:
+def _load(name: str, pid: int, port: int, seconds: float, connections: int, *, alike: bool = True) -> dict[str, Any]:
     before = tree_cpu_seconds(pid)
-    load = Load(port, connections)
+    load = Load(port, connections, alike=alike)
     with load:
         time.sleep(seconds)
     used = tree_cpu_seconds(pid) - before
