@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from itertools import islice
 from operator import eq
 
-_FOLD_AT = 65536
+_FOLD_AT = 4096
 
 
 class KnownIds:
