@@ -4,9 +4,9 @@
     [17,[6443.5,0,-1],2,99]          ──►                     rows=[(b"6443.1", b"2", b"0.5"), …], seqs=(1, 2), …)
     [17,"cs",-1175357890,3,99]                   Checksum(17, -1175357890, 3, 99)
 
-Almost everything that comes are book updates and, on another connection, trades. Decoded together they take a third of the
-time: nothing is called for a single one of them. What is not plain goes the usual way, frame by frame, so that the meaning
-of every frame, and the error that a wrong one raises, is `wire.py`'s alone.
+Almost everything that comes is book updates or trades. Decoded together they take half the time (0.58 against 1.05 µs an
+update): nothing is called for a single one of them. What is not plain goes the usual way, frame by frame, so that the
+meaning of every frame, and the error that a wrong one raises, is `wire.py`'s alone.
 """
 
 from collections.abc import Iterator, Sequence
