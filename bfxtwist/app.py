@@ -17,7 +17,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from bfxtwist.cannot_listen import CannotListen
-from bfxtwist.core.market import Moment
+from bfxtwist.core.moment import Moment
 from bfxtwist.daemon import Daemon
 from bfxtwist.feed.resolver import OneAtATime
 from bfxtwist.logs import Logs, install

@@ -21,8 +21,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 
-from bfxtwist.core.market import FeedState, Market, Moment, Subscription
+from bfxtwist.core.market import FeedState, Market
 from bfxtwist.core.messages import ChannelName, Refused
+from bfxtwist.core.moment import Moment
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.symbols import COMMON_NAMES, parse_pair
 from bfxtwist.feed.budget import ConnectBudget, SharedLedger
 from bfxtwist.feed.connection import Uplink

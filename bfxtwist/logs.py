@@ -20,7 +20,7 @@ from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
-from bfxtwist.core.market import iso
+from bfxtwist.core.moment import iso
 from bfxtwist.log_storms import Storms
 
 #: What Twisted says of each port and each factory; the daemon says itself where it listens.

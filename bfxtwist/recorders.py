@@ -10,7 +10,8 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
 from bfxtwist.core.history import History
-from bfxtwist.core.market import Market, Moment
+from bfxtwist.core.market import Market
+from bfxtwist.core.moment import Moment
 from bfxtwist.out.measured import TimedThread
 from bfxtwist.out.metric_figures import recorder_figures
 from bfxtwist.out.rotation import Compression, Rotation

@@ -11,8 +11,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import ChannelName
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.symbols import Pair, parse_pair
 
 WS_URL = "wss://api-pub.bitfinex.com/ws/2"

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from bfxtwist.core.market import Feed, FeedState, Moment
+from bfxtwist.core.market import Feed, FeedState
+from bfxtwist.core.moment import Moment
 
 _log = Logger()
 

@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
 from bfxtwist import __version__
-from bfxtwist.core.market import Market, Moment
+from bfxtwist.core.market import Market
+from bfxtwist.core.moment import Moment
 from bfxtwist.out.guard import guard
 from bfxtwist.out.http import HttpApi
 from bfxtwist.out.latest_trades import LatestTrades

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from twisted.internet.interfaces import IReactorTime
 
 from bfxtwist.core.history import HistoryUnavailable, Page, PageRequest
-from bfxtwist.core.market import Moment
 from bfxtwist.core.messages import Trade
+from bfxtwist.core.moment import Moment
 
 #: Milliseconds since the epoch when a model's clock shows 0.
 EPOCH = 1_700_000_000_000

@@ -8,8 +8,9 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist import Bitfinex, Level, service
-from bfxtwist.core.market import FeedState, Market, Moment
+from bfxtwist.core.market import FeedState, Market
 from bfxtwist.core.messages import Rows
+from bfxtwist.core.moment import Moment
 
 MOMENT = Moment(1.0, 1_790_134_414_850_000)
 

@@ -13,9 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.book import CHECKSUM_DEPTH
 from bfxtwist.core.channels import Tally
-from bfxtwist.core.market import BookFeed, FeedState, Market, Moment, Subscription
+from bfxtwist.core.market import BookFeed, FeedState, Market
 from bfxtwist.core.messages import ChannelName, Refused
+from bfxtwist.core.moment import Moment
 from bfxtwist.core.session import Session
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.conversation import Conversation
 from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.exchange.venue import Limits

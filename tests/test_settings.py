@@ -4,8 +4,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import ChannelName
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.settings import LISTEN, REST_URL, WS_URL, Rotate, feed, settings
 
 

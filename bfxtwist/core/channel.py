@@ -18,7 +18,7 @@ from typing import Any
 
 from bfxtwist.core.book import Book
 from bfxtwist.core.errors import ChannelSilent, ChannelWrong, MalformedMessage, SnapshotMissing, StillWrong, Unanswered
-from bfxtwist.core.market import BookFeed, Moment, Subscription, TradeFeed
+from bfxtwist.core.market import BookFeed, TradeFeed
 from bfxtwist.core.messages import (
     BookUpdate,
     BookUpdates,
@@ -34,6 +34,8 @@ from bfxtwist.core.messages import (
     TradesExecuted,
     Unsubscribe,
 )
+from bfxtwist.core.moment import Moment
+from bfxtwist.core.subscription import Subscription
 
 #: Acknowledgements of books took up to 12.9 s (measured in a 2021 capture); the snapshot follows within 33 ms.
 ANSWER_TIMEOUT = 30.0

@@ -12,9 +12,11 @@ from typing import Any, Protocol
 from bfxtwist.core.book import Book
 from bfxtwist.core.channel import Channel, ChannelState
 from bfxtwist.core.errors import ChannelWrong, MalformedMessage, WrongAnswer
-from bfxtwist.core.market import Market, Moment, Subscription
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import BookUpdates, Code, Frame, Refused, Run, Subscribed
+from bfxtwist.core.moment import Moment
 from bfxtwist.core.runs import is_of_one, parts_of
+from bfxtwist.core.subscription import Subscription
 
 
 class SessionObserver(Protocol):

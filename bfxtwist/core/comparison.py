@@ -22,8 +22,8 @@ from bfxtwist.core.gaps import Gap, GapState, Mark
 from bfxtwist.core.history import OVERLAP, Loss, Page, PageRequest, Step, Walk
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.limits import LIMITS, Limits
-from bfxtwist.core.market import Moment
 from bfxtwist.core.messages import Trade
+from bfxtwist.core.moment import Moment
 
 #: Seconds from going live to the first audit, and from one audit to the next.
 FIRST_AUDIT = 30.0

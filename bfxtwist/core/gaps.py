@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bfxtwist.core.market import iso
+from bfxtwist.core.moment import iso
 
 LEDGER_HEADER = b"start_time,end_time,start_id,end_id,cause,state,filled,noticed,closed\n"
 

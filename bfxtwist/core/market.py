@@ -4,13 +4,12 @@ This is where the two halves meet: `feed/` puts facts in, `out/` reads them, and
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import compress
 from operator import not_
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -29,7 +28,9 @@ from bfxtwist.core.messages import (
     TradesExecuted,
     numbers_of,
 )
+from bfxtwist.core.moment import Moment, iso
 from bfxtwist.core.raw_book import book_of
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.symbols import parse_pair
 
 #: A crossed book that lasts is not one that the exchange meant; in between the frames of a batch it can be (api_docs #9).
@@ -45,13 +46,6 @@ UNVERIFIED_AFTER = 60.0
 LATEST_TRADES = 30
 
 
-class Moment(NamedTuple):
-    """When something happened, by two clocks."""
-
-    monotonic: float  # seconds, for timers
-    wall: int  # microseconds since the epoch, for people and files
-
-
 class FeedState(StrEnum):
     """Only what is live may be trusted."""
 
@@ -59,27 +53,6 @@ class FeedState(StrEnum):
     SYNCING = "syncing"
     LIVE = "live"
     STALE = "stale"
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """A symbol, a channel and its parameters; trades have none."""
-
-    channel: ChannelName
-    symbol: str
-    precision: str = "P0"
-    frequency: str = "F0"
-    length: int = 25
-
-    @property
-    def parameters(self) -> Mapping[str, str]:
-        """What a subscribe request carries, and its acknowledgement echoes, beside channel and symbol."""
-        if self.channel is ChannelName.TRADES:
-            return {}
-        return {"prec": self.precision, "freq": self.frequency, "len": str(self.length)}
-
-    def __str__(self) -> str:
-        return f"{parse_pair(self.symbol).name} {self.channel}"
 
 
 @dataclass(slots=True)
@@ -415,9 +388,3 @@ class Market:
         """Every feed, books first."""
         yield from self.books.values()
         yield from self.trades.values()
-
-
-def iso(milliseconds: int) -> str:
-    """`2026-09-23T03:33:34.850Z` of milliseconds since the epoch."""
-    whole = datetime.fromtimestamp(milliseconds // 1000, UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"

@@ -34,7 +34,7 @@ from bfxtwist.core.errors import (
     UnsupportedVersion,
     WrongAnswer,
 )
-from bfxtwist.core.market import Market, Moment, Subscription
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import (
     BookUpdate,
     Checksum,
@@ -57,7 +57,9 @@ from bfxtwist.core.messages import (
     UnknownFrame,
     Unsubscribed,
 )
+from bfxtwist.core.moment import Moment
 from bfxtwist.core.runs import decode_together
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.wire import decode
 
 #: What is asked for. The timestamp tells how far behind the exchange we are.

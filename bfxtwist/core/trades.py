@@ -20,8 +20,8 @@ from bfxtwist.core.gaps import Gap, Mark
 from bfxtwist.core.history import HistoryUnavailable, Page, PageRequest, check_page
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.limits import LIMITS, Limits
-from bfxtwist.core.market import Moment
 from bfxtwist.core.messages import Trade
+from bfxtwist.core.moment import Moment
 from bfxtwist.core.trade_rows import Arrival, recordable
 
 #: Seconds that live trades are held back for history.

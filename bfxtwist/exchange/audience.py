@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from bfxtwist.core.market import Subscription
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.venue import Item, Reader
 
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bfxtwist.core.errors import MalformedMessage
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import (
     ChannelName,
     Code,
@@ -28,6 +27,7 @@ from bfxtwist.core.messages import (
     UnknownRequest,
     Unsubscribe,
 )
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.wire import decode_request, encode_event, encode_frame
 from bfxtwist.exchange.venue import HEARTBEAT, Item, Kind, Limits, Venue
 

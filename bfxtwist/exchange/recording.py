@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bfxtwist.core.errors import MalformedMessage
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import BookUpdate, ChannelName, Checksum, Row, Rows, Subscribed, TradeExecuted
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.wire import decode
 
 Recorded = BookUpdate | Checksum | TradeExecuted | Rows

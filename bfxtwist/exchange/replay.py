@@ -13,9 +13,9 @@ from itertools import groupby
 from pathlib import Path
 from random import Random
 
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import BookUpdate, ChannelName, Checksum, Row, Rows, Trade, TradeExecuted
 from bfxtwist.core.raw_book import book_of
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.audience import Audience
 from bfxtwist.exchange.faults import Faults
 from bfxtwist.exchange.ledger import Ledger

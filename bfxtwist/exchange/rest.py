@@ -22,8 +22,8 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import ChannelName, Row
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.wire import encode_rows
 from bfxtwist.exchange.bad_answers import BadAnswers
 from bfxtwist.exchange.catalogue import answer_conf

@@ -10,8 +10,8 @@ from heapq import heappop, heappush
 from pathlib import Path
 from random import Random
 
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import ChannelName, Row, Trade
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.audience import Audience
 from bfxtwist.exchange.faults import Faults
 from bfxtwist.exchange.ledger import Ledger

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import Row, Trade
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.wire import encode_row, encode_rows
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from zlib import crc32
 
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import Row
+from bfxtwist.core.subscription import Subscription
 
 _GONE = (b"0", b"1"), (b"0", b"-1")
 

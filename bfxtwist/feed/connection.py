@@ -24,9 +24,11 @@ from twisted.logger import Logger
 
 from bfxtwist.core.channels import Tally
 from bfxtwist.core.errors import ExchangeError, HandshakeRefused, ServerRestarting
-from bfxtwist.core.market import Market, Moment, Subscription, iso
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import Refused
+from bfxtwist.core.moment import Moment, iso
 from bfxtwist.core.session import Session
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.feed.backoff import Backoff
 from bfxtwist.feed.budget import WINDOW, ConnectBudget
 from bfxtwist.feed.tls import TLS_ERRORS, explain

@@ -14,8 +14,8 @@ import msgspec
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import Refused
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.feed.connection import Connection, Uplink
 
 #: Documented are 30 (ws-general) and 25 (ws-public, requirements-and-limitations); 36 were accepted in 2026.

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from bfxtwist.core.errors import ConnectionEnded, ExchangeError, HandshakeRefused, MalformedMessage
-from bfxtwist.core.market import Moment
+from bfxtwist.core.moment import Moment
 from bfxtwist.core.session import Session
 from bfxtwist.feed.fast_frames import FastFrames
 

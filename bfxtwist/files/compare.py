@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from bfxtwist.core.history import OVERLAP, HistoryUnavailable
-from bfxtwist.core.market import iso
 from bfxtwist.core.messages import Trade
+from bfxtwist.core.moment import iso
 from bfxtwist.files.external_sort import sorted_lines
 from bfxtwist.files.findings import Fault, Kind
 from bfxtwist.files.rest import RestHistory

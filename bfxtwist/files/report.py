@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bfxtwist.core.gaps import GapState
-from bfxtwist.core.market import iso
+from bfxtwist.core.moment import iso
 from bfxtwist.core.symbols import parse_pair
 from bfxtwist.files.verify import Report
 

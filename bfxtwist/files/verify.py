@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bfxtwist.core.gaps import GapState
-from bfxtwist.core.market import iso
+from bfxtwist.core.moment import iso
 from bfxtwist.core.trade_rows import Layout
 from bfxtwist.files.findings import Fault, Findings, Kind
 from bfxtwist.files.gap_ledger import LedgerLine, read_gap_ledger

@@ -18,7 +18,8 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from bfxtwist.core.market import BookFeed, FeedState, Market, Moment, iso
+from bfxtwist.core.market import BookFeed, FeedState, Market
+from bfxtwist.core.moment import Moment, iso
 from bfxtwist.core.symbols import COMMON_NAMES
 from bfxtwist.out.problems import RETRY_AFTER, Problem, not_allowed
 from bfxtwist.out.query import choose, query, whole_number

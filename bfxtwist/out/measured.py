@@ -7,7 +7,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from bfxtwist.core.histogram import Histogram
-from bfxtwist.core.market import Market, Moment
+from bfxtwist.core.market import Market
+from bfxtwist.core.moment import Moment
 from bfxtwist.out.trade_csv import InThread
 
 _T = TypeVar("_T")

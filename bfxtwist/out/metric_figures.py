@@ -20,7 +20,8 @@ from prometheus_client.metrics_core import (
 import twisted
 from bfxtwist.core.errors import ExchangeError
 from bfxtwist.core.histogram import Histogram
-from bfxtwist.core.market import BookFeed, Feed, FeedState, Market, Moment
+from bfxtwist.core.market import BookFeed, Feed, FeedState, Market
+from bfxtwist.core.moment import Moment
 from bfxtwist.core.symbols import parse_pair
 from bfxtwist.out.site import Site
 

@@ -42,8 +42,9 @@ from twisted.internet.task import LoopingCall
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from bfxtwist.core.market import Feed, FeedState, Market, Moment
+from bfxtwist.core.market import Feed, FeedState, Market
 from bfxtwist.core.messages import Code, Subscribe
+from bfxtwist.core.moment import Moment
 from bfxtwist.exchange.conversation import Channel, Conversation
 from bfxtwist.exchange.server import ServerFactory, ServerProtocol
 from bfxtwist.exchange.venue import Item, Kind, Limits, Reader

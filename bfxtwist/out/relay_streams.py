@@ -20,8 +20,10 @@ from typing import Generic, TypeVar
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from bfxtwist.core.market import LATEST_TRADES, BookFeed, FeedState, Moment, Subscription, TradeFeed
+from bfxtwist.core.market import LATEST_TRADES, BookFeed, FeedState, TradeFeed
 from bfxtwist.core.messages import Row, Trade
+from bfxtwist.core.moment import Moment
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.venue import Item, Reader, checksum, snapshot, update
 from bfxtwist.exchange.venue import confirmed as confirmation
 from bfxtwist.exchange.venue import executed as execution

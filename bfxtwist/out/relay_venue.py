@@ -8,8 +8,9 @@ from itertools import count
 
 from twisted.internet.interfaces import IReactorTime
 
-from bfxtwist.core.market import BookFeed, FeedState, Market, Subscription, TradeFeed
+from bfxtwist.core.market import BookFeed, FeedState, Market, TradeFeed
 from bfxtwist.core.messages import ChannelName
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.venue import Item, Reader
 from bfxtwist.out.relay_streams import BookStream, GiveUp, TradeStream
 

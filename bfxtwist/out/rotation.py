@@ -27,7 +27,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from bfxtwist.core.market import Moment
+from bfxtwist.core.moment import Moment
 from bfxtwist.core.recovery import FileId
 from bfxtwist.core.trade_rows import HEADER
 from bfxtwist.files.trade_file import zstandard

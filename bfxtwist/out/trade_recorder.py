@@ -24,8 +24,8 @@ from twisted.logger import Logger
 from bfxtwist.core.gaps import GapState
 from bfxtwist.core.history import History, HistoryUnavailable, PageRequest
 from bfxtwist.core.limits import LIMITS, Limits
-from bfxtwist.core.market import Moment, iso
 from bfxtwist.core.messages import Trade
+from bfxtwist.core.moment import Moment, iso
 from bfxtwist.core.recovery import FileId, Saved
 from bfxtwist.core.trade_rows import Arrival, Layout
 from bfxtwist.core.trades import Mode, Tape

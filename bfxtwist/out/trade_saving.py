@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from bfxtwist.core.gaps import Ledger
-from bfxtwist.core.market import Moment
+from bfxtwist.core.moment import Moment
 from bfxtwist.core.recovery import EARLIER_AT_LEAST, EARLIER_AT_MOST, FileId, Saved
 from bfxtwist.core.trade_rows import Layout
 from bfxtwist.core.trades import Tape

@@ -16,9 +16,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.channels import Tally
 from bfxtwist.core.comparison import Progress
 from bfxtwist.core.known_ids import KnownIds
-from bfxtwist.core.market import Market, Moment, Subscription
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Refused, Trade
+from bfxtwist.core.moment import Moment
 from bfxtwist.core.session import Session
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.trades import Tape
 from bfxtwist.feed.fast_frames import leading_texts
 from tests.bench.exchange_side import TEXT, frame

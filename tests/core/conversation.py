@@ -5,9 +5,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bfxtwist.core.channels import Tally
-from bfxtwist.core.market import BookFeed, Market, Moment, Subscription, TradeFeed
+from bfxtwist.core.market import BookFeed, Market, TradeFeed
 from bfxtwist.core.messages import ChannelName, Refused, Trade
+from bfxtwist.core.moment import Moment
 from bfxtwist.core.session import Session
+from bfxtwist.core.subscription import Subscription
 
 BOOK = Subscription(ChannelName.BOOK, "tBTCUSD")
 TRADES = Subscription(ChannelName.TRADES, "tBTCUSD")

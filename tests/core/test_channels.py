@@ -6,8 +6,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.errors import Unanswered, WrongAnswer
-from bfxtwist.core.market import FeedState, Subscription
+from bfxtwist.core.market import FeedState
 from bfxtwist.core.messages import ChannelName
+from bfxtwist.core.subscription import Subscription
 from tests.core.conversation import BOOK, GRANTED, GREETING, ROWS, SUBSCRIBE, TRADES, Conversation, greeted
 
 

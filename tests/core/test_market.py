@@ -6,8 +6,10 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.errors import BookCrossed, BookTooDeep, ChecksumMismatch, MalformedMessage
-from bfxtwist.core.market import BookFeed, Feed, FeedState, Market, Moment, Subscription, TradeFeed, iso
+from bfxtwist.core.market import BookFeed, Feed, FeedState, Market, TradeFeed
 from bfxtwist.core.messages import BookUpdate, ChannelName, Checksum, Frame, Row, Rows, Trade, TradeExecuted
+from bfxtwist.core.moment import Moment, iso
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.wire import decode
 from tests.core.conversation import BOOK, CHECKSUM, TRADES, Tape
 from tests.recordings import recording

@@ -11,9 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core import session
 from bfxtwist.core.book import Book
 from bfxtwist.core.errors import ExchangeError, MalformedMessage, SequenceLost
-from bfxtwist.core.market import FeedState, Subscription
+from bfxtwist.core.market import FeedState
 from bfxtwist.core.messages import BookUpdate, BookUpdates, ChannelName, Checksum, TradeExecuted, TradesExecuted
 from bfxtwist.core.runs import decode_together
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.wire import decode
 from tests.core.conversation import BOOK, CHECKSUM, ROWS, TRADES, Conversation, Tape
 from tests.core.test_session_fuzz import GOOD, TOKENS, Bender

@@ -5,8 +5,9 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.market import FeedState, Subscription
+from bfxtwist.core.market import FeedState
 from bfxtwist.core.messages import ChannelName
+from bfxtwist.core.subscription import Subscription
 from tests.core.conversation import TRADES, Conversation, Tape
 from tests.recordings import recording
 

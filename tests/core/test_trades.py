@@ -12,8 +12,8 @@ from bfxtwist.core.gaps import Gap, GapState, Mark
 from bfxtwist.core.history import Page, PageRequest
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.limits import Limits
-from bfxtwist.core.market import Moment
 from bfxtwist.core.messages import Trade
+from bfxtwist.core.moment import Moment
 from bfxtwist.core.trades import HOLD, Mode, Tape
 from tests.model_exchange import EPOCH, ModelExchange
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import ChannelName
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.audience import Audience
 from bfxtwist.exchange.venue import HEARTBEAT, Item
 

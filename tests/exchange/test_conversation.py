@@ -2,8 +2,8 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import ChannelName, Code, Trade
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.conversation import Conversation
 from bfxtwist.exchange.venue import Item, Limits, Reader, checksum, executed, snapshot, update
 from tests.exchange.clients import Ear, asks, conversation, subscribe

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import BookUpdate, ChannelName, Checksum
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.recording import read_recording
 from tests.recordings import recording_path
 

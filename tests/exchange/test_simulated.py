@@ -5,9 +5,9 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.book import Book
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import BookUpdate, ChannelName, Checksum, Rows, TradeExecuted
 from bfxtwist.core.raw_book import RawBook
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.wire import decode
 from bfxtwist.exchange.ledger import read_ledger
 from bfxtwist.exchange.simulated import SimulatedMarket

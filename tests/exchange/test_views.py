@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.book import Book
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import ChannelName, Row
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.views import View
 
 BOOK = Subscription(ChannelName.BOOK, "tBTCUSD")

@@ -16,8 +16,10 @@ from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump
 from zope.interface import implementer
 
-from bfxtwist.core.market import BookFeed, FeedState, Market, Moment, Subscription
+from bfxtwist.core.market import BookFeed, FeedState, Market
 from bfxtwist.core.messages import ChannelName
+from bfxtwist.core.moment import Moment
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.exchange.venue import Limits

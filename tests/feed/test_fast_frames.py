@@ -23,7 +23,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.market import Moment
+from bfxtwist.core.moment import Moment
 from bfxtwist.feed import fast_frames
 from bfxtwist.feed.fast_frames import SUPPORTED, FastFrames, leading_texts, unmet_expectations
 from bfxtwist.feed.websocket import FeedFactory

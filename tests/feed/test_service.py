@@ -4,8 +4,8 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import ChannelName
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.venue import Limits
 from tests.feed.network import BOOK, TRADES, World
 

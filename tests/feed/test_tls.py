@@ -17,7 +17,8 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from twisted.trial.unittest import TestCase
 from zope.interface import provider
 
-from bfxtwist.core.market import Market, Moment
+from bfxtwist.core.market import Market
+from bfxtwist.core.moment import Moment
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.feed.budget import ConnectBudget

@@ -11,9 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.channels import Tally
 from bfxtwist.core.errors import ConnectionEnded, HandshakeRefused, MalformedMessage, SequenceLost
-from bfxtwist.core.market import Market, Moment, Subscription
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import Refused
+from bfxtwist.core.moment import Moment
 from bfxtwist.core.session import Session, SessionState
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.server import text_frame
 from bfxtwist.feed.websocket import LONGEST_HEADER, LONGEST_MESSAGE, FeedFactory, FeedProtocol
 from tests.core.conversation import BOOK, ROWS

@@ -8,8 +8,9 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from bfxtwist.core.market import BookFeed, Market, Moment
+from bfxtwist.core.market import BookFeed, Market
 from bfxtwist.core.messages import BookUpdate, ChannelName, Checksum, Rows, Trade, TradeExecuted
+from bfxtwist.core.moment import Moment
 from bfxtwist.core.wire import encode_event
 from bfxtwist.out.guard import Guard
 from bfxtwist.out.http import HttpApi

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.market import Subscription
 from bfxtwist.core.messages import ChannelName, Rows
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.out.guard import guard
 from tests.out.relayed import BULK, OB_CHECKSUM, SEQ_ALL, TIMESTAMP, UPGRADE, KeptBook, RelayClient, Relayed, trade
 from tests.out.served import Client, moment

@@ -22,8 +22,9 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from bfxtwist.core.market import FeedState, Market, Subscription
+from bfxtwist.core.market import FeedState, Market
 from bfxtwist.core.messages import ChannelName
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.feed.budget import ConnectBudget
 from bfxtwist.feed.connection import Uplink
 from bfxtwist.feed.endpoint import exchange_endpoint

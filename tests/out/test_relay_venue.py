@@ -3,8 +3,9 @@
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.market import Market, Subscription
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.out.relay_venue import MarketVenue
 from tests.out.served import carry, live_book, moment
 from tests.out.test_relay_streams import Ear

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from bfxtwist.core.market import Moment
+from bfxtwist.core.moment import Moment
 from bfxtwist.core.recovery import FileId
 from bfxtwist.core.trade_rows import HEADER
 from bfxtwist.files.recording import recordings

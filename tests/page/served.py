@@ -7,8 +7,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from bfxtwist.core.market import Market, Moment, Subscription
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName
+from bfxtwist.core.moment import Moment
+from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.exchange.venue import Limits

@@ -1,0 +1,17 @@
+"""When something happened: by a clock for timers, and by one for people."""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+
+class Moment(NamedTuple):
+    """When something happened, by two clocks."""
+
+    monotonic: float  # seconds, for timers
+    wall: int  # microseconds since the epoch, for people and files
+
+
+def iso(milliseconds: int) -> str:
+    """`2026-09-23T03:33:34.850Z` of milliseconds since the epoch."""
+    whole = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
