@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.errors import BookCrossed, BookTooDeep, ChecksumMismatch, MalformedMessage
 from bfxtwist.core.market import BookFeed, Feed, FeedState, Market, TradeFeed
 from bfxtwist.core.messages import BookUpdate, ChannelName, Checksum, Frame, Row, Rows, Trade, TradeExecuted
-from bfxtwist.core.moment import Moment, iso
+from bfxtwist.core.moment import Moment
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.wire import decode
 from tests.core.conversation import BOOK, CHECKSUM, TRADES, Tape
@@ -287,7 +287,3 @@ class Carried(SynchronousTestCase):
             market.feed(BOOK)
         with self.assertRaises(KeyError):
             market.forget(TRADES)
-
-    def test_iso(self) -> None:
-        self.assertEqual(iso(1790134414850), "2026-09-23T03:33:34.850Z")
-        self.assertEqual(iso(0), "1970-01-01T00:00:00.000Z")

@@ -1,0 +1,13 @@
+"""Time, written for people."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.core.moment import iso
+
+
+class Times(SynchronousTestCase):
+    """As ISO 8601 has it, in UTC."""
+
+    def test_iso(self) -> None:
+        self.assertEqual(iso(1790134414850), "2026-09-23T03:33:34.850Z")
+        self.assertEqual(iso(0), "1970-01-01T00:00:00.000Z")
