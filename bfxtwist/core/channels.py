@@ -93,10 +93,11 @@ class Channels:
 
     def received_together(self, run: Run, moment: Moment) -> None:
         """Hand over a run. Call `settle` when nothing more comes."""
-        if isinstance(run, BookUpdates) and not is_of_one(run) and (books := self._live_books(run.channel_ids)):
+        of_one = is_of_one(run)
+        if not of_one and isinstance(run, BookUpdates) and (books := self._live_books(run.channel_ids)):
             self._put(books, run)
             return
-        for part in parts_of(run):
+        for part in [run] if of_one else parts_of(run):
             channel_id = part.channel_ids[0]
             self._settle(channel_id, moment)
             self._hand_over(channel_id, part, len(part.seqs), moment)

@@ -31,14 +31,10 @@ class KnownIds:
     def __len__(self) -> int:
         return len(self._old) + len(self._new)
 
-    def add(self, trade_id: int) -> None:
-        """Know one more. It must not be known already."""
-        self.update((trade_id,))
-
     def update(self, ids: Collection[int]) -> None:
-        """Know these too. None may be known already."""
+        """Know these too. None of them may be known already."""
         self._new.update(dict.fromkeys(ids))
-        self.largest = max(self.largest, *ids)
+        self.largest = max(self.largest, max(ids, default=0))
         if len(self._new) >= _FOLD_AT:
             self._fold()
 

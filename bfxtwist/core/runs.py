@@ -95,8 +95,6 @@ def is_of_one(run: Run) -> bool:
 
 def parts_of(run: Run) -> list[Run]:
     """The run of each channel in it."""
-    if is_of_one(run):
-        return [run]
     parts: dict[int, list[Any]] = {}
     for frame in zip(*run, strict=True):
         parts.setdefault(frame[0], []).append(frame)

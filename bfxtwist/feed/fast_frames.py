@@ -125,7 +125,7 @@ class FastFrames(WebSocketClientProtocol):
 
 
 def leading_texts(data: bytes) -> list[bytes]:
-    """The payloads of the plain short ASCII frames that `data` begins with, or of the first few hundred.
+    """The payloads of the plain short ASCII frames that `data` begins with, or of the first thousand.
 
     Split at the byte that begins such a frame and does not occur within, every piece is a length and that many bytes. At the
     first piece that is not, the run is over. (140 ns a frame; with an index that goes from frame to frame, 215.)

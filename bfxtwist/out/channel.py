@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 256 * 1024
 
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one client, and all of them together, may take."""

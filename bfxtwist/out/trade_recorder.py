@@ -321,9 +321,8 @@ class TradeRecorder:
         except OSError:
             self._file.close()
             raise
-        for trade_id in plan.known.newest(0, len(plan.known), None):
-            if trade_id not in self.tape.known:
-                self.tape.known.add(trade_id)
+        known = self.tape.known
+        known.update([trade_id for trade_id in plan.known.newest(0, len(plan.known), None) if trade_id not in known])
 
     # --- what others want to know -------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ class KnownIdsTests(SynchronousTestCase):
                 known.discard(trade_id)
                 model.discard(trade_id)
             elif trade_id not in model:
-                known.add(trade_id)
+                known.update([trade_id])
                 model.add(trade_id)
         assert [i for i in range(60) if i in known] == sorted(model)
         assert len(known) == len(model)
@@ -37,7 +37,7 @@ class KnownIdsTests(SynchronousTestCase):
         known = KnownIds()
         count = known_ids._FOLD_AT + 10
         for trade_id in range(count):
-            known.add(trade_id)
+            known.update([trade_id])
         self.assertEqual((len(known), 5 in known, count - 1 in known, count in known), (count, True, True, False))
 
     def test_one_that_comes_late(self) -> None:
@@ -45,7 +45,8 @@ class KnownIdsTests(SynchronousTestCase):
         known = KnownIds([10, 20, 30])
         known.update([40, 15, 50])
         self.assertEqual(known.newest(9, 9, None), [10, 15, 20, 30, 40, 50])
-        known.add(35)
+        known.update([35])
+        known.update([])
         self.assertEqual((known.newest(0, 9, 30), known.largest, 35 in known), ([30, 35, 40, 50], 50, True))
 
     def test_upper_end(self) -> None:
