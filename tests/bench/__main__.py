@@ -49,6 +49,7 @@ class Extent:
             Workload("book-100", levels=100, messages=count),
             Workload("book-R0", precision="R0", messages=count),
             Workload("book-30-pairs", pairs=30, messages=count),
+            Workload("book-300-pairs-by-turns", pairs=300, messages=count, by_turns=True),
         ]
         path = Path(os.environ.get("BFXTWIST_DATA") or ROOT.parent / "shared" / "data") / RECORDING
         return [*found, Workload("recorded", levels=100, messages=count, recording=path)] if path.exists() else found
@@ -62,7 +63,7 @@ def measure_streams(extent: Extent, figures: dict[str, Any]) -> None:
         rounds = 1 if extent.quick and workload.pairs > 1 else extent.rounds  # connecting takes the longest there
         found = streams.compare(_suited(everybody, workload, extent), workload, rounds)
         figures["streams"][workload.name] = {one.contestant: _figure(one) for one in found}
-        if workload.pairs == 300:
+        if workload.name == "book-300-pairs":
             figures["memory"] = {one.contestant: one.memory for one in found}
 
 

@@ -1,5 +1,6 @@
 """The harness itself, on a tiny workload: every part that needs nothing installed, and no time looked at."""
 
+from itertools import groupby
 from pathlib import Path
 from unittest import SkipTest
 
@@ -49,6 +50,15 @@ class Scripts(SynchronousTestCase):
     def test_the_recorded_book(self) -> None:
         made = script(Workload("recorded", messages=500, recording=recording_path(RECORDING)))
         self.assertEqual((list(made.snapshots), len(made.bodies)), (["tBTCUSD"], 500))
+
+    def test_updates_of_a_book_come_in_batches_unless_they_are_to_come_by_turns(self) -> None:
+        in_a_row = {}
+        for by_turns in (False, True):
+            bodies = script(Workload("many", pairs=30, messages=2000, by_turns=by_turns)).bodies
+            self.assertEqual(len(bodies), 2000)
+            in_a_row[by_turns] = 2000 / len(list(groupby(symbol for symbol, _ in bodies)))
+        self.assertGreater(in_a_row[False], 10)
+        self.assertLess(in_a_row[True], 1.2)
 
     def test_as_many_symbols_as_are_asked_for(self) -> None:
         self.assertEqual(len(set(symbols(300))), 300)
