@@ -52,7 +52,10 @@ class _Pair:
 
 
 class SimulatedMarket:
-    """A venue. Two with the same seed, pairs and rate that are advanced alike tell the same, byte for byte."""
+    """A venue. Two with the same seed, pairs and rate make the same trades, whoever reads them and since when.
+
+    Ids and times begin with the moment of the start. Where readers are the same, too, they are told the same, byte for byte.
+    """
 
     def __init__(
         self,
@@ -65,6 +68,8 @@ class SimulatedMarket:
     ) -> None:
         """Raises ValueError for what is not a symbol."""
         self._random = Random(seed)
+        # What readers draw is drawn apart: the market is not another one for having been looked at.
+        self._telling = Random(f"{seed} telling")
         self.faults = faults or Faults(Random(seed))
         self.ledger = Ledger(ledger)
         self.rate = rate
@@ -183,7 +188,7 @@ class SimulatedMarket:
 
     def _with_second_thoughts(self, rows: list[Row]) -> list[Row]:
         """Sometimes a level is set twice in one batch (seen in 2018, 2021 and 2023)."""
-        if not rows or rows[-1][1] == b"0" or self._random.random() > 0.1:
+        if not rows or rows[-1][1] == b"0" or self._telling.random() > 0.1:
             return rows
         first = (*rows[-1][:2], b"-0.5" if rows[-1][2].startswith(b"-") else b"0.5")
         return [*rows[:-1], first, rows[-1]]
@@ -200,7 +205,7 @@ class SimulatedMarket:
         return bids, [] if shape == "one-sided" else traders.asks.rows(subscription.precision, length)
 
     def _next_checksum(self) -> float:
-        return self._random.uniform(*_CHECKSUM) / min(max(self.rate, 1.0), 25.0)
+        return self._telling.uniform(*_CHECKSUM) / min(max(self.rate, 1.0), 25.0)
 
     # --- the trades -----------------------------------------------------------------------------------------
 

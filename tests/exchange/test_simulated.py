@@ -172,6 +172,12 @@ class TradesTest(SynchronousTestCase):
         self.assertEqual(one.ledger, other.ledger)
         self.assertNotEqual(one.ledger, third.ledger)
 
+    def test_readers_do_not_change_the_market(self) -> None:
+        alone, read = (SimulatedMarket(5, ["tBTCUSD", "tETHUSD"], rate=10) for _ in range(2))
+        Watched(alone).live(10)
+        Watched(read).live(3).subscribe().live(7)
+        self.assertEqual(alone.ledger, read.ledger)
+
     def test_pairs_are_several_and_ids_are_global(self) -> None:
         market = SimulatedMarket(pairs=["tBTCUSD", "tBTCF0:USTF0"])
         Watched(market).live(10)
