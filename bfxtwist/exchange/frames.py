@@ -45,11 +45,10 @@ class Spoiler:
             return
         yield item
         if not gone and row[2].startswith(b"-") and self._faults.take("crossed") is not None:
-            # A raw book's first field is an order's id: the bid is another order.
-            raw = b"." not in row[0] and int(row[0]) > 10**10
-            yield update((b"%d" % (int(row[0]) + 1) if raw else row[0], row[1], b"0.5"))
+            # The bid is another order.
+            yield update((b"%d" % (int(row[0]) + 1) if _is_raw(row) else row[0], row[1], b"0.5"))
         if self._faults.take("ghost-delete") is not None:
-            yield update((b"123456.789", b"0", b"1"))
+            yield update((b"123456789" if _is_raw(row) else b"123456.789", b"0", b"1"))
 
     def _checksum(self, item: Item) -> list[Item]:
         if "no-cs" in self._faults:
@@ -58,6 +57,11 @@ class Spoiler:
         if once or "always-wrong-cs" in self._faults:
             return [checksum(int(item.body.rpartition(b",")[2]) ^ 0x5A5A)]
         return [item]
+
+
+def _is_raw(row: Row) -> bool:
+    """Whether the row is of a raw book, whose first field is an order's id: longer than any price, and without an exponent."""
+    return row[0].isdigit() and int(row[0]) > 10**10
 
 
 def junk(kind: str, channel_id: int, number: int | None) -> bytes:

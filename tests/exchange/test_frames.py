@@ -38,6 +38,14 @@ class SpoilerTest(SynchronousTestCase):
         self.faults.set("crossed")
         raw = update((b"60000000001", b"64250", b"-1"))
         self.assertEqual(self.spoiler.spoil(1, [raw])[1], update((b"60000000002", b"64250", b"0.5")))
+        self.faults.set("crossed")
+        tiny = update((b"7e-7", b"2", b"-5"))
+        self.assertEqual(self.spoiler.spoil(1, [tiny])[1], update((b"7e-7", b"2", b"0.5")))
+
+    def test_what_is_deleted_though_it_was_never_there_is_a_price_or_an_order(self) -> None:
+        for row, ghost in ((ASK, b"123456.789"), (update((b"60000000001", b"64250", b"-1")), b"123456789")):
+            self.faults.set("ghost-delete")
+            self.assertEqual(self.spoiler.spoil(1, [row]), [row, update((ghost, b"0", b"1"))])
 
     def test_every_kind_of_junk_is_a_frame(self) -> None:
         for kind in BY_NAME["junk"].choices:
