@@ -60,7 +60,7 @@ class Spoiler:
 
 
 def _is_raw(row: Row) -> bool:
-    """Whether the row is of a raw book, whose first field is an order's id: longer than any price, and without an exponent."""
+    """Whether the row is of a raw book: an order's id is longer than any price, and has no exponent."""
     return row[0].isdigit() and int(row[0]) > 10**10
 
 
