@@ -102,7 +102,7 @@ class Bitfinex:
         """Whether the feed may be trusted."""
         if self._feed is None:
             return FeedState.CONNECTING
-        return self._feed.status_now if isinstance(self._feed, BookFeed) else self._feed.state
+        return self._feed.status_now
 
     @property
     def order_book(self) -> OrderBook:

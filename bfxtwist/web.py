@@ -60,7 +60,7 @@ class Web(Service):
         serve_page(api)
         serve_openapi(api, __version__)
         LatestTrades(api, market, recorders.file)
-        api.add_route("/metrics", self._metrics.answer)
+        api.add_slow_route("/metrics", self._metrics.answer)
         api.mount("/ws/2", self.relay.resource)
         api.add_status("feed", connections)
         api.add_status("recorders", recorders.status)

@@ -84,6 +84,16 @@ class Feed:
         self.watchers: list[Callable[[Feed], None]] = []
         self._late = False
 
+    @property
+    def status_now(self) -> FeedState:
+        """The state, as readers are to see it."""
+        return self.state
+
+    @property
+    def reason_now(self) -> str:
+        """Why `status_now` is not live."""
+        return self.reason
+
     def syncing(self, reason: str, moment: Moment) -> None:
         """Subscribed; what comes next must be a snapshot."""
         self._become(FeedState.SYNCING, reason, moment)
@@ -126,8 +136,8 @@ class Feed:
             "symbol": self.name,
             "exchange_symbol": self.subscription.symbol,
             "channel": self.subscription.channel.value,
-            "status": self.state.value,
-            "reason": self.reason,
+            "status": self.status_now.value,
+            "reason": self.reason_now,
             "since": iso(self.since.wall // 1000),
             "last_message": last and iso(last.wall // 1000),
             "lag_ms": last and self.exchange_time and last.wall // 1000 - self.exchange_time,
@@ -296,8 +306,6 @@ class BookFeed(Feed):
         checked_at = self.checksum_at and iso(self.checksum_at.wall // 1000)
         return {
             **super().status(),
-            "status": self.status_now.value,
-            "reason": self.reason_now,
             "verified": self.verified,
             "last_checksum": checked_at,
             "crossed": self.book.crossed,

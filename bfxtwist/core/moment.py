@@ -14,4 +14,4 @@ class Moment(NamedTuple):
 def iso(milliseconds: int) -> str:
     """`2026-09-23T03:33:34.850Z` of milliseconds since the epoch."""
     whole = datetime.fromtimestamp(milliseconds // 1000, UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+    return f"{whole.isoformat()[:19]}.{milliseconds % 1000:03d}Z"

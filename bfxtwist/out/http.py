@@ -24,7 +24,7 @@ from bfxtwist.core.symbols import COMMON_NAMES
 from bfxtwist.out.problems import RETRY_AFTER, Problem, not_allowed
 from bfxtwist.out.query import choose, query, whole_number
 from bfxtwist.out.responses import Body, BookBodies, reply
-from bfxtwist.out.routes import Answer, Routes
+from bfxtwist.out.routes import Answer, Routes, SlowAnswer
 
 _log = Logger()
 
@@ -80,6 +80,10 @@ class HttpApi:
         self._app.route(path, methods=["GET"], endpoint=path)(_told(answer))
         self._plain.add(path)
 
+    def add_slow_route(self, path: str, answer: SlowAnswer) -> None:
+        """As `add_route`, for an `answer` that takes its time."""
+        self._app.route(path, methods=["GET"], endpoint=path)(answer)
+
     def mount(self, path: str, resource: IResource, *, methods: Iterable[str] = ("GET",), branch: bool = False) -> None:
         """Serve `resource` at `path`, and with `branch` at all paths below it."""
         self._app.route(path, methods=list(methods), branch=branch, endpoint=path)(lambda request: resource)
@@ -123,9 +127,8 @@ class HttpApi:
 
     def _not_ready(self) -> Iterable[dict[str, Any]]:
         for feed in self._market.feeds():
-            status = feed.status()
-            if status["status"] != FeedState.LIVE:
-                facts = {"state": status["status"], "since": status["since"], "reason": status["reason"]}
+            if feed.status_now is not FeedState.LIVE:
+                facts = {"state": feed.status_now.value, "since": iso(feed.since.wall // 1000), "reason": feed.reason_now}
                 yield {"what": str(feed.subscription), **facts}
         for name, check in self._checks.items():
             if reason := check():

@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import (
 import twisted
 from bfxtwist.core.errors import ExchangeError
 from bfxtwist.core.histogram import Histogram
-from bfxtwist.core.market import BookFeed, Feed, FeedState, Market
+from bfxtwist.core.market import BookFeed, FeedState, Market
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.symbols import parse_pair
 from bfxtwist.out.site import Site
@@ -59,7 +59,7 @@ _OF_FEEDS = (
         "Channels that were subscribed again because they had gone wrong.",
         lambda f, _: f.counts.resubscriptions,
     ),
-    _Figure(_GAUGE, "bfxtwist_feed_live", "1 while a feed is live, else 0.", lambda f, _: _status(f) is FeedState.LIVE),
+    _Figure(_GAUGE, "bfxtwist_feed_live", "1 while a feed is live, else 0.", lambda f, _: f.status_now is FeedState.LIVE),
     _Figure(
         _GAUGE,
         "bfxtwist_feed_silence_seconds",
@@ -153,10 +153,6 @@ _OF_RECORDERS = (
     ),
     _Figure(_GAUGE, "bfxtwist_trade_disk_failing", "1 while the disk does not take rows.", lambda s, _: bool(s["error"])),
 )
-
-
-def _status(feed: Feed) -> FeedState:
-    return feed.status_now if isinstance(feed, BookFeed) else feed.state
 
 
 def _age(moment: Moment | None, now: Moment) -> float | None:

@@ -81,8 +81,8 @@ def reply(request: IRequest, body: Body, *, cached: bool = False, media_type: by
 
     `cached`: the client may keep it and ask whether it has changed. Otherwise it keeps nothing.
     """
-    zipped = len(body.data) >= GZIP_FROM and accepts_gzip(_field(request, b"Accept-Encoding"))
-    data, etag = body.gzipped if zipped else body.plain
+    zipped = _is_zipped(request, body)
+    data, etag = representation(request, body)
     headers = request.responseHeaders
     headers.addRawHeader(b"Vary", b"Accept-Encoding")
     headers.setRawHeaders(b"Cache-Control", [b"no-cache" if cached else b"no-store"])
@@ -96,6 +96,15 @@ def reply(request: IRequest, body: Body, *, cached: bool = False, media_type: by
     headers.setRawHeaders(b"Content-Type", [media_type])
     headers.setRawHeaders(b"Content-Length", [b"%d" % len(data)])
     return data
+
+
+def representation(request: IRequest, body: Body) -> Representation:
+    """The form of `body` that the client is given, made now if it never was."""
+    return body.gzipped if _is_zipped(request, body) else body.plain
+
+
+def _is_zipped(request: IRequest, body: Body) -> bool:
+    return len(body.data) >= GZIP_FROM and accepts_gzip(_field(request, b"Accept-Encoding"))
 
 
 def _field(request: IRequest, name: bytes) -> str:

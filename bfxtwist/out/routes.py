@@ -11,11 +11,15 @@ from typing import Protocol, cast, runtime_checkable
 
 from klein import Klein
 from klein.resource import KleinResource
+from twisted.internet.defer import Deferred
 from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
 
 #: A route: sets the headers of the answer, Content-Length among them, and returns its body. Raises nothing.
 Answer = Callable[[IRequest], bytes]
+
+#: A route that answers later; what it raises is told to the client.
+SlowAnswer = Callable[[IRequest], "Deferred[bytes]"]
 
 
 @runtime_checkable

@@ -1,12 +1,13 @@
 """`GET /metrics` is what Prometheus reads, by its conventions, and its figures move with what happens."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 from treq.testing import StubTreq
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.errors import ChecksumMismatch
@@ -24,7 +25,7 @@ class MetricsTest(SynchronousTestCase):
         self.told = Told()
         self.book = self.told.book
         api = HttpApi(self.told.market, moment, "1.2.3")
-        api.add_route("/metrics", self.told.metrics.answer)
+        api.add_slow_route("/metrics", self.told.metrics.answer)
         self.treq = StubTreq(api.resource())
 
     def ask(self, path: str = "/metrics", **headers: str) -> Any:
@@ -73,6 +74,30 @@ class MetricsTest(SynchronousTestCase):
         self.assertIn("bfxtwist_messages", {family.name for family in parse_openmetrics(text)})
         response, _ = self.ask()
         self.assertEqual(response.headers.getRawHeaders("content-type"), ["text/plain; version=0.0.4; charset=utf-8"])
+
+    def test_the_text_is_made_elsewhere_of_what_was_read_at_once(self) -> None:
+        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+        def later(job: Callable[[], Any]) -> "Deferred[Any]":
+            done: Deferred[Any] = Deferred()
+            jobs.append((job, done))
+            return done
+
+        told = Told(later)
+        api = HttpApi(told.market, moment, "1.2.3")
+        api.add_slow_route("/metrics", told.metrics.answer)
+        treq = StubTreq(api.resource())
+        asked = treq.get("http://localhost/metrics", headers={"Accept-Encoding": ["gzip"]})
+        [(job, done)] = jobs
+        change(told.book)
+        made = job()
+        self.assertIn("gzipped", vars(made))  # compressed where nobody waits for it
+        self.assertNoResult(asked)
+        done.callback(made)
+        treq.flush()
+        text = self.successResultOf(self.successResultOf(asked).content()).decode()
+        before = told.book.counts.updates - 1
+        self.assertIn(f'bfxtwist_book_updates_total{{channel="book",pair="BTC/USD"}} {before}.0', text)
 
     def test_a_parameter_is_a_mistake(self) -> None:
         response, _ = self.ask("/metrics?name=x")
