@@ -185,6 +185,11 @@ class BookFeed(Feed):
         """Why `status_now` is not live."""
         return "the book is crossed" if self.status_now is not self.state else self.reason
 
+    def lost(self, reason: str, moment: Moment) -> None:
+        """From here to the next snapshot the book is not the exchange's, whatever the last checksum said."""
+        self.verified = False
+        super().lost(reason, moment)
+
     def snapshot(self, message: Rows, moment: Moment) -> None:
         """Begin anew. Raises MalformedMessage for rows that are not of a book."""
         try:

@@ -178,6 +178,16 @@ class Books(SynchronousTestCase):
         feed.snapshot(Rows(7, ROWS, 1, None), at(3))
         self.assertFalse(feed.verified)
 
+    def test_a_book_that_is_lost_is_not_verified(self) -> None:
+        feed = live_book()
+        feed.checksum(Checksum(7, CHECKSUM, 2, None), at(2))
+        feed.silent(at(23))
+        self.assertTrue(json.loads(feed.document())["verified"], "nothing is known to be lost")
+        feed.lost("checksum 1 sent, 2 computed", at(24))
+        document = json.loads(feed.document())
+        self.assertEqual((document["verified"], document["checksum"]["value"]), (False, CHECKSUM))
+        self.assertFalse(feed.status()["verified"])
+
     def test_a_crossed_book_is_not_served_as_live(self) -> None:
         feed = live_book()
         cross(feed, at(2))
