@@ -35,7 +35,7 @@ HANDSHAKE_TIMEOUT = 10 + 1
 PING_EVERY = 10
 PONG_TIMEOUT = 10
 
-#: How long the exchange may take to answer a close, in seconds.
+#: How long the exchange may take to answer a close, or to hang up after its own, in seconds.
 CLOSE_TIMEOUT = 2.0
 
 
@@ -67,6 +67,7 @@ class FeedProtocol(FastFrames):
         self._clock = clock
         self._moment = moment
         self._cause: Exception | None = None
+        self._closed_by_exchange = False
 
     # --- Autobahn and the transport call ----------------------------------------------------------------------
 
@@ -102,6 +103,16 @@ class FeedProtocol(FastFrames):
             # Autobahn logs the header as UTF-8, which it need not be.
             unreadable = self.state == self.STATE_CONNECTING and isinstance(error, ValueError)
             self.fail(HandshakeRefused(f"an unreadable answer: {error}"[:200]) if unreadable else error)
+
+    def onCloseFrame(self, code: int, reasonRaw: bytes) -> bool | None:
+        """The exchange says goodbye, or answers ours: nothing comes after this, and the socket may outlive it."""
+        was_open = self.state == self.STATE_OPEN
+        violated: bool | None = super().onCloseFrame(code, reasonRaw)
+        if was_open and self.state == self.STATE_CLOSING:
+            self._closed_by_exchange = True
+            self._end_session(ConnectionEnded(self._words_of_close()))
+            self._hang_up_soon()
+        return violated
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The socket is gone, whoever closed it."""
@@ -143,14 +154,18 @@ class FeedProtocol(FastFrames):
             self.transport.abortConnection()
             return
         self.sendClose(1000)
-        hanging_up = self._clock.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
-        self.is_closed.addBoth(lambda _: hanging_up.cancel() if hanging_up.active() else None)
+        self._hang_up_soon()
 
     # --- the parts --------------------------------------------------------------------------------------------
 
     def _begin_session(self, moment: Moment) -> None:
         self.session = self._begin(self._send)
         self.session.opened(moment)
+
+    def _hang_up_soon(self) -> None:
+        """If the exchange does not do so before."""
+        hanging_up = self._clock.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
+        self.is_closed.addBoth(lambda _: hanging_up.cancel() if hanging_up.active() else None)
 
     def _send(self, payload: bytes) -> None:
         if self.state == self.STATE_OPEN:  # else it is closing, and there is nobody to ask
@@ -180,11 +195,15 @@ class FeedProtocol(FastFrames):
         return HandshakeRefused(why, _status(status_line), pause)
 
     def _last_words(self, reason: Failure) -> str:
-        if self.remoteCloseCode is not None:
-            return f"the exchange closed the connection: {self.remoteCloseCode} {self.remoteCloseReason or ''}".rstrip()
+        if self._closed_by_exchange:
+            return self._words_of_close()
         if self.droppedByMe and self.wasNotCleanReason:  # by Autobahn: a message too long, a ping without a pong
             return str(self.wasNotCleanReason)
         return f"the connection was lost: {reason.value}"
+
+    def _words_of_close(self) -> str:
+        words = f"{self.remoteCloseCode or ''} {self.remoteCloseReason or ''}".strip()
+        return "the exchange closed the connection" + (f": {words}" if words else "")
 
 
 def _exception(failure: Failure) -> Exception:

@@ -252,6 +252,25 @@ class Ends(Connected):
         self.protocol.dataReceived(b"\x88\x0a" + (1001).to_bytes(2, "big") + b"going it")
         self.assertEqual(str(self.lose(ConnectionDone())), "the exchange closed the connection: 1001 going it")
 
+    def test_the_exchange_closes_without_a_word(self) -> None:
+        self.protocol.dataReceived(b"\x88\x00")
+        self.assertEqual(str(self.lose(ConnectionDone())), "the exchange closed the connection")
+
+    def test_the_exchange_closes_and_does_not_hang_up(self) -> None:
+        self.protocol.dataReceived(b"".join(map(text_frame, (CONFIGURED, SUBSCRIBED, b"[7,%b,1,1]" % ROWS.encode()))))
+        book = self.market.books["tBTCUSD"]
+        self.assertEqual(book.state, "live")
+        self.protocol.dataReceived(b"\x88\x02" + (1001).to_bytes(2, "big"))
+        self.assertEqual((book.state, book.reason), ("stale", "the exchange closed the connection: 1001"))
+        self.protocol.dataReceived(text_frame(b"[7,[98,1,1],2,1]") + b"\x88\x00")
+        self.clock.advance(1.9)
+        self.assertFalse(self.transport.aborted)
+        self.clock.advance(0.2)
+        self.assertTrue(self.transport.aborted)
+        self.assertEqual(len(book.book.bids.rows), 2)
+        self.lose()
+        self.assertEqual([call for call in self.clock.getDelayedCalls() if call.func == self.transport.abortConnection], [])
+
     def test_the_network_does(self) -> None:
         self.assertIn("the connection was lost", str(self.lose()))
         self.assertEqual(self.market.feed(BOOK).state, "connecting")
