@@ -153,6 +153,10 @@ class CrashDisk:
             return FileFacts(1, 1, 0, False, "a directory")
         return _facts(self.names[path]) if path in self.names else None
 
+    def is_link(self, path: str) -> bool:
+        self._call("is_link")
+        return False
+
     def rename(self, source: str, target: str) -> None:
         self._call("rename")
         if self.failing_renames:

@@ -54,6 +54,9 @@ class Disk(Protocol):
     def find(self, path: str) -> FileFacts | None:
         """Of what has this name now, links followed; None if nothing has."""
 
+    def is_link(self, path: str) -> bool:
+        """Whether a name is that of a symbolic link, wherever it leads."""
+
     def rename(self, source: str, target: str) -> None:
         """Give a file another name, in place of what had it."""
 
@@ -108,6 +111,9 @@ class OsDisk:
             return _facts(os.stat(path))
         except FileNotFoundError:
             return None
+
+    def is_link(self, path: str) -> bool:
+        return os.path.islink(path)
 
     def rename(self, source: str, target: str) -> None:
         os.replace(source, target)

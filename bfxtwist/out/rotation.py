@@ -33,6 +33,7 @@ from bfxtwist.core.trade_rows import HEADER
 from bfxtwist.files.trade_file import zstandard
 from bfxtwist.out.disk import Disk, OsDisk
 from bfxtwist.out.trade_csv import InThread
+from bfxtwist.out.trade_errors import WrongFile
 
 #: As trade.csv itself.
 _MODE = 0o640
@@ -166,8 +167,15 @@ class Rotation:
 
     # --- what was left half done --------------------------------------------------------------------------
 
+    def check_live(self) -> None:
+        """Raises WrongFile for a live file that is a link: that would be renamed, and its file be taken for a part."""
+        if self._disk.is_link(self._live):
+            fix = "name the folder that it leads to, or leave out --rotate"
+            raise WrongFile(f"{self._live} is a symbolic link, which cannot be rotated: {fix}")
+
     def tidy(self) -> None:
-        """Before the live file is opened: undo what a kill or a power loss has left half done. Raises OSError."""
+        """Before the live file is opened: undo what a kill or a power loss has left half done. Raises OSError, WrongFile."""
+        self.check_live()
         disk, live = self._disk, self._disk.find(self._live)
         for part in list(self._parts()):
             path = os.path.join(self._folder, part.name)

@@ -149,12 +149,14 @@ class TradeRecorder:
             await self._saving.finish(state=left == 0)
             if self._rotation is not None:
                 await self._rotation.stop()
+            problem = self._problem()
         finally:
             self._file.close()
             self._lock.release()
-        error = self._saving.error
-        if left or self._file.sync_failures or error:
-            raise DiskFailed(f"{self._file.path}: {left} rows could not be written: {self._csv.error or error}")
+        if left:
+            raise DiskFailed(f"{left} rows could not be written: {problem}")
+        if problem or self._file.sync_failures:
+            raise DiskFailed(problem or f"{self._file.path} could not be synced")
 
     def stop(self) -> "Deferred[None]":
         """Flush, sync, save, and let go of the file. Fails with a TradeFileError if rows or state are not safe.
@@ -280,7 +282,8 @@ class TradeRecorder:
             self._leave()
             self._enter(moment)
         except (OSError, TradeFileError) as error:
-            self._saving.error = f"{self._file.path} cannot be opened anew: {error}"
+            reason = explained(self._file.path, error) if isinstance(error, OSError) else error
+            self._saving.error = f"opening anew failed: {reason}"
             self._log.error("{error}", error=self._saving.error)
         else:
             self._saving.error = None
@@ -314,6 +317,8 @@ class TradeRecorder:
 
     def _enter(self, moment: Moment) -> None:
         """Open what has the file's name now. No row is written to it before the state knows of it."""
+        if self._rotation is not None:
+            self._rotation.check_live()
         elsewhere = msgspec.structs.replace(self._saving.record(), file=FileId(0, 0))
         plan = self._file.open(elsewhere, moment.wall)
         try:
@@ -332,15 +337,16 @@ class TradeRecorder:
             return f"{self.symbol}: the recorder is not running"
         problem = self._problem()
         if problem is not None:
-            return f"{self.symbol}: {self._file.path}: {problem}"
+            return f"{self.symbol}: {problem}"
         if self.tape.mode is not Mode.LIVE:
             return f"{self.symbol}: trades are not live: {self.tape.reason}"
         return None
 
     def _problem(self) -> str | None:
-        """What the disk does not do. Of a file that could not be opened anew, the queue only knows that it is shut."""
+        """What the disk does not do, and to which file. Of one that cannot be opened the queue only knows that it is shut."""
         error = self._saving.error
-        return self._csv.error or error if self._file.is_open else error
+        problem = self._csv.error or error if self._file.is_open else error
+        return problem if problem is None or self._file.path in problem else f"{self._file.path}: {problem}"
 
     def status(self) -> dict[str, Any]:
         """What `GET /status` says of this recorder. Times are in ms and in words."""

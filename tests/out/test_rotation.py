@@ -20,6 +20,7 @@ from bfxtwist.files.verify import verify
 from bfxtwist.out.disk import OsDisk
 from bfxtwist.out.rotation import Compression, PartsDiffer, Rotation, Stopped, compress_part
 from bfxtwist.out.trade_csv import SyncPolicy
+from bfxtwist.out.trade_errors import DiskFailed, WrongFile
 from bfxtwist.out.trade_recorder import TradeRecorder
 from bfxtwist.out.trade_state import StateFile
 from tests.crash_disk import CrashDisk, Killed
@@ -43,7 +44,7 @@ class Rotating(Recording):
         super().__init__(**how)
 
     def make(self) -> TradeRecorder:
-        rotation = Rotation("/", *self.rule, disk=self.disk, in_thread=self.compress_in)
+        rotation = Rotation(self._folder, *self.rule, disk=self.disk, in_thread=self.compress_in)
         self._arguments["rotation"] = rotation
         return super().make()
 
@@ -338,6 +339,27 @@ class Trouble(RotationTest):
         recording.connect()
         recording.trades(5)
         self.assert_whole(recording)
+
+    def test_a_link_is_not_rotated(self) -> None:
+        """Its file would be renamed by halves, and one that is named like a part be removed as if it were one."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        part, live = folder / f"trade-{FIRST}.csv", folder / "trade.csv"
+        part.write_bytes(HEADER)
+        live.symlink_to(part.name)
+        error = self.assertRaises(WrongFile, Rotating(folder=str(folder), disk=OsDisk()).start)
+        self.assertIn("leave out --rotate", str(error))
+        self.assertEqual(part.read_bytes(), HEADER)
+        live.unlink()
+        recording = Rotating(folder=str(folder), disk=OsDisk())
+        recording.start()
+        live.unlink()
+        live.symlink_to("elsewhere.csv")
+        (folder / "elsewhere.csv").write_bytes(HEADER)
+        recording.wait(2)
+        self.assertIn("is a symbolic link", str(recording.recorder.not_ready()))
+        self.assertEqual((folder / "elsewhere.csv").read_bytes(), HEADER)
+        self.failureResultOf(recording.recorder.stop(), DiskFailed)
 
     def test_part_of_many_pieces_on_a_real_disk(self) -> None:
         path = Path(self.mktemp())

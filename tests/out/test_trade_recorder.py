@@ -231,10 +231,18 @@ class RecorderTests(SynchronousTestCase):
         """A foreign one is not touched: rows wait until it is gone."""
         recording = self.rotated(lambda recording: recording.crash_disk.put("/trade.csv", b"a,b\n1,2\n"))
         self.assertEqual(recording.content(), b"a,b\n1,2\n")
-        self.assertIn("not the header", str(recording.recorder.not_ready()))
+        problem = str(recording.recorder.not_ready())
+        self.assertIn("not the header", problem)
+        self.assertEqual(problem.count("/trade.csv"), 1, problem)
         del recording.crash_disk.names["/trade.csv"]
         recording.wait(3)
         self.assertEqual((recording.ids(), recording.recorder.not_ready()), (recording.ledger()[-1:], None))
+
+    def test_stop_without_a_file_says_why_there_is_none(self) -> None:
+        """And not merely that it is shut."""
+        recording = self.rotated(lambda recording: recording.crash_disk.put("/trade.csv", b"a,b\n1,2\n"))
+        error = self.failureResultOf(recording.recorder.stop(), DiskFailed).value
+        self.assertIn("rows could not be written: opening anew failed: /trade.csv: its first line is not the header", str(error))
 
     def test_file_that_is_put_back(self) -> None:
         """A copy of itself is continued; only what came before that was seen is in the older file."""
