@@ -39,6 +39,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
@@ -166,7 +167,10 @@ class RelayProtocol(ServerProtocol):
 
     def onOpen(self) -> None:
         """Bound what the kernel keeps, and greet."""
-        handle = getattr(self.transport, "getHandle", None)  # a connection in memory has none
+        below = self.transport
+        while isinstance(below, ProtocolWrapper):  # TLS, whose own handle is no socket
+            below = below.transport
+        handle = getattr(below, "getHandle", None)  # a connection in memory has none
         if handle is not None:
             handle().setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER)
         super().onOpen()

@@ -1,0 +1,132 @@
+"""The site on an `ssl:` endpoint, on real sockets: TLS is a protocol of its own between the site and its sockets."""
+
+import json
+from pathlib import Path
+from random import Random
+from socket import SO_RCVBUF, SOL_SOCKET
+from typing import Any
+
+import trustme
+from twisted.internet import reactor as _reactor
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol, wrapClientTLS
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.internet.tcp import Connection
+from twisted.trial.unittest import TestCase
+
+from bfxtwist.core.market import FeedState, Market
+from bfxtwist.feed.budget import ConnectBudget
+from bfxtwist.feed.connection import Uplink
+from bfxtwist.feed.endpoint import exchange_endpoint
+from bfxtwist.feed.service import FeedService
+from bfxtwist.out import relay
+from tests.out.served import request, responses
+from tests.out.test_listen import Raw
+from tests.out.test_relay_sockets import BOOK, Subscriber, until
+from tests.page.served import ServedPage, now
+
+reactor: Any = _reactor
+
+
+class OverTlsTest(TestCase):
+    """What is served over plain TCP is served over TLS, and bounded as there."""
+
+    timeout = 60
+
+    async def serve(self, **options: Any) -> ServedPage:
+        """With a book that is live, and a certificate that `self.authority` vouches for."""
+        self.authority = trustme.CA()
+        certificate = self.authority.issue_cert("localhost", "127.0.0.1")
+        key, chain = Path(self.mktemp()), Path(self.mktemp())
+        certificate.private_key_pem.write_to_path(str(key))
+        chain.write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
+        description = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={chain}"
+        served = ServedPage(reactor, description=description, **options)
+        self.addCleanup(lambda: served.stop() if served.http.running else None)
+        await served.start()
+        await until(lambda: all(feed.state is FeedState.LIVE for feed in served.market.feeds()))
+        return served
+
+    async def connect(self, served: ServedPage, protocol: Any) -> Any:
+        """A client that has verified the certificate."""
+        trust = trustRootFromCertificates([Certificate.loadPEM(self.authority.cert_pem.bytes())])
+        endpoint = HostnameEndpoint(reactor, b"127.0.0.1", int(served.url.rpartition(":")[2]))
+        return await connectProtocol(wrapClientTLS(optionsForClientTLS("localhost", trust), endpoint), protocol)
+
+    async def test_book(self) -> None:
+        """Again and again on one connection, and several requests at once."""
+        served = await self.serve()
+        self.assertTrue(served.url.startswith("https://127.0.0.1:"))
+        client: Raw = await self.connect(served, Raw())
+        for _ in range(3):
+            response = await client.ask(request("/book"))
+            self.assertEqual((response.status, json.loads(response.body)["status"]), (200, "live"))
+        client.received = b""
+        client.transport.write(request("/livez") * 20)  # type: ignore[union-attr]
+        await until(lambda: client.received.count(b'{"alive":true}') == 20)
+        self.assertEqual({response.status for response in responses(client.received)}, {200})
+        client.transport.loseConnection()  # type: ignore[union-attr]
+        await client.lost
+
+    async def test_refusals_arrive_and_end_the_connection(self) -> None:
+        """Also while more is on its way than is read."""
+        served = await self.serve()
+        for data, status in (
+            (request("/book", "Content-Length: 200000", method="POST") + b"x" * 200_000, 413),
+            (b"y" * 70_000, 431),
+            (b"junk\r\n\r\n", 400),
+        ):
+            client: Raw = await self.connect(served, Raw())
+            self.assertEqual((await client.ask(data)).status, status)
+            await client.lost
+
+    async def test_a_daemon_reads_the_relay_of_a_daemon(self) -> None:
+        """Over wss://, with every checksum right."""
+        served = await self.serve(rate=5, heartbeat=1.0)
+        ca_file = Path(self.mktemp())
+        self.authority.cert_pem.write_to_path(str(ca_file))
+        market = Market()
+        self.assertTrue(served.ws_url.startswith("wss://"))
+        uplink = Uplink(
+            url=served.ws_url,
+            endpoint=exchange_endpoint(reactor, served.ws_url, ca_file=ca_file, environ={}),
+            market=market,
+            clock=reactor,
+            moment=now,
+            rng=Random(1),
+            budget=ConnectBudget(),
+        )
+        second = FeedService(uplink, [BOOK])
+        self.addCleanup(second.stopService)
+        second.startService()
+        await until(lambda: market.feed(BOOK).counts.checksums_matched >= 2)
+        self.assertEqual((market.feed(BOOK).counts.checksums_mismatched, uplink.ends), (0, {}))
+
+    async def test_who_reads_nothing_is_ended(self) -> None:
+        """The bounds on what is kept for a reader are those of its socket, below TLS."""
+        self.patch(relay, "SEND_BUFFER", 4096)
+        self.patch(Connection, "bufferSize", 8192)
+        served = await self.serve(rate=20, unread_seconds=1.0)
+        dead, alive = [await self.connect(served, Subscriber()) for _ in range(2)]
+        for reader in (dead, alive):
+            self.addCleanup(reader.transport.abortConnection)
+        await until(lambda: served.relay.status()["connections"] == 2)
+        below = dead.transport.transport
+        below.pauseProducing()
+        below.getHandle().setsockopt(SOL_SOCKET, SO_RCVBUF, 2048)
+        await until(lambda: served.relay.status()["ended"] == {"too slow": 1})
+        await until(lambda: served.relay.status()["connections"] == 1)
+        mark = len(alive.data)
+        await until(lambda: len(alive.data) > mark)
+        self.assertFalse(alive.closed)
+
+    async def test_stopping(self) -> None:
+        """Idle connections and readers of the relay end, and the service waits for no more than that."""
+        served = await self.serve()
+        idle: Raw = await self.connect(served, Raw())
+        await idle.ask(request("/livez"))
+        reader: Subscriber = await self.connect(served, Subscriber())
+        await until(lambda: served.relay.status()["readers"])
+        await served.stop()
+        await idle.lost
+        await until(lambda: reader.closed)
+        self.assertIn(b"the daemon stops", bytes(reader.data))
