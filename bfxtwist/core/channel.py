@@ -7,8 +7,9 @@
       └──────────────── unsubscribed ◄──── LEAVING ◄─────────┴────── unsubscribe ─────┘
 
 A channel that goes wrong is left and, once the exchange has said `unsubscribed`, subscribed again on the same connection:
-a request before that is answered with "dup" (10301). Nothing is heard of channels that are dropped on the way: when the
-connection ends, so do they.
+a request before that is answered with "dup" (10301). One that the exchange ends of its own accord is subscribed again, too.
+Of what it does not have it is asked again every ten minutes: it may have it again. Nothing is heard of channels that are
+dropped on the way: when the connection ends, so do they.
 """
 
 from collections.abc import Callable
@@ -53,7 +54,8 @@ RESUBSCRIBE_EVERY = 5.0
 #: "Try again later" (11000 and codes that are not known) is obeyed with a pause that doubles from 1 s to this.
 LONGEST_PAUSE = 60.0
 
-#: Refusals that asking again does not change, unless the platform is in maintenance.
+#: Refusals that asking again soon does not change, unless the platform is in maintenance; and the pause before it is tried.
+REFUSED_PAUSE = 600.0
 PERMANENT = frozenset({Code.GENERIC, Code.SUBSCRIBE_FAILED, Code.UNKNOWN_CHANNEL})
 
 
@@ -65,7 +67,7 @@ class ChannelState(Enum):
     ACKNOWLEDGED = auto()  # the snapshot is due
     LIVE = auto()
     LEAVING = auto()
-    REFUSED = auto()  # for good, as far as this connection goes
+    REFUSED = auto()  # for a long while
 
 
 _Take = Callable[[Any, Moment], None]
@@ -142,7 +144,7 @@ class Channel:
             self.leave(moment)
 
     def refused(self, refusal: Refused, operative: bool, moment: Moment) -> bool:
-        """An error came in answer to the request. Whether it is final: in maintenance, not `operative`, none is."""
+        """An error came in answer to the request. Whether it is more than "not now", as in maintenance (not `operative`)."""
         if refusal.code == Code.ALREADY_SUBSCRIBED:
             # It may come before the first one's own acknowledgement, which is therefore still awaited.
             duplicate = refusal.request.get("chanId")
@@ -151,14 +153,17 @@ class Channel:
         self.feed.lost(f"refused: {refusal.text} ({refusal.code})", moment)
         self._requests = 0
         if operative and refusal.code in PERMANENT:
-            self._enter(ChannelState.REFUSED, inf)
+            self._enter(ChannelState.REFUSED, moment.monotonic + REFUSED_PAUSE)
             return True
         self._enter(ChannelState.WANTED, moment.monotonic + min(2.0**self._refusals, LONGEST_PAUSE))
         self._refusals += 1
         return False
 
     def left(self, moment: Moment) -> None:
-        """`unsubscribed` came, or an error that says as much."""
+        """`unsubscribed` came, or an error that says as much, whether or not it was asked for."""
+        if self.state is not ChannelState.LEAVING:
+            self.feed.lost("the exchange has ended the subscription", moment)
+            self.feed.counts.resubscriptions += 1
         self.id = None
         self._enter(ChannelState.WANTED, max(moment.monotonic, self._next_resubscription))
         self._next_resubscription = self._due + RESUBSCRIBE_EVERY
@@ -195,7 +200,7 @@ class Channel:
         if self.state in (ChannelState.ACKNOWLEDGED, ChannelState.LIVE):
             self.feed.lost("subscribing again after maintenance", moment)
             self.leave(moment)
-        elif self.state is ChannelState.WANTED:
+        elif self.state in (ChannelState.WANTED, ChannelState.REFUSED):
             self._due = moment.monotonic
         else:
             self._due = moment.monotonic + ANSWER_TIMEOUT
@@ -219,7 +224,7 @@ class Channel:
 
     def _overdue(self, moment: Moment) -> None:
         match self.state:
-            case ChannelState.WANTED if self.wanted:
+            case ChannelState.WANTED | ChannelState.REFUSED if self.wanted:
                 self.subscribe(moment)
             case ChannelState.ACKNOWLEDGED:
                 raise ChannelSilent(f"no snapshot within {ANSWER_TIMEOUT:g} s of the acknowledgement")
@@ -229,7 +234,8 @@ class Channel:
                 self._ask_again(moment)
 
     def _ask_again(self, moment: Moment) -> None:
-        if self._duplicate is not None:  # subscribed, says the exchange, but never acknowledged: its snapshot is lost
+        if self._duplicate is not None and self._requests <= ATTEMPTS:
+            # Subscribed, says the exchange, but never acknowledged: its snapshot is lost.
             self.id, self._duplicate = self._duplicate, None
             self.leave(moment)
         elif not self.wanted:

@@ -26,7 +26,7 @@ class SessionObserver(Protocol):
         """Something for the log: a format and its fields."""
 
     def refused(self, subscription: Subscription, refusal: Refused) -> None:
-        """The exchange does not have it. It is not asked for again on this connection."""
+        """The exchange does not have it. It is asked for again in ten minutes, and on the next connect."""
 
     def displaced(self, subscription: Subscription) -> None:
         """The connection has as many channels as the exchange allows: the subscription belongs on another one."""
@@ -153,12 +153,14 @@ class Channels:
         self._by_id[ack.channel_id] = channel
 
     def unsubscribed(self, channel_id: int, moment: Moment) -> None:
-        """Nothing is done where it was not asked for: the channel's silence will tell."""
+        """Where it was not asked for, the channel is subscribed again with the next tick, unless there is maintenance."""
         for channel in self:
-            if channel.id == channel_id and channel.state is ChannelState.LEAVING:
+            if channel.id == channel_id:
+                asked_for = channel.state is ChannelState.LEAVING
                 self._by_id.pop(channel_id, None)
                 channel.left(moment)
-                self.tick(channel, moment)
+                if asked_for:
+                    self.tick(channel, moment)
 
     def refused(self, refusal: Refused, operative: bool, moment: Moment) -> None:
         """An error, of which everything but the code may be missing. In maintenance, not `operative`, none is final."""
@@ -173,7 +175,7 @@ class Channels:
             if channel.wanted:
                 self._observer.displaced(channel.subscription)
         else:
-            if channel.refused(refusal, operative, moment):
+            if channel.refused(refusal, operative, moment) and channel.wanted:
                 self._observer.refused(channel.subscription, refusal)
             self._forget_if_gone(channel)
 
@@ -210,6 +212,7 @@ class Channels:
 
     def lost(self, reason: str, moment: Moment) -> None:
         """Nothing of what the channels brought is to be trusted any more."""
+        self.settle(moment)  # an error may have come between the rows of a book and this
         for channel in self:
             if channel.state is not ChannelState.REFUSED:
                 channel.feed.lost(reason, moment)

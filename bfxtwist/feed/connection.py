@@ -237,7 +237,7 @@ class Connection:
         _log.info("connection {number}: " + text, number=self.number, **fields)
 
     def refused(self, subscription: Subscription, refusal: Refused) -> None:
-        """The exchange does not have it. It is asked again on the next connect."""
+        """The exchange does not have it, or not now. The session goes on asking now and then."""
         _log.error("{what} is refused: {text} ({code})", what=str(subscription), text=refusal.text[:200], code=refusal.code)
         self._tell_refused(subscription, refusal)
 

@@ -96,8 +96,27 @@ class Refusals(SynchronousTestCase):
             self.refuse(talk, code)
             self.assertEqual(talk.happened, [f"refused BTC/USD book {code}"])
             self.assertIn("refused: subscribe: no", talk.book.reason)
-            talk.advance(60, beats=[99])
+            talk.advance(590, beats=[99])
             self.assertNotIn("subscribe", [m["event"] for m in talk.sent])
+
+    def test_what_is_refused_is_asked_for_again_in_the_end(self) -> None:
+        talk = Conversation([BOOK, TRADES]).ready()
+        talk.acknowledge(TRADES, 8)
+        talk.frame(8, "[]")
+        asked = next(m for m in talk.sent if m.get("channel") == "book")
+        talk.event({**asked, "event": "error", "code": 10300, "msg": "symbol: invalid"})
+        talk.taken()
+        talk.advance(601, beats=[8])
+        self.assertEqual([m for m in talk.sent if m["event"] == "subscribe"], [{**SUBSCRIBE, "subId": "1"}])
+        talk.acknowledge()
+        talk.frame(7, ROWS)
+        self.assertIs(talk.book.state, FeedState.LIVE)
+
+    def test_what_is_refused_is_asked_for_again_after_maintenance(self) -> None:
+        talk = Conversation().ready()
+        self.refuse(talk, 10300)
+        talk.event({"event": "info", "code": 20061})
+        self.assertEqual(talk.sent, [{**SUBSCRIBE, "subId": "1"}])
 
     def test_in_maintenance_nothing_is_final(self) -> None:
         talk = Conversation()
@@ -138,6 +157,22 @@ class Refusals(SynchronousTestCase):
         talk.event({"event": "unsubscribed", "status": "OK", "chanId": 7})
         self.assertEqual(talk.taken(), [{**SUBSCRIBE, "subId": "1"}])
 
+    def test_subscribed_already_for_ever(self) -> None:
+        talk = Conversation().ready()
+        with self.assertRaises(Unanswered):
+            for channel_id in (7, 8, 9):
+                self.refuse(talk, 10301, chanId=channel_id)
+                talk.advance(30, beats=[99])
+                talk.event({"event": "unsubscribed", "status": "OK", "chanId": channel_id})
+                talk.advance(5)
+
+    def test_nobody_hears_of_the_refusal_of_what_was_dropped(self) -> None:
+        talk = Conversation().ready()
+        talk.session.drop(BOOK, talk.moment)
+        talk.market.forget(BOOK)
+        self.refuse(talk, 10300)
+        self.assertEqual((talk.happened, talk.session.subscriptions), ([], []))
+
     def test_too_many_channels_displace(self) -> None:
         talk = Conversation([TRADES, BOOK]).ready()
         self.refuse(talk, 10305)
@@ -171,6 +206,42 @@ class Refusals(SynchronousTestCase):
             talk.event({"event": "error", "code": 10000, "msg": "event: invalid (nope)", **more})
         self.assertEqual(len(talk.happened), 4)
         self.assertIs(talk.book.state, FeedState.LIVE)
+
+
+class Ended(SynchronousTestCase):
+    """The exchange ends a channel of its own accord."""
+
+    end = '{"event":"unsubscribed","status":"OK","chanId":7}'
+
+    def test_the_book_is_stale_in_the_same_turn_and_subscribed_again(self) -> None:
+        talk = Conversation().live()
+        talk.hear(self.end)
+        self.assertEqual((talk.book.state, talk.book.reason), (FeedState.STALE, "the exchange has ended the subscription"))
+        talk.frame(7, "[98,1,1]")
+        self.assertEqual(len(talk.book.book.bids.rows), 2)
+        talk.advance(1)
+        self.assertEqual(talk.sent, [{**SUBSCRIBE, "subId": "1"}])
+        talk.acknowledge(channel_id=17)
+        talk.frame(17, ROWS)
+        self.assertEqual((talk.book.state, talk.book.counts.resubscriptions), (FeedState.LIVE, 1))
+
+    def test_again_and_again_is_subscribed_once_in_5_seconds(self) -> None:
+        talk = Conversation().live()
+        for _ in range(60):
+            talk.hear(self.end)
+            talk.advance(1)
+            if talk.sent and talk.sent[-1]["event"] == "subscribe" and talk.book.state is FeedState.SYNCING:
+                talk.acknowledge()
+        self.assertLessEqual(len([m for m in talk.sent if m["event"] == "subscribe"]), 13)
+
+    def test_in_maintenance_it_waits_for_the_end(self) -> None:
+        talk = Conversation().live()
+        talk.event({"event": "info", "code": 20060})
+        talk.hear(self.end)
+        talk.advance(10)
+        self.assertEqual(talk.taken(), [])
+        talk.event({"event": "info", "code": 20061})
+        self.assertEqual(talk.sent, [{**SUBSCRIBE, "subId": "1"}])
 
 
 class AtRunTime(SynchronousTestCase):

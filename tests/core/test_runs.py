@@ -177,6 +177,15 @@ class Sessions(SynchronousTestCase):
         self.assertIn("6", str(error))
         self.assertEqual(tape.told[1:], [("te", 1), ("te", 2)])
 
+    def test_the_last_known_books_say_which_frame_they_are_of(self) -> None:
+        talk, _ = self._talk()
+        turns = [f"[{7 - seq % 2},[9{seq % 10},1,1],{seq},{seq}]".encode() for seq in (*range(4, 12), 13)]
+        self.assertRaises(SequenceLost, talk.session.received_all, turns, talk.moment)
+        talk.session.ended("a number is missing", talk.moment)
+        ether = talk.market.books["tETHUSD"]
+        self.assertEqual((talk.book.nonce, ether.nonce, talk.book.counts.updates), (10, 11, 4))
+        self.assertEqual((talk.book.state, ether.state), (FeedState.STALE, FeedState.STALE))
+
     def test_a_checksum_is_of_all_that_came_before_it(self) -> None:
         """A crossed book is live only while the last word on it was a checksum that agreed."""
         talk, _ = self._talk()
