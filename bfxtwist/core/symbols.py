@@ -79,11 +79,13 @@ def parse_pair(text: str, names: Mapping[str, str] = COMMON_NAMES) -> Pair:
     Raises ValueError, whose text names the fix, for what is not a pair.
     """
     if written := _SYMBOL.fullmatch(text.strip()):
-        base, quote = _apart(written[1], ()) if written[2] is None else (written[1], written[2])
+        base, quote = _joined(written[1]) if written[2] is None else (written[1], written[2])
     else:
         base, quote = (names.get(part, part) for part in _spelled(text.strip().upper()))
     if not (_CODE.fullmatch(base) and _CODE.fullmatch(quote)):
         raise ValueError(f"{text!r} is not a pair: {_HOW}")
+    if len(base) <= 3 >= len(quote) and _joined(base + quote) != (base, quote):
+        raise ValueError(f"{text!r} cannot be told from other pairs as {base}{quote}: {_HOW}")
     if base == quote:
         raise ValueError(f"{text!r} has {base} on both sides: {_HOW}")
     return Pair(base, quote)
@@ -96,6 +98,11 @@ def _spelled(text: str) -> tuple[str, str]:
     if separated := _SEPARATED.fullmatch(text):
         return separated[1], separated[2]
     return _apart(text, _QUOTES)
+
+
+def _joined(code: str) -> tuple[str, str]:
+    """Base and quote of a code without a colon. None of two letters is listed, but the exchange does not rule them out."""
+    return _apart(code, _QUOTES if len(code) < 6 else ())
 
 
 def _apart(text: str, quotes: Collection[str]) -> tuple[str, str]:
