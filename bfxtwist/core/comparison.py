@@ -323,14 +323,14 @@ class Comparison:
         gap.close(GapState.FILLED, moment.wall)
         self.changes.append(gap)
 
-    def through(self, newest: int | None) -> int | None:
-        """Every trade up to this time (ms) has been compared. `newest` is the newest id on file.
+    def through(self) -> int | None:
+        """Every trade up to this time (ms) has been compared.
 
         Where history ended with our own newest trade, there has been nothing to compare since.
         """
         if self.progress.frontier is None:
             return None
-        quiet = newest is not None and newest == self._ends_with
+        quiet = self._known.largest == self._ends_with
         reached = max(self.progress.frontier.mts, self._ended_at - PUBLISHED_AFTER if quiet else 0)
         return reached - OVERLAP
 
@@ -348,7 +348,7 @@ class Comparison:
         self.progress = self._written.copy()
         self.changes.extend(self.progress.gaps)
         self._repairs = [self._repair(gap, now) for gap in self.progress.gaps]
-        self._sync = self._audit = None
+        self._sync = self._audit = self._ends_with = None
         frontier = self.progress.frontier
         if frontier is not None:
             known = dict.fromkeys(self._known.newest(0, self._limits.compared, frontier.id + 1))

@@ -87,6 +87,7 @@ class Plan(NamedTuple):
     known: KnownIds
     progress: Progress
     notes: list[str]  # what the owner should hear of
+    newest: Mark | None = None  # the last row, if no other is newer
 
 
 def scan(layout: Layout, read: Read, size: int) -> Scan:
@@ -163,15 +164,17 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
         return Plan(found.end, found.end, *_continued(saved), notes)
     _check_tail(found, size, file, saved)
     known = KnownIds([*found.ids, *(saved.earlier if saved is not None else ())])
+    last = _row_before(layout, read, found.end)
+    newest = last if last is not None and last.id == max(found.ids) else None
     if saved is not None and _ends_as_saved(layout, read, found.end, saved):
         rewrite_from = saved.synced if saved.file == file else max(found.end - TORN_LIMIT, 0)
-        return Plan(found.end, rewrite_from, known, saved.progress, [])
+        return Plan(found.end, rewrite_from, known, saved.progress, [], newest)
     assert found.first is not None
     notes = ["there is no usable state beside the trade file" if saved is None else "rows are missing from the trade file"]
     notes.append("everything from its first row on will be compared with the exchange's history again")
     gaps = saved.progress.gaps if saved is not None else []
     progress = Progress(min(found.ids), found.first, min(found.ids), gaps)
-    return Plan(found.end, max(found.end - TORN_LIMIT, 0), known, progress, notes)
+    return Plan(found.end, max(found.end - TORN_LIMIT, 0), known, progress, notes, newest)
 
 
 def _check_tail(found: Scan, size: int, file: FileId, saved: Saved | None) -> None:
@@ -203,7 +206,13 @@ def _ends_as_saved(layout: Layout, read: Read, end: int, saved: Saved) -> bool:
         return saved.synced <= end
     if saved.synced > end:
         return False
-    start = max(saved.synced - _LONGEST_LINE, 0)
-    lines = read(start, saved.synced - start).split(b"\n")
+    last = _row_before(layout, read, saved.synced)
+    return last is not None and last.id == saved.last_id
+
+
+def _row_before(layout: Layout, read: Read, end: int) -> Mark | None:
+    """The row that ends there, if one does."""
+    start = max(end - _LONGEST_LINE, 0)
+    lines = read(start, end - start).split(b"\n")
     last = layout.read(lines[-2]) if len(lines) > 1 and not lines[-1] else None
-    return last is not None and last[0] == saved.last_id
+    return Mark(*last) if last is not None else None

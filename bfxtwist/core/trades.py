@@ -51,14 +51,16 @@ class Counters(msgspec.Struct):
 class Tape:
     """The trades of one pair, in the order of release."""
 
-    def __init__(self, known: KnownIds, progress: Progress, limits: Limits = LIMITS) -> None:
-        """`known` holds the ids on file, `progress` what was durable when the last run ended."""
+    def __init__(
+        self, known: KnownIds, progress: Progress, limits: Limits = LIMITS, newest: Mark | None = None
+    ) -> None:
+        """`known` holds the ids on file, `progress` what was durable when the last run ended, `newest` is the last row."""
         self.known = known
         self.comparison = Comparison(known, progress, limits)
         self.mode = Mode.DOWN
         self.reason = "not connected since the start"
         self.counters = Counters()
-        self._newest: Trade | None = None  # of those released
+        self._newest: Trade | Mark | None = newest  # of those released
         self._limits = limits
         self._requested: PageRequest | None = None
         self._released: list[Arrival] = []
@@ -67,7 +69,7 @@ class Tape:
         self._hold_until = 0.0
         self._durable_first: int | None = None  # the revision of the progress that must be saved before going live
         self._before: Mark | None = None  # the last trade before the socket's word was lost
-        self._filled = 0  # trades that history told since then
+        self._filled = 0  # trades that history told of those between it and `_right`
 
     # --- the socket ---------------------------------------------------------------------------------------
 
@@ -259,13 +261,13 @@ class Tape:
     def _fill(self, trades: list[Trade], found: Found, moment: Moment) -> None:
         """Release what is older than the first live trade, hold back the rest, and go live when history has been told."""
         older = [trade for trade in trades if self._right is None or trade.mts < self._right.mts]
-        count = self._told(older, None, moment)
-        waiting = len(self._held_back)
+        self.counters.backfilled += self._told(older, None, moment)
         for trade in trades[len(older) :]:
+            waiting = len(self._held_back)
             self._hold_back(trade, moment)
-        found_with_live_ones = max(len(self._held_back) - waiting, 0)
-        self._filled += found_with_live_ones
-        self.counters.backfilled += count + found_with_live_ones
+            if len(self._held_back) > waiting:
+                self.counters.backfilled += 1
+                self._filled += self._was_missed(trade.id)
         if not found.done or self.mode is not Mode.SYNC:
             return
         if self._filled and self._before is not None and self._right is not None:
@@ -281,8 +283,12 @@ class Tape:
                 self._release([held_back])
             elif self._release([Arrival(trade, moment.wall)]):
                 count += 1
-                self._filled += not self.comparison.fills(trade.id, gap)
+                self._filled += not self.comparison.fills(trade.id, gap) and self._was_missed(trade.id)
         return count
+
+    def _was_missed(self, trade_id: int) -> bool:
+        """Whether a trade happened while there was no connection. Others the socket should have told, and did not."""
+        return self._before is not None and self._right is not None and self._before.id < trade_id < self._right.id
 
     def _ceiling(self) -> int | None:
         """From this id on, trades are held back and not on their way to the file."""

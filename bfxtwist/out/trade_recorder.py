@@ -122,7 +122,7 @@ class TradeRecorder:
         plan = self._file.open(saved, self._moment().wall)
         for note in plan.notes:
             self._log.warn("{path}: {note}", path=self._file.path, note=note)
-        self._tape = Tape(plan.known, plan.progress, self._limits)
+        self._tape = Tape(plan.known, plan.progress, self._limits, plan.newest)
         self._saving.follow(self._tape)
         if saved is not None and saved.file != self._file.file:
             self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
@@ -343,7 +343,7 @@ class TradeRecorder:
         return None
 
     def _problem(self) -> str | None:
-        """What the disk does not do, and to which file. Of one that cannot be opened the queue only knows that it is shut."""
+        """What the disk does not do, to which file. Of one that cannot be opened the queue only knows that it is shut."""
         error = self._saving.error
         problem = self._csv.error or error if self._file.is_open else error
         return problem if problem is None or self._file.path in problem else f"{self._file.path}: {problem}"
@@ -352,8 +352,7 @@ class TradeRecorder:
         """What `GET /status` says of this recorder. Times are in ms and in words."""
         tape, file = self.tape, self._file
         comparison = tape.comparison
-        newest = tape.last_trade.id if tape.last_trade is not None else None
-        through = comparison.through(newest)
+        through = comparison.through()
         gaps = {state.value: self._saving.ledger.count(state) for state in GapState}
         gaps[GapState.OPEN.value] = len(comparison.progress.gaps)
         return {

@@ -45,7 +45,12 @@ class RecoveryTests(SynchronousTestCase):
         found = recover(self.rows, state)
         self.assertEqual((found.keep, found.rewrite_from), (len(self.rows), state.synced))
         self.assertIs(found.progress, state.progress)
-        self.assertEqual((len(found.known), found.notes), (3, []))
+        self.assertEqual((len(found.known), found.notes, found.newest), (3, [], Mark(3, MTS + 3)))
+
+    def test_the_newest_trade_need_not_stand_last(self) -> None:
+        """Below it stands one that was fetched later: then the newest one's time is not known."""
+        self.assertIsNone(recover(HEADER + row(3) + row(1)).newest)
+        self.assertEqual(recover(HEADER + row(1) + row(3) + b"bit").newest, Mark(3, MTS + 3))
 
     def test_every_torn_tail_is_cut_at_the_last_whole_row(self) -> None:
         """At each byte of the last row."""

@@ -44,10 +44,10 @@ class TapeTests(SynchronousTestCase):
         """Of the comparison."""
         return self.tape.comparison.progress
 
-    def resume(self, known: list[int], progress: Progress) -> None:
+    def resume(self, known: list[int], progress: Progress, newest: Mark | None = None) -> None:
         """A tape as a new process has it."""
         self.file = list(known)
-        self.tape = Tape(KnownIds(known), progress, self.limits)
+        self.tape = Tape(KnownIds(known), progress, self.limits, newest)
 
     def write(self) -> None:
         """What was released is in the file."""
@@ -78,7 +78,7 @@ class TapeTests(SynchronousTestCase):
         self.clock.advance(pause)
         return made.told
 
-    def ask(self) -> PageRequest | None:
+    def ask(self, write: bool = True) -> PageRequest | None:
         """One page, answered if it was asked for."""
         request = self.tape.request(self.moment)
         if request is not None:
@@ -89,7 +89,8 @@ class TapeTests(SynchronousTestCase):
             except StopIteration as result:
                 page.append(result.value)
             self.tape.page(page[0], self.moment)
-            self.write()
+            if write:
+                self.write()
         return request
 
     def wait(self, seconds: float, save: bool = True) -> None:
@@ -234,6 +235,48 @@ class TapeTests(SynchronousTestCase):
         self.assertEqual((self.file, self.tape.mode), (self.everything(), Mode.LIVE))
         gap = self.tape.comparison.changes[-1]
         self.assertEqual((gap.state, gap.filled, gap.cause), (GapState.FILLED, 17, "sequence"))
+
+    def test_the_ledger_counts_what_lies_between_its_edges(self) -> None:
+        """Trades that the socket left out before and after the gap are found by the same page."""
+        self.trade()
+        self.connect()
+        for _ in range(3):
+            self.trade(told=False, pause=0)
+        self.trade()
+        self.tape.lost("sequence")
+        between = [self.trade(told=False) for _ in range(2)]
+        self.connect(1)
+        for _ in range(3):
+            self.trade(told=False, pause=0)
+        self.trade()
+        self.wait(3)
+        self.assertEqual((sorted(self.file), self.tape.mode), (self.everything(), Mode.LIVE))
+        [gap] = self.tape.comparison.changes
+        self.assertEqual((gap.start.id, gap.end.id, gap.filled), (between[0].id - 1, between[1].id, 1))
+
+    def test_where_the_socket_left_trades_out_and_nothing_was_missed_there_is_no_gap(self) -> None:
+        """Its snapshot begins before the last trade that it told."""
+        self.trade()
+        self.connect()
+        self.trade(told=False)
+        self.trade()
+        self.tape.lost("sequence")
+        self.connect(1)
+        self.wait(3)
+        self.assertEqual((sorted(self.file), self.tape.comparison.changes), (self.everything(), []))
+
+    def test_after_a_restart_the_gap_begins_at_the_last_row(self) -> None:
+        """And not where history had been compared to by then, two minutes before."""
+        self.trade()
+        self.connect()
+        last = [self.trade() for _ in range(5)][-1]
+        self.resume(self.file, self.progress.copy(), Mark(last.id, last.mts))
+        self.trade(told=False)
+        self.trade(told=False)
+        self.connect(1)
+        self.wait(3)
+        [gap] = self.tape.comparison.changes
+        self.assertEqual((gap.start, gap.filled), (Mark(last.id, last.mts), 1))
 
     def test_history_that_lags_behind_the_socket_is_not_the_end(self) -> None:
         """A page that is not full ends nothing until it shows what the socket has told: the right witness."""
@@ -410,16 +453,42 @@ class TapeTests(SynchronousTestCase):
 
     def test_verified_through_follows_the_exchanges_clock_in_a_quiet_market(self) -> None:
         """Where history ends with our own newest trade, there was nothing else to compare."""
-        self.assertIsNone(self.tape.comparison.through(None))
+        self.assertIsNone(self.tape.comparison.through())
         self.trade()
         self.connect()
         self.wait(300)
         newest = self.tape.last_trade
         assert newest is not None
-        through = self.tape.comparison.through(newest.id)
+        through = self.tape.comparison.through()
         assert through is not None
         self.assertLessEqual(self.exchange.now() - through, 155_000)
-        self.assertEqual(self.tape.comparison.through(7), newest.mts - 60_000)
+        self.trade()
+        self.assertEqual(self.tape.comparison.through(), newest.mts - 60_000)
+
+    def test_verified_through_goes_on_in_a_quiet_market_after_a_restart(self) -> None:
+        """No trade came since the start, and none was there to come."""
+        self.trade()
+        self.connect()
+        self.wait(300)
+        self.resume(self.file, self.progress.copy())
+        self.connect()
+        self.wait(300)
+        through = self.tape.comparison.through()
+        assert through is not None
+        self.assertLessEqual(self.exchange.now() - through, 155_000)
+
+    def test_nothing_is_verified_on_the_word_of_rows_that_were_forgotten(self) -> None:
+        """History ended with the newest of them, and they are not on file any more."""
+        self.trade()
+        self.connect()
+        self.wait(200)
+        first = self.tape.last_trade
+        assert first is not None
+        self.trade(told=False, pause=60)
+        self.ask(write=False)
+        self.assertGreater(self.tape.comparison.through() or 0, first.mts)
+        self.tape.forgot(self.tape.released(), self.moment)
+        self.assertEqual(self.tape.comparison.through(), first.mts - 60_000)
 
     # --- history that is short ----------------------------------------------------------------------------
 

