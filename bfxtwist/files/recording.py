@@ -1,6 +1,8 @@
 """Which files make one recording: the live trade.csv of a folder and its rotated parts, and the gap ledger beside them.
 
     trade-2026-11-21.csv.gz  trade-2026-11-22.csv.zst  trade.csv  trade.gaps.csv
+
+Parts that logrotate has made are known by its names: trade.csv.1, trade.csv.2.gz, or with dateext trade.csv-20261121.gz.
 """
 
 import re
@@ -8,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-_NAME = re.compile(r"(?P<stem>.+?)(?P<part>-\d{4}-\d\d-\d\d.*)?\.csv(?:\.gz|\.zst)?")
+_NAME = re.compile(
+    r"(?P<stem>.+?)(?P<part>-\d{4}-\d\d-\d\d.*)?\.csv(?P<logrotate>\.\d+|-\d{8,})?(?P<packed>\.gz|\.zst)?"
+)
 _LEDGER = ".gaps.csv"
 _DIGITS = re.compile(r"(\d+)")
 
@@ -34,7 +38,7 @@ def recordings(paths: Iterable[Path]) -> list[Recording]:
     """The recordings at some files and folders. Raises NoRecording for a path at which there is none.
 
     A folder is searched, at any depth, for trade.csv and its parts; of a part that is there plain and compressed, as a kill
-    in the middle of rotation leaves it until the next start, the compressed one is taken. A file that is named is taken
+    in the middle of rotation leaves it until the next start, the one that is whole is taken. A file that is named is taken
     whatever its name is; parts of one recording that are named together stay together.
     """
     grouped: dict[tuple[Path, str], set[Path]] = {}
@@ -68,12 +72,20 @@ def _files(path: Path) -> list[Path]:
 def _in_folder(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("trade*.csv*"):
         name = _NAME.fullmatch(path.name)
-        if name and name["stem"] == "trade" and path.is_file() and not (name["part"] and _is_packed_too(path)):
+        if name and name["stem"] == "trade" and path.is_file() and not _is_there_otherwise(path, name):
             yield path
 
 
-def _is_packed_too(path: Path) -> bool:
-    return path.suffix == ".csv" and any(path.with_name(path.name + end).exists() for end in (".gz", ".zst"))
+def _is_there_otherwise(path: Path, name: re.Match[str]) -> bool:
+    """Whether the same part is there plain and compressed, and the other one is whole for certain.
+
+    Rotation gives a compressed part its name when it is complete; gzip, under logrotate, writes to the name itself.
+    """
+    if name["logrotate"]:
+        return bool(name["packed"]) and path.with_suffix("").exists()
+    if name["packed"] or not name["part"]:
+        return False
+    return any(path.with_name(path.name + end).exists() for end in (".gz", ".zst"))
 
 
 def _stem(path: Path) -> str:
@@ -82,8 +94,12 @@ def _stem(path: Path) -> str:
 
 
 def _age(path: Path) -> tuple[bool, list[str | int]]:
-    """What sorts parts by the time in their names (`…-2` before `…-10`), and the live file behind them."""
+    """What sorts parts by the time in their names (`…-2` before `…-10`), and the live file behind them.
+
+    Of logrotate's numbers, the highest is the oldest.
+    """
     name = _NAME.fullmatch(path.name)
-    part = name["part"] if name else None
-    numbers = [int(piece) if piece.isdigit() else piece for piece in _DIGITS.split(part or "")]
+    part = (name["part"] or name["logrotate"]) if name else None
+    sign = -1 if part and part.startswith(".") else 1
+    numbers = [sign * int(piece) if piece.isdigit() else piece for piece in _DIGITS.split(part or "")]
     return part is None, numbers

@@ -85,7 +85,9 @@ def _told(mts: int, trade_id: int, line: bytes) -> Told | None:
 
 
 def _has_parts(path: Path) -> bool:
-    return any(path.parent.glob(f"{path.stem}-????-??-??*.csv*"))
+    """Whether rotation has closed some, or logrotate."""
+    names = (f"{path.stem}-????-??-??*.csv*", f"{path.name}.[0-9]*", f"{path.name}-[0-9]*")
+    return any(True for name in names for _ in path.parent.glob(name))
 
 
 def _reaches(rows: Sequence[_Row], limit: int, since: int) -> bool:

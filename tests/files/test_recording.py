@@ -39,6 +39,18 @@ class Grouping(SynchronousTestCase):
         self.assertEqual(names[:2], ["trade-2026-11-21.csv.gz", "trade-2026-11-22.csv"])
         self.assertEqual(set(names[2:]), {"trade.csv", "trade.csv.gz"}, "the live one is never left out")
 
+    def test_parts_that_logrotate_made(self) -> None:
+        self.make("trade.csv", "trade.csv.1", "trade.csv.2.gz", "trade.csv.10.gz", "trade.csv.torn-20261122T101112Z")
+        self.assertEqual(self.names(self.folder), [["trade.csv.10.gz", "trade.csv.2.gz", "trade.csv.1", "trade.csv"]])
+        self.make("d/trade.csv-20261122", "d/trade.csv-20261121.gz")
+        self.assertEqual(self.names(self.folder / "d"), [["d/trade.csv-20261121.gz", "d/trade.csv-20261122"]])
+        self.assertEqual([found.ledger.name for found in recordings([self.folder / "d"])], ["trade.gaps.csv"])
+
+    def test_a_part_that_logrotate_is_compressing_is_whole_where_it_is_plain(self) -> None:
+        self.make("trade.csv", "trade.csv.1", "trade.csv.1.gz", "trade.csv-20261122", "trade.csv-20261122.gz")
+        [names] = self.names(self.folder)
+        self.assertEqual(sorted(names), ["trade.csv", "trade.csv-20261122", "trade.csv.1"])
+
     def test_each_folder_is_a_recording_of_its_own(self) -> None:
         self.make("BTC-USD/trade.csv", "ETH-USD/trade.csv", "ETH-USD/trade-2026-11-21.csv.gz")
         expected = [["BTC-USD/trade.csv"], ["ETH-USD/trade-2026-11-21.csv.gz", "ETH-USD/trade.csv"]]

@@ -138,6 +138,13 @@ class LatestTradesTest(SynchronousTestCase):
         self.assertFalse(self.document()["complete"])
         self.assertTrue(self.document("?limit=3")["complete"])
         self.assertTrue(self.document(f"?since={T0 + 6500}")["complete"])
+        self.path.with_name(f"{self.path.stem}-2026-11-22.csv.gz").unlink()
+        for name in (f"{self.path.name}.1", f"{self.path.name}-20261122.gz"):
+            self.path.with_name(name).touch()
+            self.assertFalse(self.document()["complete"], f"logrotate closed {name}")
+            self.path.with_name(name).unlink()
+        self.path.with_name(f"{self.path.name}.lock").touch()
+        self.assertTrue(self.document()["complete"])
 
     def test_a_torn_row_is_left_out(self) -> None:
         self.write(trade(1), end=b"bitfinex,BTCUSD,17901344")
