@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -24,6 +24,7 @@ from bfxtwist.logs import Logs, install
 from bfxtwist.notify import notifier
 from bfxtwist.options import Options
 from bfxtwist.out.trade_errors import TradeFileError
+from bfxtwist.preflight import check
 
 __all__ = ["Options", "Process", "makeService", "now"]
 
@@ -108,6 +109,7 @@ class Process(MultiService):
         self._signs = LoopingCall(self._give_signs)
         self._signs.clock = reactor
         self._logs: Logs | None = None
+        self._reading = DeferredLock()
         self.daemon = Daemon(reactor, options.settings, now, ended=self.end)
         self.daemon.setServiceParent(self)
 
@@ -167,14 +169,31 @@ class Process(MultiService):
     def reload(self) -> None:
         """SIGHUP: reopen the trade files, and read the settings again. A mistake in them changes nothing."""
         self._systemd.reloading(time.monotonic())
+        if self.daemon.recorders.by_symbol:
+            _log.info("SIGHUP: the trade files are opened anew", news=True)
         self.daemon.recorders.reopen()
+        # One after the other: of two, the later has the newer settings.
+        done = self._reading.run(self._read_again)
+        done.addErrback(lambda failure: _log.failure("a bug while the settings were read again", failure))
+        done.addBoth(lambda _: self._systemd.ready())
+
+    async def _read_again(self) -> None:
+        if not self._options["config"]:
+            _log.info("SIGHUP: there is no --config to read the settings from", news=True)
+            return
         try:
-            if self._options["config"] and self.daemon.connected:
-                self.daemon.change_feeds(self._options.read().settings())
-                _log.info("the settings were read again: {summary}", summary=self.daemon.summary())
+            config = self._options.read()
+            settings = config.settings()
+            check(settings)
+            await self.daemon.change_feeds(settings)
         except (ValueError, TradeFileError) as error:
-            _log.error("the settings are not changed: {error}", error=str(error))
-        self._systemd.ready()
+            _log.error("SIGHUP: the settings are not changed: {error}", error=str(error), news=True)
+            return
+        _log.info("SIGHUP: the settings were read again: {summary}", summary=self.daemon.summary(), news=True)
+        if names := config.changed(self._options.config):
+            _log.warn("SIGHUP: changed, but only from the next start on: {names}", names=", ".join(names), news=True)
+        for file in self.daemon.recorders.moved(settings.feeds):
+            _log.warn("SIGHUP: {file}", file=file, news=True)
 
     def _give_signs(self) -> None:
         self._systemd.alive()

@@ -79,6 +79,11 @@ class Config(NamedTuple):
             **{name: value for name, value in whole.items() if name not in FEED_DEFAULTS},
         )
 
+    def changed(self, earlier: "Config") -> list[str]:
+        """The names of the settings that are no feed's and were others earlier."""
+        names = DEFAULTS.keys() - FEED_DEFAULTS.keys()
+        return sorted(name for name in names if self.values[name].value != earlier.values[name].value)
+
     def describe(self) -> str:
         """The settings as a file that would give the same, each with where it came from."""
         own = FEED_DEFAULTS if self.feeds else {}

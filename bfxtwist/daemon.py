@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from os import environ
 from os.path import commonpath
 from pathlib import Path
@@ -77,10 +78,14 @@ class Daemon(Service):
         self._moment = moment
         self._ended = ended
         self._rng = rng or Random()
+        self._added: set[Subscription] = set()  # while it ran
         self._listing: Listing | None = None
         self._feed: FeedService | None = None
         self._starting: Deferred[None] | None = None
-        self._exchange = _demo_exchange(reactor, settings) if settings.demo else None
+        self._exchange = None
+        if settings.demo:
+            self._exchange = _demo_exchange(reactor, settings)
+            self._listing = Listing(frozenset(pair.code for pair in settings.pairs), COMMON_NAMES)
         self._endpoints = Endpoints(reactor, ca_file=settings.ca_file, environ=environ)
         self._history_budget = RateBudget(reactor)
         self._states = StateLog(moment)
@@ -121,8 +126,7 @@ class Daemon(Service):
         self._starting.addErrback(self._starting_failed)
 
     async def _connect(self) -> None:
-        if not self._exchange:  # the embedded exchange has every pair that it was made with
-            await self._ask_for_listing()
+        await self._ask_for_listing()
         if self._listing is not None:
             self.web.api.names = {**COMMON_NAMES, **self._listing.names}
         unknown = [line for pair in self.settings.pairs if (line := mistaken(pair, self._listing))]
@@ -140,6 +144,8 @@ class Daemon(Service):
             self._ended(EX_SOFTWARE, "the daemon cannot start: see the log")
 
     async def _ask_for_listing(self) -> None:
+        if self._exchange is not None:  # it has the pairs that it was made with, for ever
+            return
         client = HTTPClient(self._agent())
         try:
             self._listing = await fetch_listing(client, self._rest_url, self._reactor)
@@ -147,10 +153,10 @@ class Daemon(Service):
             _log.warn("the exchange's list of pairs cannot be had, pairs are not checked: {error}", error=error)
 
     def _refused(self, subscription: Subscription, refusal: Refused) -> None:
-        """Error 10300 and its like. Before anything was ever live it is the user's mistake; later something has changed."""
+        """Error 10300 and its like. At the start it is the user's mistake; what was live, or added, takes nothing along."""
         mistake = mistaken(parse_pair(subscription.symbol), self._listing or WELL_KNOWN)
         line = f"the exchange refuses {subscription}: {refusal.text} ({refusal.code})" + (f"; {mistake}" if mistake else "")
-        if self.market.feed(subscription).counts.snapshots:
+        if subscription in self._added or self.market.feed(subscription).counts.snapshots:
             _log.error("{line}; the other feeds go on", line=line)
         else:
             self._ended(EX_CONFIG, line)
@@ -225,17 +231,17 @@ class Daemon(Service):
         others = [f", {feed.subscription} {feed.state}" for feed in self.market.feeds() if feed.state is not FeedState.LIVE]
         return f"{live} of {len(states)} feeds live{''.join(others)}"
 
-    @property
-    def connected(self) -> bool:
-        """Whether the start is over, and feeds can be changed."""
-        return self._feed is not None
-
-    def change_feeds(self, settings: Settings) -> None:
+    async def change_feeds(self, settings: Settings) -> None:
         """Start the feeds that are new in `settings` and stop those that are gone. The rest go on undisturbed.
 
-        A book of other parameters is a new one. What is no feed (addresses, URLs) takes effect at the next start. Raises
-        TradeFileError, and changes nothing, when a new trade file cannot be had.
+        A book of other parameters is a new one. What is no feed (addresses, URLs) stays as it is, and so does the folder of
+        a feed that goes on. Raises ValueError or TradeFileError, and changes nothing, where something cannot be had.
         """
+        if self._feed is None:
+            raise ValueError("the daemon is still starting: send SIGHUP again in a moment")
+        await self._check_pairs(settings)
+        if not self.running:
+            raise ValueError("the daemon is stopping")
         old = {feed.subscription for feed in self.market.feeds()}
         new = {feed.subscription: feed for feed in settings.feeds}
         added = [feed for subscription, feed in new.items() if subscription not in old]
@@ -245,10 +251,21 @@ class Daemon(Service):
         for feed in added:
             if feed.channel is ChannelName.BOOK:
                 self._add(feed)
-        self.settings = settings
+        self._added = (self._added | {feed.subscription for feed in added}) & new.keys()
+        self.settings = replace(self.settings, feeds=settings.feeds)
+
+    async def _check_pairs(self, settings: Settings) -> None:
+        """Raises ValueError for a pair that the exchange does not know. What is new here may be new there."""
+        added = set(settings.pairs) - set(self.settings.pairs)
+        if added and (self._listing is None or any(mistaken(pair, self._listing) for pair in added)):
+            await self._ask_for_listing()
+        unknown = [line for pair in settings.pairs if pair in added and (line := mistaken(pair, self._listing))]
+        if unknown:
+            raise ValueError("; ".join(unknown))
 
     def _add_files(self, feeds: Sequence[FeedSettings]) -> None:
         """All or none: these are what can fail."""
+        self.recorders.check_free(feeds)
         done: list[Subscription] = []
         try:
             for feed in feeds:
@@ -260,7 +277,7 @@ class Daemon(Service):
             raise
 
     def _add(self, feed: FeedSettings) -> None:
-        assert self._feed is not None  # app.py waits until the daemon is connected
+        assert self._feed is not None  # change_feeds saw to it
         self._carry(feed.subscription)
         if feed.channel is ChannelName.TRADES:
             try:

@@ -74,6 +74,7 @@ class Options(OneLineErrors):
             "log-format": usage.CompleteList(list(LOG_FORMATS)),
         }
     )
+    config: Config
     settings: Settings
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -123,10 +124,11 @@ class Options(OneLineErrors):
 
     def postOptions(self) -> None:
         try:
-            config = self.read()
-            self.settings = config.settings()
+            self.config = self.read()
+            if self["print-config"]:  # with a mistake in it, too: to see where that comes from
+                sys.stdout.write(self.config.describe())
+            self.settings = self.config.settings()
             if self["print-config"]:
-                sys.stdout.write(config.describe())
                 raise SystemExit(0)
             check(self.settings)
         except ValueError as error:

@@ -1,6 +1,7 @@
 """The trade files of the daemon: one recorder for each pair that is recorded."""
 
 from collections.abc import Callable, Iterable
+from os.path import abspath
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from twisted.logger import Logger
 
 from bfxtwist.core.history import History
 from bfxtwist.core.market import Market
+from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.moment import Moment
+from bfxtwist.core.symbols import parse_pair
 from bfxtwist.out.measured import TimedThread
 from bfxtwist.out.metric_figures import recorder_figures
 from bfxtwist.out.rotation import Compression, Rotation
@@ -86,6 +89,22 @@ class Recorders:
         for recorder in self.by_symbol.values():
             recorder.reopen()
 
+    def check_free(self, feeds: Iterable[FeedSettings]) -> None:
+        """Raises ValueError where a folder that new feeds want has the trades of another pair."""
+        taken = {recorder.folder: symbol for symbol, recorder in self.by_symbol.items()}
+        for feed in feeds:
+            other = taken.get(_absolute(feed.folder))
+            if other is not None:
+                name = parse_pair(other).name
+                raise ValueError(f"{feed.folder} has the trades of {name}: name another folder for {feed.pair.name}")
+
+    def moved(self, feeds: Iterable[FeedSettings]) -> Iterable[str]:
+        """In words, the files that are not where these feeds want them."""
+        for feed in feeds:
+            recorder = self.by_symbol.get(feed.pair.symbol)
+            if feed.channel is ChannelName.TRADES and recorder is not None and recorder.folder != _absolute(feed.folder):
+                yield f"{recorder.folder}/trade.csv is written until the next start, then {feed.folder}/trade.csv"
+
     def remove(self, symbol: str) -> "Deferred[None]":
         """Close one file. Fires when that is done, well or not."""
         return self.by_symbol.pop(symbol).stop().addErrback(self._tell)
@@ -119,3 +138,8 @@ class Recorders:
         """What `GET /metrics` says of them."""
         flushes = {symbol: self._flushes[symbol].seconds for symbol in self.by_symbol}
         return recorder_figures(self.status(), flushes, self._moment())
+
+
+def _absolute(folder: Path | None) -> Path:
+    assert folder is not None  # as above
+    return Path(abspath(folder))

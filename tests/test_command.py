@@ -2,6 +2,7 @@
 
 import json
 import signal
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -100,6 +101,9 @@ class Mistakes(CommandTest):
 
 
 class Running(CommandTest):
+    def _has_said(self, daemon: TwistdProcess, words: str, times: int) -> bool:
+        return daemon.said.count(words) == times
+
     async def test_the_log_as_json(self) -> None:
         _, where = await self.an_exchange()
         daemon = self.start("bfx", "-p", "BTC/USD", "-c", "book", "--log-format", "json", *where)
@@ -224,6 +228,58 @@ class Running(CommandTest):
         await self.is_ready(daemon)
         self.assertEqual([one["length"] for one in (await get(f"{url}/books"))["books"]], [100])
         self.assertEqual([one["channel"] for one in (await get(f"{url}/status"))["feeds"]], ["book", "trades"])
+
+    async def test_sighup_with_a_mistyped_pair_changes_nothing(self) -> None:
+        _, where = await self.an_exchange()
+        config = Path(self.mktemp())
+        feed = '[[feed]]\npair = {}\nchannel = "book"\n'
+        config.write_text(feed.format('"BTC/USD"'))
+        daemon = self.start("bfx", "--config", str(config.absolute()), *where)
+        url = await self.is_ready(daemon)
+
+        config.write_text(feed.format('["BTC/USD", "ETX/USD"]'))
+        daemon.send(signal.SIGHUP)
+        await self.until(lambda: "not changed" in daemon.said)
+        self.assertIn("did you mean ETH/USD", daemon.said)
+        self.assertEqual([one["symbol"] for one in (await get(f"{url}/books"))["books"]], ["BTC/USD"])
+
+        for times in range(2, 6):  # however often the answer is the same, it is given
+            daemon.send(signal.SIGHUP)
+            await self.until(partial(self._has_said, daemon, "not changed", times))
+
+    async def test_sighup_tells_what_waits_for_the_next_start(self) -> None:
+        _, where = await self.an_exchange()
+        config, folder = Path(self.mktemp()).absolute(), Path(self.mktemp()).absolute()
+        feed = f'[[feed]]\npair = {{}}\nchannel = "trades"\nfile_path = "{folder}"\n'
+        config.write_text(feed.format('"BTC/USD"'))
+        daemon = self.start("bfx", "--config", str(config), *where)
+        await self.is_ready(daemon)
+
+        config.write_text('sync = "always"\nrotate = "daily"\n' + feed.format('["BTC/USD", "ETH/USD"]'))
+        daemon.send(signal.SIGHUP)
+        await self.until(lambda: "next start, then" in daemon.said)
+        self.assertIn("changed, but only from the next start on: rotate, sync\n", daemon.said)
+        self.assertIn(f"{folder}/trade.csv is written until the next start, then {folder}/BTC-USD/trade.csv", daemon.said)
+        await self.until((folder / "ETH-USD" / "trade.csv").exists)
+
+    async def test_sighup_does_not_put_two_pairs_into_one_file(self) -> None:
+        _, where = await self.an_exchange()
+        config, folder = Path(self.mktemp()).absolute(), Path(self.mktemp()).absolute()
+        feed = f'[[feed]]\npair = "{{}}"\nchannel = "trades"\nfile_path = "{folder}"\n'
+        config.write_text(feed.format("BTC/USD"))
+        daemon = self.start("bfx", "--config", str(config), *where)
+        await self.is_ready(daemon)
+        config.write_text(feed.format("ETH/USD"))
+        daemon.send(signal.SIGHUP)
+        await self.until(lambda: "not changed" in daemon.said)
+        self.assertIn("has the trades of BTC/USD: name another folder for ETH/USD", daemon.said)
+
+    async def test_sighup_without_a_file_says_what_it_did(self) -> None:
+        _, where = await self.an_exchange()
+        daemon = self.start("bfx", "-p", "BTC/USD", "-c", "book", *where)
+        await self.is_ready(daemon)
+        daemon.send(signal.SIGHUP)
+        await self.until(lambda: "there is no --config" in daemon.said)
 
     async def test_the_demo(self) -> None:
         daemon = self.start("bfx", "-p", "BTC/USD", "-c", "book", "--demo", *LISTEN)
