@@ -5,7 +5,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -134,12 +134,14 @@ class TwistdProcess(ProcessProtocol):
         return re.findall(r"listening on (http://\S+)", self.said)
 
 
-def start_twistd(*words: str, command: str = "twistd", environ: Mapping[str, str] | None = None) -> TwistdProcess:
-    """Start `twistd -n --pidfile= WORD…` (or twist). The caller sees to it that it ends."""
+def start_twistd(
+    *words: str, command: str = "twistd", environ: Mapping[str, str] | None = None, within: Sequence[str] = ()
+) -> TwistdProcess:
+    """Start `twistd -n --pidfile= WORD…` (or twist), behind the words `within`. The caller sees to it that it ends."""
     process = TwistdProcess()
     program = Path(sys.executable).with_name(command)
     own = ["-n", "--pidfile="] if command == "twistd" else ["--log-format", "text"]
-    arguments = [str(program), *own, *words]
+    arguments = [*within, str(program), *own, *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})}
     reactor.spawnProcess(process, arguments[0], arguments, environment)
     return process
