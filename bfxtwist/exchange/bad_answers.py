@@ -23,13 +23,13 @@ class BadAnswers:
         """The rate limit's answer."""
         return _reply(request, 429, _TOO_MANY[body])
 
-    def instead(self, request: Request, answer: bytes) -> Deferred[bytes] | bytes | None:
+    def instead(self, request: Request, status: int, answer: bytes) -> Deferred[bytes] | bytes | None:
         """What is sent instead of `answer`, or None if that may go."""
         faults = self._faults
         if (body := faults.word("rest-429")) is not None:
             return self.too_many(request, body)
-        if (status := faults.word("rest-html")) is not None:
-            return _reply(request, int(status), FRONT_PAGE % status.encode(), b"text/html; charset=UTF-8")
+        if (code := faults.word("rest-html")) is not None:
+            return _reply(request, int(code), FRONT_PAGE % code.encode(), b"text/html; charset=UTF-8")
         if "rest-10020" in faults:
             return _reply(request, 500, b'["error",10020,"limit: invalid"]')
         if "rest-redirect" in faults:
@@ -40,7 +40,7 @@ class BadAnswers:
         if (where := faults.word("rest-stall")) is not None:
             return _stall(request, answer if where == "body" else None)
         if "rest-slow" in faults:
-            return deferLater(self._clock, faults.number("rest-slow"), _reply, request, 200, answer)
+            return deferLater(self._clock, faults.number("rest-slow"), _reply, request, status, answer)
         return None
 
 

@@ -17,13 +17,13 @@ class BadAnswersTest(TestCase):
 
     timeout = 20
 
-    async def asked(self, fault: str, value: str | None = None) -> tuple[EmbeddedExchange, Any]:
+    async def asked(self, fault: str, value: str | None = None, symbol: str = "tBTCUSD") -> tuple[EmbeddedExchange, Any]:
         """An exchange with a fault, and what it answers."""
         exchange = EmbeddedExchange(reactor, SimulatedMarket())
         await exchange.start()
         self.addCleanup(exchange.stop)
         exchange.faults.set(fault, value)
-        url = f"{exchange.rest_url}/trades/tBTCUSD/hist"
+        url = f"{exchange.rest_url}/trades/{symbol}/hist"
         answer = await treq.get(url, persistent=False, allow_redirects=False).addTimeout(0.3, reactor)
         return exchange, answer
 
@@ -62,3 +62,7 @@ class BadAnswersTest(TestCase):
     async def test_a_slow_answer_is_right(self) -> None:
         exchange, answer = await self.asked("rest-slow", "0.05")
         self.assertEqual((await answer.json())[0][0], exchange.ledger["tBTCUSD"][-1].id)
+
+    async def test_a_slow_refusal_is_one(self) -> None:
+        _, answer = await self.asked("rest-slow", "0.05", "tNOPE")
+        self.assertEqual((answer.code, await answer.json()), (500, ["error", 10020, "symbol: invalid"]))
