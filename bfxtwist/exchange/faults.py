@@ -196,6 +196,11 @@ class Faults:
     def __iter__(self) -> Iterator[str]:
         return iter(dict(self._on))
 
+    @property
+    def on(self) -> dict[str, Value | bool]:
+        """Those that are on, with their values; True for one that takes none."""
+        return {name: True if BY_NAME[name].default is None else value for name, value in self._on.items()}
+
     def word(self, name: str) -> str | None:
         """The value of a fault that has a word for one, or None if it is off."""
         value = self._on.get(name)
@@ -224,7 +229,7 @@ class Faults:
 
 def describe() -> str:
     """Every fault, what it does, and the values it takes, by the place where it strikes."""
-    lines = []
+    lines = [_USE]
     for place, faults in BY_PLACE.items():
         lines.append(f"{place}:")
         for fault in faults:
@@ -235,8 +240,17 @@ def describe() -> str:
     return "\n".join(lines)
 
 
+_USE = """\
+A fault stands until it is cleared. One marked (once) happens at the next chance, to connections when one of them has a
+channel, and is over. The value shown, or the first of several, is taken where none is given.
+
+While the exchange runs: curl -X PUT http://127.0.0.1:9999/faults/drop=rst switches one on, -X DELETE …/faults/late-ack off,
+-X DELETE …/faults all of them; GET tells which are on.
+"""
+
 _ABOUT_COLUMN = 24
 
 
 def _shown(fault: Fault) -> str:
-    return "|".join(fault.choices) if fault.choices else f"{fault.default:g}"
+    """Of several words, the one that is taken where none is given is the first."""
+    return "|".join(dict.fromkeys([str(fault.default), *fault.choices])) if fault.choices else f"{fault.default:g}"

@@ -27,6 +27,7 @@ from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.wire import encode_rows
 from bfxtwist.exchange.bad_answers import BadAnswers
 from bfxtwist.exchange.catalogue import answer_conf
+from bfxtwist.exchange.control import Control
 from bfxtwist.exchange.conversation import LENGTHS, PRECISIONS
 from bfxtwist.exchange.faults import Faults
 from bfxtwist.exchange.rates import RateLimit
@@ -35,6 +36,9 @@ from bfxtwist.exchange.venue import Limits
 
 #: The most that one page of past trades can have (docs rest-public-trades; more is an error, ccxt #19248).
 LONGEST_PAGE = 10_000
+
+#: Requests in a minute, of the kinds that may come oftener than those for past trades (docs rest-public-book and so on).
+_FREER = {"book": 240, "ticker": 90, "tickers": 90, "conf": 90}
 
 _DAY = 86_400_000
 _JSON = b"application/json; charset=utf-8"
@@ -79,6 +83,7 @@ class Rest:
         self._clock = clock
         self._now = now
         self._entrance = entrance
+        self._control: IResource = Control(faults)
         self._bad_answers = BadAnswers(faults, clock)
         self._per_minute = limits.requests_per_minute
         self.rates: dict[str, RateLimit] = {}
@@ -89,6 +94,11 @@ class Rest:
     def websocket(self, request: Request) -> IResource:
         """Where the WebSocket begins, on the same port."""
         return self._entrance
+
+    @app.route("/faults", branch=True)
+    def faults(self, request: Request) -> IResource:
+        """What goes wrong, and what shall."""
+        return self._control
 
     @app.route("/v2/trades/<symbol>/hist", methods=["GET"])
     def trades(self, request: Request, symbol: str) -> Deferred[bytes] | bytes:
@@ -179,15 +189,21 @@ class Rest:
 
     def _answer(self, request: Request, kind: str, body: Callable[[], bytes]) -> Deferred[bytes] | bytes:
         """The body, or what stands in its way: the rate, a fault, or the request itself."""
-        rate = self.rates.setdefault(kind, RateLimit(self._per_minute))
+        rate = self.rates.get(kind)
+        if rate is None:
+            rate = self.rates[kind] = RateLimit(self._allowed(kind))
         if not rate.admit(self._clock.seconds()):
             return self._bad_answers.too_many(request, "a")
         try:
             status, answer = 200, body()
         except Invalid as reason:
             status, answer = 500, msgspec.json.encode(["error", 10020, str(reason)])
-        bad = self._bad_answers.instead(request, answer)
+        bad = self._bad_answers.instead(request, status, answer)
         return _reply(request, status, _JSON, answer) if bad is None else bad
+
+    def _allowed(self, kind: str) -> int | None:
+        least = self._per_minute
+        return None if least is None else max(least, _FREER.get(kind, least))
 
 
 def _reply(request: Request, status: int, content_type: bytes, body: bytes) -> bytes:

@@ -89,6 +89,6 @@ class Limits(NamedTuple):
 
     channels: int = 30  # a connection; 25, 30 and 36 have all been seen
     connects_per_minute: int | None = None  # the exchange: 20, and then HTTP 429 (docs ws-public)
-    requests_per_minute: int | None = None  # of REST, for each kind of request; the exchange: 15 for past trades
+    requests_per_minute: int | None = None  # of REST; the exchange: 15 for past trades, other kinds may be freer (`rest.py`)
     idle_seconds: float = 60.0  # without a subscription and without a word from the client (measured in 2026)
     heartbeat_seconds: float = 15.0

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 from bfxtwist.core.wire import decode_trades
+from bfxtwist.exchange.embedded import REAL_LIMITS
 from bfxtwist.exchange.rest import Rest
 from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.exchange.venue import Limits
@@ -126,3 +127,10 @@ class RestTest(SynchronousTestCase):
         self.clock.advance(61)
         self.assertEqual(self.get("trades/tBTCUSD/hist?limit=1")[0], 200)
         self.assertEqual(self.rest.rates["trades"].breaches, 1)
+
+    def test_other_kinds_may_come_oftener(self) -> None:
+        self.serve(REAL_LIMITS)
+        limits = {"platform/status": 15, "ticker/tBTCUSD": 90, "conf/pub:list:currency": 90, "book/tBTCUSD/P0": 240}
+        for path, allowed in limits.items():
+            answers = [self.get(path)[0] for _ in range(allowed + 1)]
+            self.assertEqual(answers, [200] * allowed + [429], path)
