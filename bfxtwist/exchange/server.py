@@ -19,6 +19,9 @@ from bfxtwist.exchange.venue import Limits
 
 _log = Logger()
 
+#: Seconds for which a client may leave everything unread before it is cut: what waits for it is kept in memory.
+PATIENCE = 60.0
+
 #: No client says anything longer; Autobahn's own default is no limit at all.
 LONGEST_REQUEST = 64 * 1024
 
@@ -42,7 +45,7 @@ class ServerProtocol(WebSocketServerProtocol):
 
     factory: "ServerFactory"
     conversation: Conversation | None = None
-    choked = False
+    choked_since: float | None = None
     _idle: IDelayedCall | None = None
 
     # --- Autobahn calls -------------------------------------------------------------------------------------
@@ -67,6 +70,11 @@ class ServerProtocol(WebSocketServerProtocol):
         except Exception:  # noqa: BLE001 - Autobahn would lose it: a bug is logged as one, and ends this socket alone
             _log.failure("a request could not be answered: {payload!r}", failure=Failure(), payload=payload[:200])
             self.drop()
+
+    def onPing(self, payload: bytes) -> None:
+        """A client without channels that pings is alive; bitfinex-api-py keeps one such connection open."""
+        self.last_heard = self.factory.clock.seconds()
+        super().onPing(payload)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The socket is gone."""
@@ -94,13 +102,18 @@ class ServerProtocol(WebSocketServerProtocol):
 
     # --- the transport calls --------------------------------------------------------------------------------
 
+    @property
+    def choked(self) -> bool:
+        """Whether what was sent is still waiting."""
+        return self.choked_since is not None
+
     def pauseProducing(self) -> None:
         """The client does not read as fast as it is sent to."""
-        self.choked = True
+        self.choked_since = self.factory.clock.seconds()
 
     def resumeProducing(self) -> None:
         """It has caught up."""
-        self.choked = False
+        self.choked_since = None
 
     def stopProducing(self) -> None:
         """The connection is being lost; onClose follows."""
@@ -146,7 +159,12 @@ class ServerFactory(WebSocketServerFactory):
         return [socket.conversation for socket in self.sockets if socket.conversation is not None]
 
     def beat(self) -> None:
-        """One heartbeat on every channel of every connection."""
+        """One heartbeat on every channel of every connection, except of those who do not read."""
+        late = self.clock.seconds() - PATIENCE
+        for socket in list(self.sockets):
+            if socket.choked_since is not None and socket.choked_since <= late:
+                _log.warn("{peer} was cut: it has left something unread for {s:g} s", peer=socket.peer, s=PATIENCE)
+                socket.drop()
         for conversation in self.conversations:
             conversation.beat()
 

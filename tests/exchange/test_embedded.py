@@ -4,7 +4,7 @@ import json
 
 import treq
 from twisted.internet.error import CannotListenError
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, LoopingCall
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -46,11 +46,16 @@ class EmbeddedTest(TestCase):
         self.assertEqual(exchange.ws_url.replace("ws:", "http:").replace("/ws/2", "/v2"), exchange.rest_url)
 
     async def test_nobody_who_says_nothing_stays(self) -> None:
-        exchange = await self.exchange(limits=Limits(idle_seconds=0.2))
-        idle, busy = await connect(exchange.ws_url), await connect(exchange.ws_url)
+        exchange = await self.exchange(limits=Limits(idle_seconds=0.5))
+        idle, busy, pinging = [await connect(exchange.ws_url) for _ in range(3)]
         busy.ask(subscribe())
+        pings = LoopingCall(pinging.sendPing)
+        pings.start(0.1)
+        self.addCleanup(pings.stop)
         await until(lambda: idle.closed)
-        self.assertFalse(busy.closed)
+        later = await connect(exchange.ws_url)
+        await until(lambda: later.closed)
+        self.assertFalse(busy.closed or pinging.closed)
         self.assertFalse(idle.wasClean)
         self.assertIsNone(idle.remoteCloseCode)
 

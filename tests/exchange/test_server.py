@@ -30,6 +30,25 @@ class FrameTest(SynchronousTestCase):
 class FactoryTest(SynchronousTestCase):
     """Without sockets."""
 
+    def test_who_reads_nothing_is_cut_after_a_minute(self) -> None:
+        clock = Clock()
+        factory = ServerFactory(clock, lambda socket: self.fail("nobody came"), Limits())
+        factory.start()
+        self.addCleanup(factory.stop)
+        cut: list[str] = []
+        for name in ("reads", "late", "never"):
+            socket = factory.buildProtocol(None)
+            socket.factory, socket.peer, socket.drop = factory, name, lambda name=name: cut.append(name)
+            factory.sockets.add(socket)
+            if name != "reads":
+                socket.pauseProducing()
+        clock.advance(45)
+        late = next(socket for socket in factory.sockets if socket.peer == "late")
+        late.resumeProducing()
+        self.assertEqual((cut, late.choked), ([], False))
+        clock.advance(15)
+        self.assertEqual(cut, ["never"])
+
     def test_the_heart_stops_with_it(self) -> None:
         clock = Clock()
         factory = ServerFactory(clock, lambda socket: self.fail("nobody came"), Limits())
