@@ -1,6 +1,7 @@
 """`twistd bfx-exchange`: the embedded exchange as a daemon of its own."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -9,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.logger import Logger
 from twisted.python import usage
 
 from bfxtwist.cannot_listen import CannotListen
@@ -22,6 +24,8 @@ from bfxtwist.one_line_errors import OneLineErrors
 
 T = TypeVar("T")
 
+_log = Logger()
+
 _LISTEN = "tcp:9999:interface=127.0.0.1"
 
 
@@ -30,7 +34,10 @@ class Options(OneLineErrors):
 
     command = "bfx-exchange"
     synopsis = "Usage: twistd [-n] bfx-exchange [options]"
-    longdesc = "A small Bitfinex on this machine, simulated or replayed: WebSocket at /ws/2, REST at /v2, faults by name."
+    longdesc = (
+        "A small Bitfinex on this machine, simulated or replayed: books and trades over WebSocket at /ws/2, REST at /v2, "
+        "faults by name."
+    )
 
     optParameters: ClassVar = [
         ["listen", "l", _LISTEN, "Twisted endpoint description to listen on."],
@@ -42,7 +49,7 @@ class Options(OneLineErrors):
     ]  # fmt: skip
 
     optFlags: ClassVar = [
-        ["unlimited", None, "Do not refuse more than 20 connects, or 15 REST requests of a kind, in a minute."],
+        ["unlimited", None, "Do not refuse who comes too often: 20 connects a minute, 15 of REST for trades, 240 for books."],
     ]  # fmt: skip
 
     market: Market
@@ -69,6 +76,10 @@ class Options(OneLineErrors):
         """NAME or NAME=VALUE: something that goes wrong (see below); repeatable."""
         self._faults.append(text)
 
+    def parseArgs(self, *words: str) -> None:
+        if words:
+            raise usage.UsageError(f"{words[0]!r} is no option: write --pair {words[0]} for a pair")
+
     def getUsage(self, width: int | None = None) -> str:
         """The options, and every fault."""
         return f"{super().getUsage(width)}\nFaults, by where they strike:\n{describe()}\n"
@@ -79,6 +90,8 @@ class Options(OneLineErrors):
 
         if self._recordings and self._pairs:
             raise usage.UsageError("--pair and --replay: a recording has the pairs it has; leave out --pair")
+        if self._number("speed", float, 0.0) and not self._recordings:
+            raise usage.UsageError("--speed is of a --replay: for a faster market write --rate")
         self.limits = Limits() if self["unlimited"] else REAL_LIMITS
         self.limits = self.limits._replace(channels=self._number("channel-limit", int, 1))
         self.endpoint = _checked("--listen", lambda: serverFromString(reactor, self["listen"]), f"an example is {_LISTEN}")
@@ -89,7 +102,7 @@ class Options(OneLineErrors):
 
     def _simulated(self, faults: Faults) -> SimulatedMarket:
         pairs = [_checked("--pair", partial(parse_pair, text)).symbol for text in self._pairs or ["BTC/USD"]]
-        seed, rate = self._number("seed", int, 0), self._number("rate", float, 0.001)
+        seed, rate = self._number("seed", int, 0), self._number("rate", float, 0.001, 1000)
         return _checked(
             "--ledger", lambda: SimulatedMarket(seed, dict.fromkeys(pairs), rate=rate, faults=faults, ledger=self._ledger())
         )
@@ -106,13 +119,14 @@ class Options(OneLineErrors):
     def _ledger(self) -> Path | None:
         return Path(self["ledger"]) if self["ledger"] else None
 
-    def _number(self, name: str, kind: Callable[[Any], T], least: float) -> T:
+    def _number(self, name: str, kind: Callable[[Any], T], least: float, most: float = 1e12) -> T:
         try:
             number = kind(self[name])
         except ValueError:
             raise usage.UsageError(f"--{name} {self[name]}: a number is needed") from None
-        if not least <= number < 1e12:  # type: ignore[operator]
-            raise usage.UsageError(f"--{name} {self[name]}: the number must be {least:g} or more")
+        if not least <= number <= most:  # type: ignore[operator]
+            wanted = f"{least:g} or more" if number < least else f"{least:g} to {most:g}"  # type: ignore[operator]
+            raise usage.UsageError(f"--{name} {self[name]}: the number must be {wanted}")
         return number
 
 
@@ -125,7 +139,7 @@ def _checked(option: str, make: Callable[[], T], hint: str = "") -> T:
 
 
 class ExchangeDaemon(EmbeddedExchange):
-    """The exchange, where a person has started it."""
+    """The exchange, where a person has started it, who is told where it is."""
 
     def privilegedStartService(self) -> None:
         """Listen. Raises CannotListen."""
@@ -134,6 +148,13 @@ class ExchangeDaemon(EmbeddedExchange):
         except CannotListenError as error:
             why = getattr(error.socketError, "strerror", None) or error
             raise CannotListen(f"bfx-exchange: cannot listen ({why}): choose another --listen") from None
+
+    def startService(self) -> None:
+        """Listen, if that has not been done, and say where."""
+        super().startService()
+        with suppress(ValueError):  # a unix socket has no URL
+            faults = self.rest_url.replace("/v2", "/faults")
+            _log.info("WebSocket {ws}, REST {rest}, faults {faults}", ws=self.ws_url, rest=self.rest_url, faults=faults)
 
 
 def makeService(options: Options) -> ExchangeDaemon:

@@ -6,7 +6,8 @@ from pathlib import Path
 from socket import socket
 
 from twisted.internet.endpoints import TCP4ServerEndpoint
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import TestCase
 
 from bfxtwist.cannot_listen import CannotListen
 from bfxtwist.exchange.embedded import EmbeddedExchange
@@ -24,7 +25,7 @@ def parsed(*arguments: str) -> Options:
     return options
 
 
-class OptionsTest(SynchronousTestCase):
+class OptionsTest(TestCase):
     """Checked before anything starts."""
 
     def test_without_any(self) -> None:
@@ -65,6 +66,18 @@ class OptionsTest(SynchronousTestCase):
             with self.assertRaisesRegex(CannotListen, "in use.*choose another --listen"):
                 service.privilegedStartService()
 
+    def test_it_says_where_it_is(self) -> None:
+        service = makeService(parsed("--listen", "tcp:0:interface=127.0.0.1"))
+        with capturedLogs() as logged:
+            service.privilegedStartService()
+            service.startService()
+        self.addCleanup(service.stopService)
+        told = [event for event in logged if "ws" in event]
+        self.assertEqual(
+            [(event["ws"], event["rest"]) for event in told], [(service.ws_url, service.rest_url)]
+        )
+        self.assertEqual(told[0]["faults"], f"http://127.0.0.1:{service.port}/faults")
+
     def test_mistakes_are_one_line_that_names_the_fix(self) -> None:
         cases = [
             (["--fault", "lateack"], "did you mean late-ack"),
@@ -72,6 +85,9 @@ class OptionsTest(SynchronousTestCase):
             (["--pair", "BTC"], "write it like BTC/USD"),
             (["--listen", "foo:1"], "an example is tcp:9999"),
             (["--rate", "0"], "--rate 0: the number must be 0.001 or more"),
+            (["--rate", "1e4"], "--rate 1e4: the number must be 0.001 to 1000"),
+            (["--speed", "100"], "--speed is of a --replay: for a faster market write --rate"),
+            (["ETH/USD"], "write --pair ETH/USD"),
             (["--seed", "x"], "--seed x: a number is needed"),
             (["--replay", "/nope"], "there is no such file"),
             (["--replay", __file__], "line 1"),
