@@ -1,12 +1,17 @@
-"""Who may ask: which names this server answers to, which web pages may read it, and the bearer token.
+"""Who may ask: which names this server answers to, which web pages may read it, and the token.
 
 The daemon listens on loopback, where every web page that its owner opens can send it requests. A page of a stranger reads no
 answer unless its origin is allowed (CORS), and cannot make itself the same origin by a DNS name that it points to 127.0.0.1,
 since that name is not among ours (DNS rebinding).
+
+The token comes as a bearer (RFC 6750) or as the password of Basic (RFC 7617), which browsers ask their users for. From then
+on a browser adds it to every request to this server, whoever's page makes it. So Basic counts only from our own page, from
+a link or the address bar, and from programs, which say nothing of where they come from.
 """
 
 import hmac
 import re
+from base64 import b64decode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -47,6 +52,9 @@ _PREFLIGHT = {
 }
 
 
+_CHALLENGES = ['Bearer realm="bfxtwist"', 'Basic realm="bfxtwist", charset="UTF-8"']
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     """Who may ask. Make it with `guard`, which checks."""
@@ -72,21 +80,24 @@ class Guard:
 
     def _stranger(self, request: IRequest) -> Problem | None:
         """A WebSocket is not subject to CORS: a page of any origin may open one, so its origin is checked here."""
-        origin = request.getHeader("Origin")
-        if origin is None or request.getHeader("Upgrade") is None or origin in self.origins:
-            return None
-        if urlsplit(origin).netloc.lower() == (request.getHeader("Host") or "").lower():
+        if request.getHeader("Upgrade") is None or _has_our_origin(request) or request.getHeader("Origin") in self.origins:
             return None
         return Problem(403, "web pages of this origin may not connect: add it with --allow-origin")
 
     def _no_token(self, request: IRequest) -> Problem | None:
         if self.token is None or request.path in OPEN_PATHS:
             return None
-        given = (request.getHeader(b"Authorization") or b"").split(b" ", 1)
-        if given[0].lower() == b"bearer" and hmac.compare_digest(given[-1].strip(), self.token):
-            return None
-        challenge = {"WWW-Authenticate": 'Bearer realm="bfxtwist"'}
-        return Problem(401, "send the token: Authorization: Bearer ...", headers=challenge)
+        scheme, _, given = (request.getHeader(b"Authorization") or b"").partition(b" ")
+        is_basic = scheme.lower() == b"basic"
+        secret = _password(given) if is_basic else given.strip() if scheme.lower() == b"bearer" else b""
+        if not hmac.compare_digest(secret, self.token):
+            # One challenge a line: browsers read no further than to the first comma of a scheme that they do not know.
+            request.responseHeaders.setRawHeaders("WWW-Authenticate", _CHALLENGES)
+            return Problem(401, "send the token: Authorization: Bearer ..., or as the password of whatever user name")
+        if is_basic and _is_of_another_page(request):
+            # Not 401, at which a browser forgets what its user has typed in.
+            return Problem(403, "web pages of another origin must send the token themselves: Authorization: Bearer ...")
+        return None
 
     def tell_origins(self, request: IRequest) -> bool:
         """Let the page that asks read the answer if its origin is allowed. Whether this is a preflight of it: answer 204."""
@@ -103,6 +114,32 @@ class Guard:
         for name, value in _PREFLIGHT.items():
             request.setHeader(name, value)
         return True
+
+
+def _has_our_origin(request: IRequest) -> bool:
+    """Whether no web page asks, or one of ours."""
+    origin = request.getHeader("Origin")
+    return origin is None or origin.partition("://")[2].lower() == (request.getHeader("Host") or "").lower()
+
+
+def _is_of_another_page(request: IRequest) -> bool:
+    """Whether the page of another origin makes the request, without its reader.
+
+    Images, scripts and the like come without an Origin; what browsers say of them besides is in W3C's Fetch Metadata, which
+    they send over https and to this machine.
+    """
+    if not _has_our_origin(request):
+        return True
+    strange = request.getHeader("Sec-Fetch-Site") in ("cross-site", "same-site")
+    return strange and request.getHeader("Sec-Fetch-Dest") != "document"
+
+
+def _password(credentials: bytes) -> bytes:
+    """Of Basic credentials (RFC 7617); nothing where they are none."""
+    try:
+        return b64decode(credentials.strip(), validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 def guard(names: Iterable[str] = (), origins: Iterable[str] = (), token: bytes | None = None) -> Guard:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from base64 import b64encode
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +29,10 @@ class Anything(Resource):
 
 def ask(by: Guard, path: str = "/book", *headers: str, host: str = "localhost", method: str = "GET") -> Response:
     return Client(site_of(Anything(), Clock(), by)).get(path, *headers, host=host, method=method)
+
+
+def basic(user: str) -> str:
+    return f"Authorization: Basic {b64encode(user.encode()).decode()}"
 
 
 class HostTests(SynchronousTestCase):
@@ -100,6 +105,7 @@ class OriginTests(SynchronousTestCase):
         for origin, host, status in (
             ("https://evil.example", "localhost:8080", 403),
             ("null", "localhost:8080", 403),
+            ("http://[", "localhost:8080", 403),
             ("http://localhost:9999", "localhost:8080", 403),
             ("http://localhost:8080", "localhost:8080", 200),
             (PAGE, "localhost:8080", 200),
@@ -122,13 +128,58 @@ class TokenTests(SynchronousTestCase):
             (("Authorization: Bearer 0123456789abcde",), 401),
             (("Authorization: Bearer",), 401),
             (("Authorization: Basic 0123456789abcdef",), 401),
+            ((basic("anybody:0123456789abcdef"),), 200),
+            ((basic(":0123456789abcdef").replace("Basic", "bAsIc "),), 200),
+            ((basic("anybody:0123456789abcdeF"),), 401),
+            ((basic("anybody:0123456789abcdef:"),), 401),
+            ((basic("0123456789abcdef"),), 401),
+            ((basic("0123456789abcdef:"),), 401),
+            (("Authorization: Basic",), 401),
+            (("Authorization: Basic ====",), 401),
+            (("Authorization: Basic \u00e9",), 401),
+            ((f"{basic('anybody:0123456789abcdef')}!",), 401),
             (("Authorization: 0123456789abcdef",), 401),
             (("Authorization: Bearer \u00e9",), 401),
         ):
             self.assertEqual(ask(locked, "/book", *headers).status, status, headers)
 
     def test_the_refusal_says_how(self) -> None:
-        self.assertEqual(ask(guard(token=b"secret")).headers["WWW-Authenticate"], 'Bearer realm="bfxtwist"')
+        client = Client(site_of(Anything(), Clock(), guard(token=b"secret")))
+        self.assertEqual(client.get("/book").status, 401)
+        lines = [line for line in client.transport.value().split(b"\r\n") if line.startswith(b"WWW-Authenticate: ")]
+        schemes = [b'Bearer realm="bfxtwist"', b'Basic realm="bfxtwist", charset="UTF-8"']
+        self.assertEqual(lines, [b"WWW-Authenticate: " + scheme for scheme in schemes])
+
+    def test_a_browser_does_not_lend_the_password_to_pages_of_strangers(self) -> None:
+        locked = guard(origins=[PAGE], token=b"0123456789abcdef")
+        for headers, status in (
+            (("Origin: http://localhost:8080",), 200),
+            ((f"Origin: {PAGE}",), 403),
+            (("Origin: https://evil.example",), 403),
+            (("Origin: null",), 403),
+            (("Origin: http://[",), 403),
+            (("Origin: http://localhost:9999", "Sec-Fetch-Site: same-site"), 403),
+            (("Sec-Fetch-Site: same-origin", "Sec-Fetch-Dest: empty"), 200),
+            (("Sec-Fetch-Site: none", "Sec-Fetch-Dest: document"), 200),
+            (("Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: document"), 200),
+            (("Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: iframe"), 403),
+            (("Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: image"), 403),
+            (("Sec-Fetch-Site: same-site", "Sec-Fetch-Dest: script"), 403),
+        ):
+            password = basic("anybody:0123456789abcdef")
+            self.assertEqual(ask(locked, "/book", password, *headers, host="localhost:8080").status, status, headers)
+            self.assertEqual(ask(locked, "/book", *headers, host="localhost:8080").status, 401, headers)
+
+    def test_a_websocket_of_an_allowed_page_is_not_lent_the_password_either(self) -> None:
+        locked = guard(origins=[PAGE], token=b"0123456789abcdef")
+        for origin, status in ((PAGE, 403), ("http://localhost:8080", 200)):
+            upgrade = ("Upgrade: websocket", f"Origin: {origin}", basic("anybody:0123456789abcdef"))
+            self.assertEqual(ask(locked, "/ws/2", *upgrade, host="localhost:8080").status, status, origin)
+
+    def test_a_page_that_has_the_token_sends_it_itself(self) -> None:
+        locked = guard(origins=[PAGE], token=b"0123456789abcdef")
+        headers = (f"Origin: {PAGE}", "Authorization: Bearer 0123456789abcdef", "Sec-Fetch-Site: cross-site")
+        self.assertEqual(ask(locked, "/book", *headers).status, 200)
 
     def test_livez_alone_is_open(self) -> None:
         locked = guard(token=b"secret")

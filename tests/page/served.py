@@ -50,6 +50,7 @@ class ServedPage:
         length: int = 25,
         heartbeat: float = 15.0,
         description: str = "tcp:0:interface=127.0.0.1",
+        token: bytes | None = None,
         **relay_limits: Any,
     ) -> None:
         self._reactor = reactor
@@ -64,7 +65,8 @@ class ServedPage:
         self.relay = Relay(self.market, reactor, now, RelayLimits(heartbeat_seconds=heartbeat, **relay_limits))
         self.api.mount("/ws/2", self.relay.resource)
         serve_page(self.api)
-        self.http = HttpService(reactor, [description], Site(self.api.resource(), reactor, Guard()))
+        self.site = Site(self.api.resource(), reactor, Guard(token=token))
+        self.http = HttpService(reactor, [description], self.site)
 
     @property
     def url(self) -> str:

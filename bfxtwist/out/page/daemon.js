@@ -3,8 +3,9 @@
 const EVERY = 2000;
 const WITHIN = 5000;
 
+// From the origin: relative to a page that was opened with a name and a password in its URL, browsers fetch nothing.
 async function ask(path) {
-  const response = await fetch(path, { signal: AbortSignal.timeout(WITHIN) });
+  const response = await fetch(new URL(path, window.location.origin), { signal: AbortSignal.timeout(WITHIN) });
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
   return response.json();
 }
