@@ -98,8 +98,12 @@ class Walk:
     _one_millisecond: dict[int, Trade] | None = None  # a full page of it, whose other end is asked for next
 
     def __post_init__(self) -> None:
-        self._cursor = max(self.left.mts - OVERLAP, 0)
+        self._cursor = self._beginning
         self.caught_up = self.right is None
+
+    @property
+    def _beginning(self) -> int:
+        return max(self.left.mts - OVERLAP, 0)
 
     @property
     def complete_to(self) -> int:
@@ -123,6 +127,7 @@ class Walk:
         if not self.reached_back and not (full and page[-1].mts < self.left.mts + SKEW):
             waiting, losses = self._give_up_left(page, now)
             if waiting:
+                self._cursor = self._beginning  # full pages may have led past it before it was published
                 return Step(again=True)
         self._see(page)
         if not full:
@@ -147,13 +152,13 @@ class Walk:
         """Whether to wait for a trade from where the walk begins, and what is lost when there has been none for too long."""
         if self._waiting_since is None:
             self._waiting_since = now
-        first = next((trade for trade in page if trade.id > self.left.id), None)
+        shown = [*self.seen.items(), *((trade.id, trade.mts) for trade in page)]
+        first = min((Mark(*trade) for trade in shown if trade[0] > self.left.id), default=None)
         if first is None or now - self._waiting_since < SETTLE:
             return True, ()
         self.reached_back = True
         # What lies in the overlap was to be asked for once more: it has not been compared either.
-        start = Mark(self.left.id, max(self.left.mts - OVERLAP, 0))
-        return False, (Loss(start, Mark(first.id, first.mts), "the exchange's history does not reach back"),)
+        return False, (Loss(Mark(self.left.id, self._beginning), first, "the exchange's history does not reach back"),)
 
     def _take_other_end(self, page: list[Trade]) -> Step:
         """More trades in one millisecond than a page holds: complete if its two ends meet."""

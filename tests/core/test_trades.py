@@ -510,6 +510,30 @@ class TapeTests(SynchronousTestCase):
         self.assertEqual((gap.start.id, gap.end.id), (1001, last.id))
         self.assertEqual((self.tape.mode, self.file), (Mode.LIVE, [1001, last.id]))
 
+    def test_full_pages_that_lead_past_a_trade_before_it_is_published(self) -> None:
+        """It is looked for where it belongs, and not waited for behind it."""
+        self.connect(0)
+        self.trade(publish_after=3, pause=0.001)
+        for _ in range(self.limits.page + 1):
+            self.trade(pause=0)
+        self.tape.lost("sequence")
+        self.connect(1)
+        self.wait(20)
+        self.assertEqual((self.tape.mode, self.tape.comparison.changes), (Mode.LIVE, []))
+
+    def test_full_pages_that_lead_past_a_trade_that_is_never_published(self) -> None:
+        """Nothing comes after them, and they tell all the same from where on history is there."""
+        self.connect(0)
+        first = self.trade(publish_after=float("inf"), pause=0.001)
+        for _ in range(self.limits.page + 1):
+            self.trade(pause=0)
+        self.tape.lost("sequence")
+        self.connect(1)
+        self.wait(200)
+        [*_, loss] = self.tape.comparison.changes
+        self.assertEqual((loss.state, loss.start.id, loss.end.id), (GapState.LOST, first.id, first.id + 1))
+        self.assertEqual(self.progress.gaps, [])
+
     def test_older_trade_on_file_is_a_witness_too(self) -> None:
         """The trade at V itself was removed: history reaches back all the same."""
         first = self.trade()
