@@ -8,13 +8,13 @@ ROWS = [
         "slow heads and bodies",
         "a head has 10 s in all, an idle connection 30 s; 500 slow ones leave GET /book answering",
         [
-            "out.test_site.HeadDeadlineTests.*",
-            "out.test_site.IdleTests.*",
+            "out.test_channel.HeadDeadlineTests.*",
+            "out.test_channel.IdleTests.*",
             "out.test_listen.*.test_five_hundred_slow_heads_do_not_keep_the_book_from_its_readers",
         ],
     ),
-    Row("H2", "lines and heads too long, junk", "400, and closed", ["out.test_site.MalformedTests.*"]),
-    Row("H3", "a body on any route", "refused before it is read", ["out.test_site.BodyTests.*"]),
+    Row("H2", "lines and heads too long, junk", "400, and closed", ["out.test_channel.MalformedTests.*"]),
+    Row("H3", "a body on any route", "refused before it is read", ["out.test_channel.BodyTests.*"]),
     Row(
         "H4",
         "other methods, strange paths",
@@ -22,12 +22,17 @@ ROWS = [
         ["out.test_http.*.*only_get*", "out.test_http.*.*nothing*"],
     ),
     Row("H5", "a stranger's name (DNS rebinding)", "421", ["out.test_guard.*.*host*", "out.test_guard.*.*strangers*"]),
-    Row("H6", "pages of other origins", "none may read, but those named", ["out.test_guard.*.*origin*"]),
+    Row(
+        "H6",
+        "pages of other origins",
+        "none may read, but those named; none may use what a browser keeps of the token",
+        ["out.test_guard.*.*origin*", "out.test_guard.*.*lent*", "page.test_page_with_token.*.test_strangers"],
+    ),
     Row(
         "H7",
         "5,000 requests at once on a connection",
         "in order, in portions, memory flat",
-        ["out.test_site.PipeliningTests.*"],
+        ["out.test_channel.PipeliningTests.*"],
     ),
     Row(
         "H8",
@@ -47,4 +52,5 @@ ROWS = [
     ),
     Row("H10", "tricks in ?pair=", "404 or 400, never a path", ["out.test_http.*.*pair*"]),
     Row("H11", "an error's page", "no traceback", ["out.test_http.*.*traceback*", "out.test_site.HeaderTests.*"]),
+    Row("H12", "the same over TLS", "answered, refused, cut and ended as over TCP", ["out.test_over_tls.OverTlsTest.*"]),
 ]
