@@ -12,8 +12,11 @@ from bfxtwist.core.wire import decode_trades, encode_row
 class Ledger(dict[str, list[Trade]]):
     """Trades by symbol, as `te` told them.
 
-    With a path, each is also a line `{"symbol":"tBTCUSD","trade":[ID,MTS,AMOUNT,PRICE]}` of that file.
+    With a path, each is also a line `{"symbol":"tBTCUSD","trade":[ID,MTS,AMOUNT,PRICE]}` of that file. Where `keeps`
+    is false, it is that alone.
     """
+
+    keeps = True
 
     def __init__(self, path: Path | None = None) -> None:
         super().__init__()
@@ -26,7 +29,8 @@ class Ledger(dict[str, list[Trade]]):
 
     def record(self, symbol: str, trade: Trade) -> None:
         """One more trade. With a file, it is the kernel's when this returns: the exchange may be killed after it."""
-        self[symbol].append(trade)
+        if self.keeps:
+            self[symbol].append(trade)
         if self._file is not None:
             self._file.write(b'{"symbol":"%b","trade":%b}\n' % (symbol.encode(), encode_row(trade.row)))
 

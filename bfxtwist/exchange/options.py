@@ -35,8 +35,8 @@ class Options(OneLineErrors):
     command = "bfx-exchange"
     synopsis = "Usage: twistd [-n] bfx-exchange [options]"
     longdesc = (
-        "A small Bitfinex on this machine, simulated or replayed: books and trades over WebSocket at /ws/2, REST at /v2, "
-        "faults by name."
+        "A small Bitfinex on this machine, simulated or replayed: books and trades over WebSocket at /ws/2, "
+        "REST at /v2, faults by name."
     )
 
     optParameters: ClassVar = [
@@ -49,7 +49,7 @@ class Options(OneLineErrors):
     ]  # fmt: skip
 
     optFlags: ClassVar = [
-        ["unlimited", None, "Do not refuse who comes too often: 20 connects a minute, 15 of REST for trades, 240 for books."],
+        ["unlimited", None, "Do not refuse who comes too often: 20 connects a minute; of REST 15 trades, 240 books."],
     ]  # fmt: skip
 
     market: Market
@@ -99,6 +99,7 @@ class Options(OneLineErrors):
         for text in self._faults:
             _checked("--fault", partial(faults.set_from, text))
         self.market = self._replayed(faults) if self._recordings else self._simulated(faults)
+        self.market.ledger.keeps = False  # nobody here could ask for it, and an exchange may run for months
 
     def _simulated(self, faults: Faults) -> SimulatedMarket:
         pairs = [_checked("--pair", partial(parse_pair, text)).symbol for text in self._pairs or ["BTC/USD"]]

@@ -16,6 +16,9 @@ from bfxtwist.exchange.faults import Faults
 #: The number of trades in a snapshot (measured in 2018 and 2021).
 SNAPSHOT_LENGTH = 30
 
+#: Trades that the history holds, twelve hours at the usual rate in about 100 MB; the exchange's own has no end.
+HISTORY_LENGTH = 200_000
+
 
 class _Stored(NamedTuple):
     mts: int  # in the database
@@ -46,8 +49,10 @@ class Tape:
         drift = int(self._faults.number("mts-drift"))
         # By id and not at random, so that every answer that has the trade says the same.
         mts = trade.mts + (crc32(b"%d" % trade.id) % (2 * drift + 1) - drift if drift else 0)
-        stored = trade._replace(mts=mts)
+        stored = trade._replace(mts=mts) if drift else trade
         insort(self._stored, _Stored(mts, trade.id, stored, int(now * 1000)))
+        if len(self._stored) > HISTORY_LENGTH * 1.1:
+            del self._stored[:-HISTORY_LENGTH]
         self._latest = [*self._latest[1 - SNAPSHOT_LENGTH :], stored]
 
     def snapshot(self) -> list[Trade]:

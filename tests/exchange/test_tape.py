@@ -3,6 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.messages import Trade
+from bfxtwist.exchange import tape
 from bfxtwist.exchange.faults import Faults
 from bfxtwist.exchange.tape import Query, Tape
 
@@ -34,6 +35,12 @@ class TapeTest(SynchronousTestCase):
 
     def test_the_snapshot_has_thirty(self) -> None:
         self.assertEqual([trade.id for trade in self.tape.snapshot()], list(range(100, 70, -1)))
+
+    def test_what_is_very_old_is_forgotten(self) -> None:
+        self.patch(tape, "HISTORY_LENGTH", 50)
+        self.tape.add(Trade(101, 1_020_000, b"1", b"2"), 1020.0)
+        self.assertEqual(self.ids(Query(1000)), list(range(101, 51, -1)))
+        self.assertEqual(len(self.tape.snapshot()), 30)
 
     def test_faults(self) -> None:
         cases: list[tuple[str, float | None, Query, list[int]]] = [
