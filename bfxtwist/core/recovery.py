@@ -16,7 +16,7 @@ import msgspec
 from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import Mark
 from bfxtwist.core.known_ids import KnownIds, repeated
-from bfxtwist.core.trade_rows import HEADER, Layout
+from bfxtwist.core.trade_rows import BYTE_ORDER_MARK, HEADER, Layout
 
 #: Reads so many bytes from an offset; fewer only at the end.
 Read = Callable[[int, int], bytes]
@@ -155,7 +155,7 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
         raise Refused(f"the state beside it is of {saved.symbol} of {saved.exchange}", "name another folder for this pair")
     found = scan(layout, read, size)
     if found.header is Header.FOREIGN:
-        raise Refused("its first line is not the header of a trade file", "name another folder, or move the file away")
+        raise _foreign(read(0, len(BYTE_ORDER_MARK + HEADER) + 1))
     if found.stranger:
         raise Refused(f"it records {found.stranger}", "name another folder for this pair")
     if found.header is Header.TORN or not len(found.ids):
@@ -175,6 +175,15 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
     gaps = saved.progress.gaps if saved is not None else []
     progress = Progress(min(found.ids), found.first, min(found.ids), gaps)
     return Plan(found.end, max(found.end - TORN_LIMIT, 0), known, progress, notes, newest)
+
+
+def _foreign(head: bytes) -> Refused:
+    """Why the file is not ours, or ours no more."""
+    whole = head.removeprefix(BYTE_ORDER_MARK)
+    if whole.startswith((HEADER, HEADER[:-1] + b"\r\n")):
+        what = "puts a byte order mark before the header" if whole != head else "ends lines in CR LF"
+        return Refused(f"an editor has rewritten it, one that {what}", "undo that (dos2unix does), or move the file away")
+    return Refused("its first line is not the header of a trade file", "name another folder, or move the file away")
 
 
 def _check_tail(found: Scan, size: int, file: FileId, saved: Saved | None) -> None:

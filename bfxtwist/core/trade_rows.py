@@ -17,6 +17,9 @@ from bfxtwist.core.symbols import parse_pair
 
 HEADER = b"exchange,symbol,timestamp,local_timestamp,id,side,price,amount\n"
 
+#: No part of any trade file, but some editors and spreadsheets begin a file with it.
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 #: Ids are kept as 64-bit integers, and times have 16 digits of microseconds until the year 2286. Nothing near these was ever
 #: seen; a number beyond them is a broken message, and must not make a row that is refused at the next start.
 _LARGEST_ID = 10**18

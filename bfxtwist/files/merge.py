@@ -95,6 +95,8 @@ def _rows(
                     source.extend(number, timestamp)
                     yield b"%b %b %04d %b %b\n" % (number, local_timestamp, rank, timestamp, deal)
         merged.sources.append(source)
+    if merged.damaged and not merged.read:
+        raise CannotMerge(f"there is no row, and {merged.damaged:,} damaged lines: verify says what is wrong with them")
 
 
 def _meet(pair: bytes, part: Path, merged: Merged) -> None:

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import BinaryIO, NamedTuple, cast
 
 from bfxtwist.core.errors import excerpt
-from bfxtwist.core.trade_rows import HEADER
+from bfxtwist.core.trade_rows import BYTE_ORDER_MARK, HEADER
 from bfxtwist.files.findings import Fault, Kind
 
 #: Exchange and symbol, timestamp, local timestamp (µs), id, and the rest of the line: `side,price,amount`.
@@ -103,7 +103,7 @@ def _errors_of_decompression(path: Path) -> tuple[type[Exception], ...]:
 def _body(path: Path, file: BinaryIO, raw: BinaryIO, advance: Callable[[int], None]) -> Iterator[Block | Fault]:
     first, rest = file.readline(_LONGEST_LINE), b""
     if first != HEADER:
-        yield Fault(Kind.HEADER, f"{path}:1", f"the header is missing: {excerpt(first)}" if first else "the file is empty")
+        yield Fault(Kind.HEADER, f"{path}:1", _diagnosis_of_header(first))
         if ROW.fullmatch(first.removesuffix(b"\n")):
             rest = first
     line, position, torn = 1 if rest else 2, 0, rest
@@ -116,6 +116,16 @@ def _body(path: Path, file: BinaryIO, raw: BinaryIO, advance: Callable[[int], No
     if torn:
         kind, text = _diagnosis_of_tail(torn)
         yield Fault(kind, f"{path}:{line}", text)
+
+
+def _diagnosis_of_header(first: bytes) -> str:
+    if not first:
+        return "the file is empty"
+    if first.startswith(BYTE_ORDER_MARK):
+        return "the file begins with a byte order mark"
+    if first == HEADER[:-1] + b"\r\n":
+        return "the line ends in CR LF instead of LF"
+    return f"the header is missing: {excerpt(first)}"
 
 
 def _diagnosis_of_tail(torn: bytes) -> tuple[Kind, str]:

@@ -71,6 +71,8 @@ class TradeFile:
     def _descriptor(self) -> int:
         found = self._disk.find(self.path)
         if found is None:
+            if self._disk.is_link(self.path):
+                raise WrongFile(f"{self.path} is a symbolic link that leads nowhere: remove it, or bring back its file")
             return self._disk.create(self.path, _MODE)
         self._check_kind(found)
         return self._disk.open(self.path)

@@ -76,6 +76,14 @@ class RecoveryTests(SynchronousTestCase):
         for content in (b"a,b,c\n1,2,3\n", HEADER.replace(b"id", b"ID") + row(1), b"\x00" * 100, b"hello"):
             self.assertIn("not the header", self.refusal(content))
 
+    def test_what_an_editor_has_rewritten_is_refused_by_name(self) -> None:
+        """Nothing is cut, and what undoes it is named."""
+        marked = b"\xef\xbb\xbf" + self.rows
+        for content, what in ((self.rows.replace(b"\n", b"\r\n"), "CR LF"), (marked, "byte order mark")):
+            for text in (self.refusal(content), self.refusal(content, saved(self.rows, 3))):
+                self.assertIn(what, text)
+                self.assertIn("dos2unix", text)
+
     def test_rows_of_another_pair_are_refused(self) -> None:
         """By the rows themselves, and by the state beside them."""
         other = Layout("tETHUSD").line(Arrival(Trade(1, MTS, b"1", b"1"), 1))

@@ -102,6 +102,14 @@ class Refusals(Merging):
         counts = self.merge(path, skip_damaged=True)
         self.assertEqual((counts.damaged, counts.written), (2, 5))
 
+    def test_a_file_that_is_all_damage_makes_no_empty_one(self) -> None:
+        """As an editor on Windows leaves it: --force would put the empty one in its place."""
+        [path] = self.written(map(arrival, range(1, 5)))
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+        error = self.assertRaises(CannotMerge, self.merge, path, skip_damaged=True)
+        self.assertIn("no row, and 5 damaged lines", str(error))
+        self.assertFalse(self.out.exists())
+
     def test_a_failure_leaves_what_was_there_and_nothing_else(self) -> None:
         paths = self.written(map(arrival, range(1, 50)))
         self.out.write_bytes(b"what was there")

@@ -85,6 +85,9 @@ class Reading(SynchronousTestCase):
     def test_the_header_must_be_there_to_the_byte(self) -> None:
         rows, faults = self.read(HEADER.replace(b"\n", b"\r\n") + lines([arrival(1)]))
         self.assertEqual((len(rows), faults[0].kind, faults[0].where), (1, Kind.HEADER, f"{self.path}:1"))
+        self.assertEqual(faults[0].text, "the line ends in CR LF instead of LF")
+        rows, faults = self.read(b"\xef\xbb\xbf" + HEADER + lines([arrival(1)]))
+        self.assertEqual((len(rows), [fault.text for fault in faults]), (1, ["the file begins with a byte order mark"]))
         rows, faults = self.read(lines([arrival(1), arrival(2)]))
         self.assertEqual((len(rows), [fault.kind for fault in faults]), (2, [Kind.HEADER]))
         rows, faults = self.read(b"")

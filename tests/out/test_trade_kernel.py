@@ -205,6 +205,9 @@ class KernelTests(SynchronousTestCase):
         self.path.symlink_to(self.path)
         yield "loop of symbolic links", WrongFile
         self.path.unlink()
+        self.path.symlink_to("gone.csv")
+        yield "leads nowhere", WrongFile
+        self.path.unlink()
 
     def test_what_is_not_ours_is_refused_and_not_touched(self) -> None:
         """Each says what it is and what to do, with exit code 78."""
