@@ -1,7 +1,8 @@
 """A recorded session, read: what was subscribed, what there was at first, and what happened then.
 
 A recording is one server message a line, plain or gzipped, as it stood on the wire. Which channel a frame is of, its
-`subscribed` event told; sequence numbers, times and heartbeats are left out, for whoever replays it gives its own.
+`subscribed` event told. Tickers, candles and funding are passed over; sequence numbers, times and heartbeats are left out,
+for whoever replays it gives its own.
 """
 
 import gzip
@@ -45,7 +46,7 @@ class Recording:
 def read_recording(path: Path) -> Recording:
     """Raises OSError, or ValueError for what is no recording, with the number of the line."""
     recording = Recording()
-    channels: dict[int, Subscription] = {}
+    channels: dict[int, Subscription | None] = {}
     for number, line in enumerate(_lines(path), 1):
         try:
             message = decode(line)
@@ -54,9 +55,11 @@ def read_recording(path: Path) -> Recording:
         if isinstance(message, Subscribed):
             channels[message.channel_id] = _subscription(message.request)
         elif isinstance(message, Recorded):
-            subscription = channels.get(message.channel_id)
-            if subscription is None:
+            if message.channel_id not in channels:
                 raise ValueError(f"{path.name}, line {number}: channel {message.channel_id} was never subscribed")
+            subscription = channels[message.channel_id]
+            if subscription is None:
+                continue
             if isinstance(message, Rows) and subscription not in recording.first:
                 recording.first[subscription] = message.rows
             else:
@@ -75,9 +78,12 @@ def _lines(path: Path) -> Iterator[bytes]:
     return (line for line in lines if line.strip())
 
 
-def _subscription(request: Mapping[str, Any]) -> Subscription:
-    symbol = str(request["symbol"])
-    if request["channel"] == ChannelName.TRADES:
+def _subscription(request: Mapping[str, Any]) -> Subscription | None:
+    """None for what is not played: tickers, candles, status, and whatever is of funding."""
+    symbol, channel = str(request.get("symbol", "")), request.get("channel")
+    if channel not in (ChannelName.BOOK, ChannelName.TRADES) or not symbol.startswith("t"):
+        return None
+    if channel == ChannelName.TRADES:
         return Subscription(ChannelName.TRADES, symbol)
     precision, frequency = str(request.get("prec", "P0")), str(request.get("freq", "F0"))
-    return Subscription(ChannelName(request["channel"]), symbol, precision, frequency, int(request.get("len", 25)))
+    return Subscription(ChannelName.BOOK, symbol, precision, frequency, int(request.get("len", 25)))

@@ -40,6 +40,22 @@ class RecordingTest(SynchronousTestCase):
             self.assertEqual(last, (BOOK, Checksum(7, 5, 4, None)))
             self.assertEqual(recording.has_checksums, {BOOK})
 
+    def test_what_is_not_played_is_passed_over(self) -> None:
+        others = b"""{"event":"subscribed","channel":"ticker","chanId":1,"symbol":"tBTCUSD","pair":"BTCUSD"}
+{"event":"subscribed","channel":"candles","chanId":2,"key":"trade:1m:tBTCUSD"}
+{"event":"subscribed","channel":"trades","chanId":3,"symbol":"fUSD","currency":"USD"}
+{"event":"subscribed","channel":"book","chanId":4,"symbol":"fUSD","prec":"P0","freq":"F0","len":"25","currency":"USD"}
+[1,[10,1,11,2,0.1,0.01,10,99,12,9,null]]
+[2,[[1542045900000,10,11,12,9,5],[1542045840000,10,11,12,9,5]]]
+[2,[1542045960000,10,11,12,9,5]]
+[3,[[1,1542045947738,100,0.0002,2]]]
+[3,"fte",[2,1542045947739,100,0.0002,2]]
+[4,[[0.0002,2,1,100],[0.0003,30,2,-50]]]
+[4,[0.0002,2,0,1]]
+"""
+        mixed, alone = (read_recording(self.written(data)) for data in (others + TEXT, TEXT))
+        self.assertEqual((mixed.first, mixed.messages), (alone.first, alone.messages))
+
     def test_two_of_the_same_cannot_be_one(self) -> None:
         one = read_recording(self.written(TEXT))
         with self.assertRaisesRegex(ValueError, "two recordings are of BTC/USD book"):
