@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Bitfinex", "Level", "OrderBook", "run", "service"]
+__all__ = ["Bitfinex", "FeedFailed", "Level", "OrderBook", "run", "service"]
 
 if TYPE_CHECKING:
-    from bfxtwist.bitfinex import Bitfinex, Level, OrderBook, run, service
+    from bfxtwist.bitfinex import Bitfinex, FeedFailed, Level, OrderBook, run, service
 
 
 def __getattr__(name: str) -> Any:

@@ -51,7 +51,10 @@ def prepare(reactor: Any) -> None:
     Its timers follow the wall clock, and stand still for an hour when that is set back by one (twisted#2424); and each
     question to a name server that hangs takes one of its threads.
     """
+    ahead = time.monotonic() - reactor.seconds()
     reactor.seconds = time.monotonic
+    for call in reactor.getDelayedCalls():  # what a program of its own asked for before, which would never come
+        call.time, call.seconds = call.time + ahead, time.monotonic
     reactor.installNameResolver(OneAtATime(reactor))
 
 

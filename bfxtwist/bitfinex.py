@@ -7,18 +7,30 @@
 It gathers what `twistd bfx` would be told and hands it to the same service.
 """
 
+import asyncio
 import sys
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from os import PathLike
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.logger import globalLogBeginner, textFileLogObserver
+from twisted.logger import Logger, globalLogBeginner
 
 from bfxtwist.core.market import BookFeed, Feed, FeedState, Market
 from bfxtwist.core.messages import ChannelName, Row
-from bfxtwist.settings import LISTEN, REST_URL, WS_URL, FeedSettings, feed, settings
+from bfxtwist.settings import LISTEN, REST_URL, WS_URL, FeedSettings, checked_url, feed, settings
+
+if TYPE_CHECKING:
+    from bfxtwist.daemon import Daemon
+
+_log = Logger()
+
+
+class FeedFailed(Exception):
+    """It is of no use to go on: the exchange does not know the pair, say, or the disk failed. The text names the fix."""
 
 
 class Level(NamedTuple):
@@ -50,7 +62,7 @@ class Bitfinex:
         self,
         symbol: str,
         channel: str,
-        file_path: str | None = None,
+        file_path: str | PathLike[str] | None = None,
         *,
         precision: str = "P0",
         frequency: str = "F0",
@@ -78,17 +90,21 @@ class Bitfinex:
     def subscribe(self, endpoint: str, payload: Mapping[str, Any]) -> "Deferred[Bitfinex]":
         """Want the channel of `payload` from `endpoint`. The Deferred fires with this object when the feed is live.
 
-        Nothing is sent yet: `run` and `service` connect. Raises ValueError for another symbol's or channel's payload.
+        It fails with FeedFailed when that cannot come to be. Nothing is sent yet: `run` and `service` connect. Raises
+        ValueError for another symbol's or channel's payload.
         """
         if self._live is not None:
             raise ValueError(f"{self.settings.subscription} is subscribed already: make another Bitfinex for another feed")
         own = self.get_subscribe_order_book_payload()
+        checked_url("the endpoint", endpoint, ("wss", "ws"))
+        if not isinstance(payload, Mapping):
+            raise ValueError(f"the payload {payload!r} is no dict: use get_subscribe_order_book_payload()")
         if (payload.get("symbol"), payload.get("channel")) != (own["symbol"], own["channel"]):
             raise ValueError(f"this payload is not {self.settings.subscription}'s: use get_subscribe_order_book_payload()")
         self.settings = feed(
             pair=own["symbol"],
             channel=own["channel"],
-            file_path=None if self.settings.folder is None else str(self.settings.folder),
+            file_path=self.settings.folder,
             precision=payload.get("prec", self.settings.precision),
             frequency=payload.get("freq", self.settings.frequency),
             length=payload.get("len", self.settings.length),
@@ -126,6 +142,16 @@ class Bitfinex:
         self._feed = market.feed(self.settings.subscription)
         self._feed.watchers.append(self._changed)
 
+    def fail(self, line: str) -> None:
+        """It never becomes live. The service says so."""
+        if self._live is not None and not self._live.called:
+            self._live.errback(FeedFailed(line))
+
+    def forget(self) -> None:
+        """Nobody waits for it any more: that it failed is said elsewhere."""
+        if self._live is not None:
+            self._live.addErrback(lambda _: None)
+
     def _changed(self, changed: Feed) -> None:
         if changed.state is FeedState.LIVE and self._live is not None and not self._live.called:
             self._live.callback(self)
@@ -136,49 +162,126 @@ def _levels(rows: Iterable[Row], raw: bool) -> tuple[Level, ...]:
     return tuple(Level(Decimal(row[price].decode()), abs(Decimal(row[amount].decode())), int(row[count])) for row in rows)
 
 
-def service(*feeds: Bitfinex, listen: str | Iterable[str] = LISTEN, reactor: Any = None, **more: Any) -> Service:
+def service(
+    *feeds: Bitfinex,
+    listen: str | Iterable[str] = LISTEN,
+    reactor: Any = None,
+    ended: Callable[[int, str], None] | None = None,
+    **more: Any,
+) -> Service:
     """The service that runs these feeds, for a program that has its own reactor running.
 
-    `listen` and `more` are as in `bfxtwist.settings.settings`. Raises ValueError for what cannot be, with the fix.
+    `listen` and `more` are as in `bfxtwist.settings.settings`. `ended` is told, with an exit code and a line for people,
+    when it is of no use to go on; without it the line is logged. Raises ValueError for what cannot be, with the fix, and
+    TradeFileError for a folder that cannot be had.
     """
+    return _daemon(feeds, listen, _reactor() if reactor is None else reactor, ended or _log_end, more)
+
+
+def run(*feeds: Bitfinex, listen: str | Iterable[str] = LISTEN, **more: Any) -> None:
+    """Run these feeds until SIGINT or SIGTERM, with a log on standard output. Arguments as of `service`.
+
+    Raises what `service` does, and FeedFailed when it was of no use to go on.
+    """
+    from twisted.internet import reactor
+
+    from bfxtwist.app import prepare
+    from bfxtwist.logs import Logs
+
+    running: Any = reactor
+    _check_fresh(running)
+    endings: list[str] = []
+
+    def ended(code: int, line: str) -> None:
+        endings.append(line)
+        if running.running:
+            running.callLater(0, lambda: running.running and running.stop())
+
+    prepare(running)
+    daemon = _daemon(feeds, listen, running, ended, more)
+    logs = Logs(sys.stdout, daemon.settings.log_format, running.seconds)
+    globalLogBeginner.beginLoggingTo([logs], redirectStandardIO=False)
+    daemon.privilegedStartService()
+    running.callWhenRunning(daemon.startService)
+    running.addSystemEventTrigger("before", "shutdown", daemon.stopService)
+    running.run(installSignalHandlers=threading.current_thread() is threading.main_thread())
+    logs.finish()
+    for one in feeds:
+        one.forget()
+    if endings:
+        raise FeedFailed(endings[0])
+
+
+def _daemon(
+    feeds: Sequence[Bitfinex],
+    listen: str | Iterable[str],
+    reactor: Any,
+    ended: Callable[[int, str], None],
+    more: Mapping[str, Any],
+) -> "Daemon":
     from bfxtwist.app import now  # these bring the servers along, of which a mere setting has no need
     from bfxtwist.daemon import Daemon
     from bfxtwist.preflight import check
 
-    if not feeds:
-        raise ValueError("no feed is given: name at least one Bitfinex")
+    _check_feeds(feeds)
     for one in feeds:
         if one._live is None:
             one.subscribe(one.get_websocket_orderbook_endpoint(), one.get_subscribe_order_book_payload())
-    if len({(one.ws_url, one.rest_url) for one in feeds}) > 1:
-        raise ValueError("these feeds name different exchanges: run one service for each")
-    if reactor is None:
-        from twisted.internet import reactor
     chosen = settings(
-        feeds=[one.settings for one in feeds],
-        listen=(listen,) if isinstance(listen, str) else listen,
-        ws_url=feeds[0].ws_url,
-        rest_url=feeds[0].rest_url,
-        **more,
+        feeds=[one.settings for one in feeds], listen=listen, ws_url=feeds[0].ws_url, rest_url=feeds[0].rest_url, **more
     )
     check(chosen)
-    daemon = Daemon(reactor, chosen, now)
+
+    def give_up(code: int, line: str) -> None:
+        for one in feeds:
+            one.fail(line)
+        ended(code, line)
+
+    daemon = Daemon(reactor, chosen, now, ended=give_up)
     for one in feeds:
         one.attach(daemon.market)
     return daemon
 
 
-def run(*feeds: Bitfinex, listen: str | Iterable[str] = LISTEN, **more: Any) -> None:
-    """Run these feeds until SIGINT or SIGTERM, with a log on standard output. Arguments as of `service`."""
+def _check_feeds(feeds: Sequence[Bitfinex]) -> None:
+    if not feeds:
+        raise ValueError("no feed is given: name at least one Bitfinex")
+    for one in feeds:
+        if not isinstance(one, Bitfinex):
+            raise ValueError(f"{one!r} is no Bitfinex: name them one by one, like run(book, trade)")
+    if len({(one.ws_url, one.rest_url) for one in feeds}) > 1:
+        raise ValueError("these feeds name different exchanges: run one service for each")
+
+
+def _log_end(code: int, line: str) -> None:
+    _log.critical("{line}", line=line)
+
+
+# --- where a program may be in the way of itself ------------------------------------------------------------
+
+
+def _reactor() -> Any:
+    """The program's reactor. Raises RuntimeError under an event loop that this reactor does not share."""
     from twisted.internet import reactor
 
-    from bfxtwist.app import prepare
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return reactor
+    from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
-    prepare(reactor)
-    daemon = service(*feeds, listen=listen, reactor=reactor, **more)
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)], redirectStandardIO=False)
-    daemon.privilegedStartService()
     running: Any = reactor
-    running.callWhenRunning(daemon.startService)
-    running.addSystemEventTrigger("before", "shutdown", daemon.stopService)
-    running.run()
+    if not running.running and not isinstance(reactor, AsyncioSelectorReactor):
+        raise RuntimeError(
+            "asyncio runs here, and the reactor does not: before bfxtwist is imported, call "
+            "twisted.internet.asyncioreactor.install(asyncio.get_running_loop())"
+        )
+    return reactor
+
+
+def _check_fresh(reactor: Any) -> None:
+    """Raises RuntimeError for a reactor that cannot be run, before anything is bound."""
+    if reactor.running:
+        raise RuntimeError("the reactor runs already: call service(…).startService() in place of run(…)")
+    if getattr(reactor, "_startedBefore", False):  # what its run() looks at, when the ports are open already
+        raise RuntimeError("a reactor runs once: give all feeds to one run(…); for another, start Python (the kernel) anew")

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from os import PathLike
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -88,12 +89,14 @@ def feed(
     *,
     pair: str,
     channel: str,
-    file_path: str | None = None,
+    file_path: str | PathLike[str] | None = None,
     precision: str = "P0",
     frequency: str = "F0",
     length: str | int = 25,
 ) -> FeedSettings:
     """One feed, from texts as people write them. Raises ValueError with one line that names the fix."""
+    if not isinstance(pair, str):
+        raise ValueError(f"{pair!r} is not a pair: write it like 'BTC/USD'")
     chosen = ChannelName(_one_of("channel", channel, [*ChannelName]))
     if chosen is ChannelName.TRADES and not file_path:
         raise ValueError("trades need a folder for trade.csv: add --file-path data/ (in Python, file_path=)")
@@ -110,7 +113,7 @@ def feed(
 def settings(
     *,
     feeds: Iterable[FeedSettings],
-    listen: Iterable[str] = (LISTEN,),
+    listen: str | Iterable[str] = (LISTEN,),
     ws_url: str = WS_URL,
     rest_url: str = REST_URL,
     demo: bool = False,
@@ -132,9 +135,9 @@ def settings(
         raise ValueError("--demo brings its own exchange: leave out --ws-url and --rest-url, or --demo")
     return Settings(
         feeds=_apart(_once(feeds)),
-        listen=tuple(listen) or (LISTEN,),
-        ws_url=_url("--ws-url", ws_url, ("wss", "ws")),
-        rest_url=_url("--rest-url", rest_url, ("https", "http")).rstrip("/"),
+        listen=_listen(listen),
+        ws_url=checked_url("--ws-url", ws_url, ("wss", "ws")),
+        rest_url=checked_url("--rest-url", rest_url, ("https", "http")).rstrip("/"),
         demo=demo,
         sync=_one_of("sync", sync, SYNC_POLICIES),
         strict_disk=strict_disk,
@@ -170,10 +173,18 @@ def _apart(feeds: Sequence[FeedSettings]) -> tuple[FeedSettings, ...]:
     )
 
 
+def _listen(value: str | Iterable[str]) -> tuple[str, ...]:
+    several = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
+    if not all(isinstance(one, str) for one in several):
+        raise ValueError(f"listen={value!r} is no address: write it like {LISTEN!r}")
+    return several or (LISTEN,)
+
+
 def _one_of(what: str, value: str, allowed: Sequence[str]) -> str:
     if value in allowed:
         return value
-    near = get_close_matches(value, allowed, 1) or get_close_matches(value.upper(), allowed, 1, 0.5)
+    text = value if isinstance(value, str) else ""  # from Python anything may come
+    near = get_close_matches(text, allowed, 1) or get_close_matches(text.upper(), allowed, 1, 0.5)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise ValueError(f"unknown {what} {value!r}{hint}: use one of {', '.join(allowed)}")
 
@@ -184,20 +195,21 @@ def _rotate(when: str, compress: str) -> Rotate | None:
         return None
     if when == "daily":
         return Rotate(None, compress)
-    size = _SIZE.fullmatch(when)
+    size = _SIZE.fullmatch(str(when))
     if size is None:
         raise ValueError(f"--rotate {when!r} is neither a time nor a size: use daily, a size like 100MB, or no")
     return Rotate(int(size[1]) * _UNITS[size[2].lower()], compress)
 
 
-def _url(option: str, value: str, schemes: Sequence[str]) -> str:
+def checked_url(what: str, value: str, schemes: Sequence[str]) -> str:
+    """The URL, if it is one. Raises ValueError, with the fix, if not; `what` is what it was asked for by."""
     try:
         parts = urlsplit(value)
         complete = parts.scheme in schemes and parts.hostname and parts.port != 0
-    except ValueError:
+    except (ValueError, AttributeError, TypeError):  # the latter two for what is no text
         complete = None
     if not complete:
-        raise ValueError(f"{option} {value!r} is not a URL: write it like {schemes[0]}://host:port/path")
+        raise ValueError(f"{what} {value!r} is not a URL: write it like {schemes[0]}://host:port/path")
     return value
 
 

@@ -1,12 +1,29 @@
-"""What the process sees to by itself: open files, and what the garbage collector need not look at."""
+"""What the process sees to by itself: its clock, open files, and what the garbage collector need not look at."""
 
 import gc
 import resource
 from typing import Any
 
+from twisted.internet.base import ReactorBase
+from twisted.internet.selectreactor import SelectReactor
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.app import allow_files, freeze
+from bfxtwist.app import allow_files, freeze, prepare
+
+
+class ClockTest(SynchronousTestCase):
+    def test_what_was_asked_for_before_comes_when_it_was_asked_for(self) -> None:
+        reactor: ReactorBase = SelectReactor()
+        called: list[str] = []
+        reactor.callLater(0, called.append, "now")
+        later = reactor.callLater(600, called.append, "later")
+        prepare(reactor)
+        reactor.runUntilCurrent()
+        self.assertEqual(called, ["now"])
+        self.assertLess(abs(later.getTime() - reactor.seconds() - 600), 60)
+        later.reset(0)
+        reactor.runUntilCurrent()
+        self.assertEqual(called, ["now", "later"])
 
 
 class FilesTest(SynchronousTestCase):

@@ -1,16 +1,24 @@
 """The example of the README works as written, and a mistake in it is told at once."""
 
+import json
+import os
+import re
 import subprocess
 import sys
 from decimal import Decimal
+from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist import Bitfinex, Level, service
+import bfxtwist
+from bfxtwist import Bitfinex, FeedFailed, Level, service
 from bfxtwist.core.market import FeedState, Market
 from bfxtwist.core.messages import Rows
 from bfxtwist.core.moment import Moment
+from bfxtwist.exchange.simulated import SimulatedMarket
+from tests.running import ROOT, WholeTest
 
 MOMENT = Moment(1.0, 1_790_134_414_850_000)
 
@@ -34,15 +42,21 @@ class Asking(SynchronousTestCase):
         self.assertEqual((book.settings.precision, book.settings.length, book.ws_url), ("R0", 250, "ws://127.0.0.1:9/ws/2"))
 
     def test_mistakes_name_their_fix(self) -> None:
-        book = Bitfinex(symbol="BTC/USD", channel="book")
+        book: Any = Bitfinex(symbol="BTC/USD", channel="book")
         other = Bitfinex(symbol="ETH/USD", channel="book")
         endpoint, payload = book.get_websocket_orderbook_endpoint(), other.get_subscribe_order_book_payload()
+        own = book.get_subscribe_order_book_payload()
+        service: Any = bfxtwist.service  # told what it does not take, too
         for mistake, fix in (
             (lambda: Bitfinex(symbol="BTC", channel="book"), "write it like BTC/USD"),
             (lambda: Bitfinex(symbol="BTC/USD", channel="ticker"), "use one of book, trades"),
             (lambda: Bitfinex(symbol="BTC/USD", channel="trades"), "file_path="),
             (lambda: book.subscribe(endpoint, payload), "use get_subscribe_order_book_payload()"),
+            (lambda: book.subscribe(own, endpoint), "is not a URL: write it like wss://"),
+            (lambda: book.subscribe("https://example.org/", own), "is not a URL: write it like wss://"),
+            (lambda: book.subscribe(endpoint, json.dumps(own)), "is no dict: use get_subscribe_order_book_payload()"),
             (service, "at least one Bitfinex"),
+            (lambda: service([book]), "one by one"),
             (lambda: service(book, Bitfinex("ETH/USD", "book", ws_url="ws://h/")), "run one service for each"),
         ):
             self.assertIn(fix, str(self.assertRaises(ValueError, mistake)))
@@ -92,6 +106,90 @@ class Service(SynchronousTestCase):
         daemon = service(book, other, reactor=MemoryReactorClock(), listen="tcp:0:interface=127.0.0.1")
         self.assertFalse(daemon.running)
         self.assertEqual(book.status, FeedState.CONNECTING)
+
+    def test_whoever_waits_for_a_feed_that_cannot_be_is_told(self) -> None:
+        book = Bitfinex(symbol="BTC/USD", channel="book")
+        live = book.subscribe(book.get_websocket_orderbook_endpoint(), book.get_subscribe_order_book_payload())
+        ended: list[tuple[int, str]] = []
+        daemon: Any = service(
+            book,
+            reactor=MemoryReactorClock(),
+            ended=lambda code, line: ended.append((code, line)),
+            listen="tcp:0:interface=127.0.0.1",
+        )
+        daemon._ended(78, "the exchange does not know it")
+        self.assertEqual(ended, [(78, "the exchange does not know it")])
+        self.assertEqual(str(self.failureResultOf(live, FeedFailed).value), "the exchange does not know it")
+
+
+class Programs(WholeTest):
+    """Small programs, each in a process of its own, since a reactor runs once."""
+
+    async def output(self, script: str) -> tuple[str, str, int]:
+        """Standard output, standard error, exit code."""
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        out, errors, code = await getProcessOutputAndValue(sys.executable, ["-c", script], env=environ)
+        return out.decode(), errors.decode(), code
+
+    async def test_run_ends_when_it_is_of_no_use_to_go_on(self) -> None:
+        exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD",)))
+        out, errors, code = await self.output(
+            "from bfxtwist import Bitfinex, run\n"
+            f"book = Bitfinex('BTX/USD', 'book', ws_url={exchange.ws_url!r}, rest_url={exchange.rest_url!r})\n"
+            "run(book, listen='tcp:0:interface=127.0.0.1')"
+        )
+        self.assertRegex(errors.splitlines()[-1], r"FeedFailed: the exchange does not know BTX/USD .* did you mean BTC/USD")
+        self.assertEqual(code, 1)
+        self.assertNotIn("Unhandled", out + errors)
+
+    async def test_run_keeps_what_was_asked_for_before_and_is_not_run_twice(self) -> None:
+        out, errors, _ = await self.output(
+            "from twisted.internet import reactor\n"
+            "from bfxtwist import Bitfinex, run\n"
+            "book = Bitfinex('BTC/USD', 'book')\n"
+            "reactor.callLater(0.2, reactor.stop)\n"
+            "for _ in range(2): run(book, listen='tcp:0:interface=127.0.0.1', demo=True, log_format='json')"
+        )
+        self.assertIn("start Python (the kernel) anew", errors.splitlines()[-1])
+        self.assertIn("listening on http", [json.loads(line)["message"][:17] for line in out.splitlines()])
+
+    async def test_run_in_a_reactor_that_runs(self) -> None:
+        _, errors, _ = await self.output(
+            "from twisted.internet import reactor\n"
+            "from bfxtwist import Bitfinex, run\n"
+            "def late():\n"
+            "    reactor.callLater(0, reactor.stop)\n"
+            "    try: run(Bitfinex('BTC/USD', 'book'), demo=True)\n"
+            "    except RuntimeError as error: raise SystemExit(str(error))\n"
+            "reactor.callWhenRunning(late)\n"
+            "reactor.run()"
+        )
+        self.assertIn("call service(…).startService() in place of run(…)", errors)
+
+    async def test_a_loop_that_the_reactor_does_not_share(self) -> None:
+        _, errors, _ = await self.output(
+            "import asyncio\n"
+            "from bfxtwist import Bitfinex, service\n"
+            "async def main(): service(Bitfinex('BTC/USD', 'book'), demo=True)\n"
+            "asyncio.run(main())"
+        )
+        self.assertIn("asyncioreactor.install(asyncio.get_running_loop())", errors.splitlines()[-1])
+
+    async def test_the_programs_of_the_documentation(self) -> None:
+        exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD",)))
+        written = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
+        here = f'channel="book", ws_url={exchange.ws_url!r}, rest_url={exchange.rest_url!r}'
+        own, shared, thread = (program.replace('channel="book"', here) for program in written)
+        port = '"tcp:0:interface=127.0.0.1"'
+        for program in (
+            own.replace("tcp:8080", "tcp:0").replace("bids[0])", "bids[0]) or reactor.stop()"),
+            shared.replace("service(book)", f"service(book, listen={port})"),
+            thread.replace("(book,)", f"(book,), kwargs={{'listen': {port}}}")
+            + "import time\nwhile book.status != 'live': time.sleep(0.01)\nprint(book.order_book.bids[0])\n",
+        ):
+            out, errors, code = await self.output(program)
+            self.assertIn("Level(price=Decimal(", out, errors)
+            self.assertEqual((errors, code), ("", 0), program)
 
 
 class Importing(SynchronousTestCase):

@@ -20,6 +20,9 @@ class Mistakes(SynchronousTestCase):
             ({"precision": "r0"}, "did you mean R0?"),
             ({"frequency": "F2"}, "use one of F0, F1"),
             ({"length": "26"}, "use one of 1, 25, 100, 250"),
+            ({"pair": None}, "write it like 'BTC/USD'"),
+            ({"channel": ["book"]}, "use one of book, trades"),
+            ({"precision": 0}, "use one of P0, P1, P2, P3, P4, R0"),
         ):
             error = self.assertRaises(ValueError, feed, **{"pair": "BTC/USD", "channel": "book", **changes})
             self.assertIn(fix, str(error))
@@ -36,6 +39,10 @@ class Mistakes(SynchronousTestCase):
             ({"ws_url": "https://example.org"}, "write it like wss://"),
             ({"ws_url": "ws://:80/"}, "write it like wss://"),
             ({"ws_url": "ws://host:99999/"}, "write it like wss://"),
+            ({"ws_url": None}, "write it like wss://"),
+            ({"listen": 8080}, "write it like 'tcp:8080"),
+            ({"listen": [8080]}, "write it like 'tcp:8080"),
+            ({"rotate": 5}, "use daily, a size like 100MB, or no"),
             ({"rest_url": "example.org/v2"}, "write it like https://"),
             ({"demo": True, "ws_url": "ws://127.0.0.1:9/ws/2"}, "leave out --ws-url"),
             ({"ca_file": "/nowhere/ca.pem"}, "name a file that can"),
