@@ -5,12 +5,12 @@ They do not change while the daemon runs, so each is read, hashed and compressed
 
 from importlib.resources import files
 
-from twisted.web.resource import Resource
-from twisted.web.server import Request
+from twisted.web.iweb import IRequest
 
 from bfxtwist.out.guard import PAGE_POLICY
 from bfxtwist.out.http import HttpApi
 from bfxtwist.out.responses import Body, reply
+from bfxtwist.out.routes import Answer
 
 _TYPES = {
     "html": b"text/html; charset=utf-8",
@@ -19,20 +19,12 @@ _TYPES = {
 }
 
 
-class PageFile(Resource):
-    """One file."""
-
-    isLeaf = True
-
-    def __init__(self, body: Body, media_type: bytes) -> None:
-        super().__init__()
-        self._body = body
-        self._media_type = media_type
-
-    def render_GET(self, request: Request) -> bytes:
-        """The file, or 304 to who has it."""
+def _page_file(body: Body, media_type: bytes) -> Answer:
+    def answer(request: IRequest) -> bytes:
         request.setHeader(b"Content-Security-Policy", PAGE_POLICY)
-        return reply(request, self._body, cached=True, media_type=self._media_type)
+        return reply(request, body, cached=True, media_type=media_type)
+
+    return answer
 
 
 def serve_page(api: HttpApi) -> None:
@@ -41,4 +33,4 @@ def serve_page(api: HttpApi) -> None:
         media_type = _TYPES.get(file.name.rpartition(".")[2])
         if media_type is not None:
             path = "/" if file.name == "index.html" else f"/page/{file.name}"
-            api.mount(path, PageFile(Body(file.read_bytes()), media_type))
+            api.add_route(path, _page_file(Body(file.read_bytes()), media_type))

@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.market import Market
+from bfxtwist.out.guard import PAGE_POLICY
 from bfxtwist.out.http import HttpApi
 from bfxtwist.out.page_files import serve_page
 from tests.out.served import Client, Response, moment, site_of
@@ -54,7 +55,10 @@ class PageFilesTest(SynchronousTestCase):
     def test_cached(self) -> None:
         """A browser asks whether it has changed, and is told that it has not."""
         etag = self.get("/page/page.js").headers["ETag"]
-        self.assertEqual(self.get("/page/page.js", f"If-None-Match: {etag}").status, 304)
+        known = self.get("/page/page.js", f"If-None-Match: {etag}")
+        self.assertEqual((known.status, known.headers["Content-Security-Policy"]), (304, PAGE_POLICY.decode()))
+        # A cache would take it for the length of what it has (RFC 9110, section 8.6).
+        self.assertNotIn("Content-Length", known.headers)
         self.assertEqual(self.get("/page/page.js", "Accept-Encoding: gzip").headers["Content-Encoding"], "gzip")
 
     def test_methods(self) -> None:
