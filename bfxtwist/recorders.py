@@ -20,6 +20,7 @@ from bfxtwist.out.metric_figures import recorder_figures
 from bfxtwist.out.rotation import Compression, Rotation
 from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
+from bfxtwist.out.trade_folder import left_behind
 from bfxtwist.out.trade_recorder import TradeRecorder
 from bfxtwist.settings import FeedSettings, Rotate
 
@@ -57,6 +58,9 @@ class Recorders:
         """Lock and recover the file of a feed that the market carries. Raises TradeFileError, and nothing is kept."""
         assert feed.folder is not None  # settings.feed() saw to it
         symbol = feed.pair.symbol
+        if other := left_behind(feed.folder, symbol):
+            text = "{pair}: {other} is not continued, {folder} begins anew; to continue it, stop, and move its files there"
+            _log.warn(text, pair=feed.pair.name, other=str(other), folder=str(feed.folder))
         flushes = TimedThread(deferToThread, self._reactor)
         recorder = TradeRecorder(
             symbol,
