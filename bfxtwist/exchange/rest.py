@@ -30,6 +30,7 @@ from bfxtwist.exchange.catalogue import answer_conf
 from bfxtwist.exchange.control import Control
 from bfxtwist.exchange.conversation import LENGTHS, PRECISIONS
 from bfxtwist.exchange.faults import Faults
+from bfxtwist.exchange.numbers import token
 from bfxtwist.exchange.rates import RateLimit
 from bfxtwist.exchange.tape import Query, Tape
 from bfxtwist.exchange.venue import Limits
@@ -167,7 +168,7 @@ class Rest:
         bids, asks = self._market.sides(Subscription(ChannelName.BOOK, symbol, precision, "F0", int(length)))
         return encode_rows([*bids, *asks])
 
-    def _ticker(self, symbol: str) -> list[float | None]:
+    def _ticker(self, symbol: str) -> list[msgspec.Raw | None]:
         bids, asks = self._market.sides(Subscription(ChannelName.BOOK, symbol))
         bid, ask = (float(side[0][0]) if side else None for side in (bids, asks))
         sizes = [round(abs(sum(float(row[2]) for row in side)), 8) for side in (bids, asks)]
@@ -177,7 +178,7 @@ class Rest:
         volume = round(sum(abs(float(trade.amount)) for trade in day), 8)
         relative = round(change / prices[0], 8) if prices[0] else 0.0
         last = [round(change, 10), relative, prices[-1], volume, max(prices), min(prices)]
-        return [bid, sizes[0], ask, sizes[1], *last, None]  # the null is there since 2026
+        return [*map(_written, (bid, sizes[0], ask, sizes[1], *last)), None]  # the null is there since 2026
 
     def _known(self, symbol: str) -> str:
         # What past trades of an unknown symbol are answered is not known; the book's answer is taken.
@@ -211,6 +212,11 @@ def _reply(request: Request, status: int, content_type: bytes, body: bytes) -> b
     request.setHeader(b"content-type", content_type)
     request.setHeader(b"content-length", b"%d" % len(body))
     return body
+
+
+def _written(number: float | None) -> msgspec.Raw | None:
+    """A number as the exchange writes it, which is not as Python does: `64250`, `7e-7`, `0.0000011`."""
+    return None if number is None else msgspec.Raw(token(round(number * 10**8), 8))
 
 
 def _argument(request: Request, name: str, default: str) -> str:

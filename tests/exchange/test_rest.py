@@ -105,6 +105,14 @@ class RestTest(SynchronousTestCase):
         self.assertEqual([row[0] for row in self.json("tickers?symbols=tBTCUSD,tNOPE")], ["tBTCUSD"])
         self.assertEqual(len(self.json("tickers?symbols=ALL")), 3)
 
+    def test_a_ticker_has_the_exchanges_digits(self) -> None:
+        _, big = self.get("ticker/tBTCUSD")
+        _, small = self.get("tickers?symbols=tVETBTC")
+        self.assertNotIn(b".0,", big)
+        self.assertIn(b'[["tVETBTC",', small)
+        _, book = self.get("book/tVETBTC/P0?len=1")
+        self.assertEqual(small.split(b",")[1], book[2:].split(b",")[0])
+
     def test_status_and_lists(self) -> None:
         self.assertEqual(self.json("platform/status"), [1])
         self.market.faults.set("platform-status", 0)
