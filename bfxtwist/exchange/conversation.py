@@ -190,11 +190,12 @@ class Conversation:
             self._deliver(channel, [self._venue.open(channel.subscription, self)])
 
     def _refuse(self, request: Subscribe, refusal: Refusal) -> None:
-        symbol = _with_t(request.symbol)
-        self._say(
-            {"channel": request.channel, "symbol": symbol, **request.parameters}
-            | {"event": "error", "msg": refusal.message, "code": int(refusal.code), **refusal.fields, "pair": symbol[1:]}
-        )
+        """What was asked comes back; who named no channel or no symbol is not told of one."""
+        symbol = _with_t(request.symbol) if request.symbol else ""
+        named = {name: text for name, text in (("channel", request.channel), ("symbol", symbol)) if text}
+        pair = {"pair": symbol[1:]} if symbol else {}
+        error = {"event": "error", "msg": refusal.message, "code": int(refusal.code)}
+        self._say({**named, **request.parameters} | error | refusal.fields | pair)
 
     def _unsubscribe(self, channel_id: int) -> None:
         channel = next((c for c in self.channels.values() if c.id == channel_id), None)

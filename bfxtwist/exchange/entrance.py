@@ -3,6 +3,7 @@
 With a fault set, it answers as the exchange's front does on a bad day: with another status, a page, garbage, or not at all.
 """
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from autobahn.twisted.resource import WebSocketResource
@@ -66,7 +67,7 @@ class Entrance(Resource):
         self._drips.clear()
 
     def _refuse(self, request: Request, code: int) -> bytes:
-        request.setResponseCode(code)
+        request.setResponseCode(code, HTTPStatus(code).phrase.encode())  # of 429 Twisted does not know the words
         request.setHeader(b"content-type", b"text/html; charset=UTF-8")
         if code == 301:
             request.setHeader(b"location", b"/elsewhere")

@@ -91,6 +91,12 @@ class ConversationTest(SynchronousTestCase):
             more = {"event": "error", "msg": message, "code": code, "pair": request["symbol"][1:]}
             self.assertEqual(self.answers(request), [{**echoed, **more}])
 
+    def test_who_names_no_symbol_is_not_told_of_one(self) -> None:
+        asked = {"channel": "candles", "key": "trade:1m:tBTCUSD"}
+        refused = {"event": "error", "msg": "channel: unknown", "code": 10300}
+        self.assertEqual(self.answers({"event": "subscribe", **asked}), [{**asked, **refused}])
+        self.assertEqual(self.answers({"event": "subscribe"}), [refused])
+
     def test_a_second_subscription_is_told_the_first_ones_channel(self) -> None:
         [refused] = self.answers(subscribe(), subscribe())[2:]
         self.assertEqual(
