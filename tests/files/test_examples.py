@@ -13,6 +13,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.gaps import Gap, GapState, Ledger, Mark
+from bfxtwist.core.moment import iso
 from bfxtwist.core.trade_rows import HEADER, Arrival
 from tests.files.rows import FIRST_MTS, arrival, lines, write
 
@@ -71,8 +72,38 @@ class Loading(SynchronousTestCase):
     def test_duckdb(self) -> None:
         self.load("duckdb")
 
+    def test_dates(self) -> None:
+        """The times of arrival() as each library tells them."""
+        folder = Path(self.mktemp())
+        write(folder / "trade.csv", [arrival(1, FIRST_MTS)])
+        told = {
+            "pandas": (r"`(pandas\.to_datetime\(.*?\))`", "str({0}[0])[:23]"),
+            "polars": (r"`(trades\.with_columns\(.*?\)\))`", "str({0}['timestamp'][0])[:23]"),
+            "duckdb": (r"`(make_timestamp\(.*?\))`", "str(trades.project('{0}').fetchall()[0][0])[:23]"),
+        }
+        expected = iso(FIRST_MTS).replace("T", " ").removesuffix("Z")
+        for library, (pattern, question) in told.items():
+            if importlib.util.find_spec(library) is not None:
+                [expression] = re.findall(pattern, _PAGE.read_text())
+                code = f"import {library}\n{_one_line(library)}\nprint({question.format(expression)})"
+                self.assertEqual(_run([sys.executable, "-c", code], folder).strip(), expected, library)
+
+    def test_all_parts(self) -> None:
+        """Not the gap ledger beside them."""
+        if importlib.util.find_spec("duckdb") is None:
+            self.skipTest("duckdb is not installed")
+        folder = Path(self.mktemp())
+        write(folder / "trade.csv", [arrival(3)])
+        write(folder / "trade.gaps.csv", [arrival(4)])
+        for number in (1, 2):
+            part = HEADER + lines([arrival(number)])
+            (folder / f"trade-2018-11-1{number}.csv.gz").write_bytes(gzip.compress(part))
+        [snippet] = [block for block in _blocks("python") if "import" not in block]
+        code = f"import duckdb\n{snippet}\nprint(sorted(trades.project('id').fetchall()))"
+        self.assertEqual(_run([sys.executable, "-c", code], folder).strip(), "[(1,), (2,), (3,)]")
+
     def test_no_snippet_is_left_out(self) -> None:
-        self.assertEqual(len(_blocks("python")), len(_QUESTIONS))
+        self.assertEqual(len(_blocks("python")), len(_QUESTIONS) + 1)
 
 
 class Commands(SynchronousTestCase):
