@@ -96,6 +96,7 @@ class Rest:
         """Where the WebSocket begins, on the same port."""
         return self._entrance
 
+    @app.route("/faults/")
     @app.route("/faults", branch=True)
     def faults(self, request: Request) -> IResource:
         """What goes wrong, and what shall."""

@@ -61,7 +61,8 @@ class DropTest(TestCase):
             client = await connect(exchange.ws_url)
             client.ask(subscribe())
             await until(lambda client=client: client.frames)  # type: ignore[misc]
-            url = exchange.rest_url.replace("/v2", f"/faults/drop={how}")
-            answer = await treq.put(url, persistent=False)
-            self.assertEqual((answer.code, await answer.json()), (200, {}))
+            above = exchange.rest_url.replace("/v2", "/faults/")
+            url = f"{above}drop={how}"
+            for answer in (await treq.put(url, persistent=False), await treq.get(above, persistent=False)):
+                self.assertEqual((answer.code, await answer.json()), (200, {}))
             await until(lambda client=client: client.closed)  # type: ignore[misc]
