@@ -186,12 +186,18 @@ class Channel:
         self._send(Unsubscribe(self.id).encode())
 
     def resubscribe(self, error: ChannelWrong, moment: Moment) -> None:
-        """It went wrong: leave it, to subscribe it again. Raises StillWrong when that was in vain too often."""
+        """It went wrong: leave it, to subscribe it again.
+
+        When that was in vain too often: raises StillWrong, or takes its time where a new connection was in vain, too.
+        """
         now = moment.monotonic
         self.feed.lost(str(error), moment)
         self._faults = [fault for fault in self._faults if now - fault < error.within] + [now]
         if len(self._faults) > error.tolerated:
-            raise StillWrong(f"{self.subscription}, {len(self._faults)} times in {error.within:g} s: {error}")
+            if now - self.feed.blamed >= error.spares:
+                self.feed.blamed = now
+                raise StillWrong(f"{self.subscription}, {len(self._faults)} times in {error.within:g} s: {error}")
+            self._next_resubscription = now + LONGEST_PAUSE
         self.feed.counts.resubscriptions += 1
         self.leave(moment)
 

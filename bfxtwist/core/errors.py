@@ -101,13 +101,15 @@ class ConnectionEnded(ExchangeError):
 class ChannelWrong(ExchangeError):
     """One channel is not what was subscribed. It alone is subscribed again.
 
-    More than `tolerated` of these `within` so many seconds, and subscribing again is of no use: see `StillWrong`.
+    More than `tolerated` of these `within` so many seconds, and subscribing again is of no use: see `StillWrong`. For that
+    the connection, with all its other channels, is ended at most once in `spares` seconds.
     """
 
     reason = "channel"
     ends_connection = False
     tolerated: ClassVar[int] = 2
     within: ClassVar[float] = 60.0
+    spares: ClassVar[float] = 0.0
 
 
 class StillWrong(ExchangeError):
@@ -131,9 +133,14 @@ class ChannelSilent(ChannelWrong):
 
 
 class BookWrong(ChannelWrong):
-    """A book that cannot be right."""
+    """A book that cannot be right.
+
+    A new connection may lead to a server that has it right. If not, it is this book that the exchange gets wrong, as it does
+    all funding books (bitfinex-api-py #19), and the others need not suffer for it.
+    """
 
     reason = "book"
+    spares = 600.0
 
 
 class ChecksumMismatch(BookWrong):

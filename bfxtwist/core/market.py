@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import compress
+from math import inf
 from operator import not_
 from typing import Any, Protocol
 
@@ -81,6 +82,7 @@ class Feed:
         self.counts = Counts()
         self.last_frame: Moment | None = None
         self.exchange_time: int | None = None  # the exchange's clock in the last frame, ms
+        self.blamed = -inf  # when a connection was last ended because of this feed, by the monotonic clock
         self.watchers: list[Callable[[Feed], None]] = []
         self._late = False
 

@@ -79,6 +79,34 @@ class Books(SynchronousTestCase):
             talk.frame(9, '"cs",1')
         self.assertIs(talk.book.state, FeedState.STALE)
 
+    def test_wrong_on_the_next_connection_too_spares_the_other_channels(self) -> None:
+        talk, tape = conversation_with_trades()
+        talk.book.blamed = talk.now - 300
+        for channel_id in (17, 27, 37):
+            talk.frame(channel_id - 10, '"cs",1')
+            talk.event({"event": "unsubscribed", "status": "OK", "chanId": channel_id - 10})
+            talk.advance(5 if channel_id < 37 else 59, beats=[8])
+            if channel_id < 37:
+                talk.acknowledge(channel_id=channel_id)
+                talk.frame(channel_id, ROWS)
+        self.assertEqual([m["event"] for m in talk.taken()].count("subscribe"), 2, "the third waits for a minute")
+        talk.advance(3, beats=[8])
+        self.assertEqual([m["event"] for m in talk.sent], ["subscribe"])
+        self.assertEqual((talk.trades.state, tape.told), (FeedState.LIVE, [("snapshot", [2, 1])]))
+
+    def test_a_connection_is_ended_again_for_a_book_after_ten_minutes(self) -> None:
+        talk = Conversation().live()
+        talk.book.blamed = talk.now - 601
+        for channel_id in (7, 8):
+            talk.frame(channel_id, '"cs",1')
+            talk.event({"event": "unsubscribed", "status": "OK", "chanId": channel_id})
+            talk.advance(6)
+            talk.acknowledge(channel_id=channel_id + 1)
+            talk.frame(channel_id + 1, ROWS)
+        with self.assertRaises(StillWrong):
+            talk.frame(9, '"cs",1')
+        self.assertEqual(talk.book.blamed, talk.now)
+
     def test_now_and_then_wrong_does_not(self) -> None:
         talk = Conversation().live()
         for channel_id in range(7, 17):
