@@ -146,8 +146,8 @@ ROWS = [
     Row(
         "N15",
         "a checksum that does not agree, or never comes",
-        "stale in that turn; that channel alone is subscribed again, at most once in 5 s, and the connection made anew for it "
-        "at most every ten minutes; without any, unverified",
+        "stale in that turn; that channel alone is subscribed again, at most once in 5 s, and the connection made anew for "
+        "it at most every ten minutes; without any, unverified",
         [
             f"{_SCENARIO}checksum_*",
             f"{_SCENARIO}level_corrupted",
