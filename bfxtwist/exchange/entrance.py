@@ -44,7 +44,7 @@ class Entrance(Resource):
         self._faults = faults
         self._clock = clock
         self.connects = RateLimit(per_minute)
-        self._drips: list[LoopingCall] = []
+        self._drips: set[LoopingCall] = set()
 
     def render(self, request: Request) -> bytes | int:
         """Upgrade the connection, or not."""
@@ -61,10 +61,8 @@ class Entrance(Resource):
 
     def close(self) -> None:
         """The exchange closes: nothing drips any more."""
-        for drip in self._drips:
-            if drip.running:
-                drip.stop()
-        self._drips.clear()
+        for drip in list(self._drips):
+            self._dry_up(drip)
 
     def _refuse(self, request: Request, code: int) -> bytes:
         request.setResponseCode(code, HTTPStatus(code).phrase.encode())  # of 429 Twisted does not know the words
@@ -84,13 +82,14 @@ class Entrance(Resource):
         elif kind == "drop":
             transport.loseConnection()
         elif kind == "drip":
-            self._drip(transport, list(_UPGRADE.splitlines(keepends=True)))
+            self._drip(request, list(_UPGRADE.splitlines(keepends=True)))
         elif kind == "endless":
-            self._drip(transport, None)
+            self._drip(request, None)
         return NOT_DONE_YET  # and of "hang", nothing more
 
-    def _drip(self, transport: "ITransport", lines: list[bytes] | None) -> None:
-        """A line a second: of these, and then no more; or for ever, 16 KiB at a time."""
+    def _drip(self, request: Request, lines: list[bytes] | None) -> None:
+        """A line a second: of these, and then no more; or 16 KiB at a time, for as long as the client takes it."""
+        transport = transport_of(request)
         if lines is None:
             transport.write(_UPGRADE)
 
@@ -102,8 +101,14 @@ class Entrance(Resource):
 
         drip = LoopingCall(write)
         drip.clock = self._clock
-        self._drips.append(drip)
+        self._drips.add(drip)
+        request.notifyFinish().addErrback(lambda _gone: self._dry_up(drip))
         drip.start(1.0 if lines is not None else 0.01)
+
+    def _dry_up(self, drip: LoopingCall) -> None:
+        self._drips.discard(drip)
+        if drip.running:
+            drip.stop()
 
 
 def transport_of(request: HttpRequest) -> "ITransport":

@@ -1,8 +1,11 @@
 """Handshakes that are refused, or answered with what is none."""
 
+from typing import Any
+
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
+from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import TestCase
 
 from bfxtwist.exchange.embedded import EmbeddedExchange
@@ -32,6 +35,11 @@ class Raw(Protocol):
     def connectionLost(self, reason: object = None) -> None:
         """Know it."""
         self.closed = True
+
+
+def writes(reactor: Any) -> int:
+    """How many drips there are."""
+    return sum(isinstance(call.func, LoopingCall) for call in reactor.getDelayedCalls())
 
 
 class EntranceTest(TestCase):
@@ -85,6 +93,15 @@ class EntranceTest(TestCase):
         dripping = await self.asked("drip")
         await until(lambda: dripping.received)
         self.assertNotIn(b"\r\n\r\n", dripping.received)
+
+    async def test_never_ending_headers_end_with_the_connection(self) -> None:
+        for fault in ("endless", "drip"):
+            raw = await self.asked(fault)
+            await until(lambda raw=raw: raw.received)  # type: ignore[misc]
+            before = writes(reactor)
+            assert raw.transport is not None
+            raw.transport.loseConnection()
+            await until(lambda before=before: writes(reactor) < before)  # type: ignore[misc]
 
     async def test_silence_is_not_an_answer(self) -> None:
         hanging = await self.asked("hang")
