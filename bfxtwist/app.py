@@ -126,9 +126,15 @@ class Process(MultiService):
         try:
             super().privilegedStartService()
         except TradeFileError as error:
-            raise CannotStart(error.exit_code, str(error)) from None
+            raise self._refused(error.exit_code, error) from None
         except CannotListen as error:
-            raise CannotStart(1, str(error)) from None
+            raise self._refused(1, error) from None
+
+    def _refused(self, code: int, error: BaseException) -> CannotStart:
+        # In the background standard error is closed, and twistd's parent shows the first hundred letters only.
+        if self._logs is None or self._logs.file is not sys.stdout:
+            _log.critical("{line}", line=str(error))
+        return CannotStart(code, str(error))
 
     def startService(self) -> None:
         """Run, and listen to signals."""
@@ -181,7 +187,7 @@ class Process(MultiService):
         done.addBoth(lambda _: self._systemd.ready())
 
     async def _read_again(self) -> None:
-        if not self._options["config"]:
+        if not self._options.file:
             _log.info("SIGHUP: there is no --config to read the settings from", news=True)
             return
         try:

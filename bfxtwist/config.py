@@ -9,7 +9,8 @@
     file_path = "data/"
 
 A setting has one name: `ws_url` in the file is `--ws-url` and `BFXTWIST_WS_URL`. Pairs or channels that are named by an
-option or a variable stand in place of the file's feeds. Names that nobody knows are refused, with the nearest that is known.
+option or a variable stand in place of the file's feeds. Names in the file that nobody knows are refused, and variables that
+look like a known one, with the nearest that is known; other variables may be somebody else's.
 """
 
 import tomllib
@@ -117,16 +118,21 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             continue
         if name in DEFAULTS:
             yield name, text
+        elif name == "config":  # where the file is, which `options.py` asks for
+            continue
         elif near := get_close_matches(name, DEFAULTS, 1, 0.8):
             raise ValueError(f"unknown variable {variable}: did you mean {PREFIX}{near[0].upper()}?")
 
 
 def _file(path: Path) -> Mapping[str, Any]:
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin with a mark that TOML does not know
     except OSError as error:
         raise ValueError(f"--config {path} cannot be read ({error.strerror}): name a file that can") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"--config {path} is not UTF-8 (at line {line}): save it as that") from None
+    except tomllib.TOMLDecodeError as error:
         raise ValueError(f"--config {path} is not TOML: {error}") from None
     _check_names(content, [*DEFAULTS, "feed"], path)
     tables = content.get("feed", [])
@@ -134,6 +140,10 @@ def _file(path: Path) -> Mapping[str, Any]:
         raise ValueError(f"--config {path}: write each feed under a line [[feed]]")
     for table in tables:
         _check_names(table, FEED_DEFAULTS, path)
+        if "pair" not in table and "pair" not in content:
+            raise ValueError(f'--config {path}: a [[feed]] names no pair: add pair = "BTC/USD" to it')
+    if "pair" in content and tables and all("pair" in table for table in tables):
+        raise ValueError(f"--config {path}: pair = {content['pair']!r} is in no [[feed]]: give it one, or take it out")
     return content
 
 

@@ -36,6 +36,7 @@ class Logs:
 
     def __init__(self, file: Any, log_format: str, seconds: Callable[[], float]) -> None:
         """`file` takes text; `seconds` is a clock that only goes forward."""
+        self.file = file
         self._write = FileLogObserver(file, as_json if log_format == "json" else as_text)
         self._seconds = seconds
         self._storms = Storms()

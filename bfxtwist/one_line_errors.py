@@ -1,5 +1,6 @@
 """Options whose mistakes end the program with one line and a code of sysexits, not with a screen of help."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ class OneLineErrors(usage.Options):
     command = ""
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # help and log have letters that not every terminal's encoding has
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             super().parseOptions(options)
         except usage.UsageError as error:

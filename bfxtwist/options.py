@@ -12,7 +12,7 @@ from typing import ClassVar
 from twisted.python import usage
 
 from bfxtwist import __version__
-from bfxtwist.config import DEFAULTS, Config, gather
+from bfxtwist.config import DEFAULTS, PREFIX, Config, gather
 from bfxtwist.one_line_errors import OneLineErrors, Refusal
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.preflight import check
@@ -34,14 +34,14 @@ class Options(OneLineErrors):
     """`twistd bfx`. After parsing, `settings` holds the result."""
 
     command = "bfx"
-    synopsis = "Usage: twistd [-n] bfx --pair PAIR --channel CHANNEL [options]"
+    synopsis = "--pair PAIR --channel CHANNEL [options]"
     longdesc = (
         "Keeps the order book of each pair and serves it at GET /book, only while it is verified; writes every trade once "
         "to trade.csv, until it is stopped. Try: twistd -n bfx --pair BTC/USD --channel book --demo"
     )
     # No defaults here: what was not said on the command line may have been said elsewhere.
     optParameters: ClassVar[list[list[str | None]]] = [
-        ["config", None, None, "Read settings from this TOML file. Options and BFXTWIST_… variables stand above it."],
+        ["config", None, None, "TOML file of settings (or BFXTWIST_CONFIG). Options and BFXTWIST_ variables go first."],
         ["file-path", "f", None, "Folder for trade.csv, made if missing; needed for trades. Several pairs: one each in it."],
         ["precision", None, None, f"Precision of the books: {', '.join(PRECISIONS)} (orders). [default: P0]"],
         ["frequency", None, None, f"Frequency of the books: {', '.join(FREQUENCIES)} (each 2 s). [default: F0]"],
@@ -60,7 +60,7 @@ class Options(OneLineErrors):
         ["demo", None, "Run the embedded exchange on a free loopback port, and use it."],
         ["strict-disk", None, "Exit with code 74 when the disk fails three times in a row, instead of trying on."],
         ["no-fast-frames", None, "Leave every WebSocket frame to Autobahn: slower, should the fast path be in doubt."],
-        ["allow-remote", None, "Allow --listen beyond this machine; needs TLS (ssl:…) or --token-file."],
+        ["allow-remote", None, "Allow --listen beyond this machine; needs TLS (ssl:) or --token-file."],
         ["print-config", None, "Print each setting and where it came from, and exit."],
     ]
     compData = usage.Completions(
@@ -136,8 +136,17 @@ class Options(OneLineErrors):
         except TradeFileError as error:
             raise Refusal(f"--file-path: {error}", error.exit_code) from None
 
+    @property
+    def file(self) -> str | None:
+        """The settings file, if there is one."""
+        return self["config"] or self._environ.get(f"{PREFIX}CONFIG")
+
     def read(self) -> Config:
         """Everything that was said, the file as it is now. Raises ValueError with one line that names the fix."""
+        for option, value in self.items():
+            # What a script's unset variable leaves: --token-file "$TOKEN" must not mean that there is none.
+            if value == "" or (isinstance(value, list) and value and not any(word.strip() for word in value)):
+                raise ValueError(f"--{option} is empty: give it a value, or leave it out")
         said = {name: self[option] for name in DEFAULTS if self[option := name.replace("_", "-")]}
         said |= {name: True for name in said if isinstance(DEFAULTS[name], bool)}  # a flag counts how often it was given
-        return gather(said, self._environ, Path(self["config"]) if self["config"] else None)
+        return gather(said, self._environ, Path(self.file) if self.file else None)

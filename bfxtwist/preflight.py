@@ -1,7 +1,9 @@
 """Whether what the settings ask for can be had on this machine: addresses, folders, files. Asked before anything starts."""
 
+import re
 from os import environ
 
+from OpenSSL import SSL, crypto
 from twisted.internet.endpoints import serverFromString
 
 from bfxtwist.feed.budget import SharedLedger
@@ -12,6 +14,9 @@ from bfxtwist.out.guard import guard
 from bfxtwist.out.listen import check_listen, read_token
 from bfxtwist.out.trade_folder import check_folder
 from bfxtwist.settings import LISTEN, Settings
+
+_PORT = re.compile(r"(?:tcp6?|ssl):(?:port=)?([0-9]+)")
+_LAST_PORT = 65535
 
 
 def check(settings: Settings) -> None:
@@ -34,9 +39,18 @@ def _check_endpoint(description: str) -> None:
     try:
         # Only who listens needs the reactor; to read a description nobody does.
         serverFromString(None, description)
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        why = str(error) or type(error).__name__
-        raise ValueError(f"--listen {description!r} is no endpoint ({why}): write it like {LISTEN}") from None
+    except OSError as error:  # ssl: reads its key and certificates at once
+        why = f"{error.filename}: {error.strerror}"
+        raise ValueError(f"--listen {description!r} needs a file ({why}): name one with privateKey= and certKey=") from None
+    except (crypto.Error, SSL.Error):
+        raise ValueError(f"--listen {description!r} names a key or a certificate that is none: it must be PEM") from None
+    except LookupError:
+        raise ValueError(f"--listen {description!r}: systemd gives no such socket: see its .socket unit") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"--listen {description!r} is no endpoint ({error}): write it like {LISTEN}") from None
+    port = _PORT.match(description)
+    if port and int(port[1]) > _LAST_PORT:
+        raise ValueError(f"--listen {description!r} has no port: they end at {_LAST_PORT}")
 
 
 def _check_zstandard() -> None:

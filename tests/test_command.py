@@ -1,7 +1,9 @@
 """`twistd bfx` as a user starts it: a process of its own, its outputs, its exit codes, its signals."""
 
 import json
+import os
 import signal
+import sys
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,10 +11,11 @@ from typing import Any
 
 import treq
 from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.utils import getProcessOutputAndValue
 
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
-from tests.running import TwistdProcess, WholeTest, ids, reactor, start_twistd
+from tests.running import ROOT, TwistdProcess, WholeTest, ids, reactor, start_twistd
 
 LISTEN = ("--listen", "tcp:0:interface=127.0.0.1")
 
@@ -123,6 +126,16 @@ class Running(CommandTest):
         await self.until(lambda: not daemon.running or (path.exists() and "live: BTC/USD" in path.read_text()))
         self.assertEqual(daemon.said, "")
         self.assertIn("the demo's exchange: ws://127.0.0.1:", path.read_text())
+
+    async def test_in_the_background_the_log_says_why_it_did_not_start(self) -> None:
+        exchange, _ = await self.an_exchange()
+        path = Path(self.mktemp()).absolute()
+        taken = f"tcp:{exchange.port}:interface=127.0.0.1"
+        words = ["--pidfile=", f"--logfile={path}", "bfx", "-p", "BTC/USD", "-c", "book", "--demo", "--listen", taken]
+        twistd, environ = Path(sys.executable).with_name("twistd"), {**os.environ, "PYTHONPATH": str(ROOT)}
+        _, _, code = await getProcessOutputAndValue(str(twistd), words, environ)
+        self.assertEqual(code, 1)
+        self.assertIn(f"cannot listen on {taken} (Address already in use): choose another --listen", path.read_text())
 
     async def test_a_systemd_unit_is_told(self) -> None:
         _, where = await self.an_exchange()

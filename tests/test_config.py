@@ -62,6 +62,8 @@ class FromFile(SynchronousTestCase):
             ("[feed]\npair = 'BTC/USD'", "[[feed]]"),
             ("length = ", "is not TOML"),
             ("zzz = 1", "known are"),
+            ("[[feed]]\nchannel = 'book'\n[[feed]]\npair = 'BTC/USD'\nchannel = 'book'", "names no pair"),
+            ("pair = 'BTC/USD'\n[[feed]]\npair = 'ETH/USD'\nchannel = 'book'", "is in no [[feed]]"),
         ):
             path = self.file(text)
             error = str(self.assertRaises(ValueError, gather, {}, {}, path))
@@ -69,6 +71,14 @@ class FromFile(SynchronousTestCase):
             self.assertIn(str(path), error)
             self.assertNotIn("\n", error)
         self.assertIn("name a file that can", str(self.assertRaises(ValueError, gather, {}, {}, Path("nowhere.toml"))))
+
+    def test_as_editors_of_other_systems_save_it(self) -> None:
+        path = Path(self.mktemp())
+        plain = gather({}, {}, self.file(FILE)).settings()
+        path.write_bytes(b"\xef\xbb\xbf" + FILE.replace("\n", "\r\n").encode())
+        self.assertEqual(gather({}, {}, path).settings(), plain)
+        path.write_bytes(FILE.replace("data", "d\u00e4t").encode("latin-1"))
+        self.assertIn("is not UTF-8 (at line 14)", str(self.assertRaises(ValueError, gather, {}, {}, path)))
 
     def test_a_value_of_the_wrong_kind_is_refused(self) -> None:
         for text in ("pair = 5", "demo = 'maybe'", "sync = 1", "listen = [1]", "length = 2.5"):
@@ -93,7 +103,7 @@ class Order(SynchronousTestCase):
     def test_a_mistyped_variable_is_refused_and_a_stranger_is_not(self) -> None:
         error = self.assertRaises(ValueError, gather, {}, {"BFXTWIST_LENGHT": "25"})
         self.assertIn("did you mean BFXTWIST_LENGTH?", str(error))
-        gather({}, {"BFXTWIST_DATA": "/somewhere"})
+        gather({}, {"BFXTWIST_DATA": "/somewhere", "BFXTWIST_VERSION": "1", "BFXTWIST_CONFIG": "a.toml"})
 
     def test_several_come_as_a_list_or_with_commas(self) -> None:
         values = gather({"pair": ["BTC/USD", "ETH/USD"]}, {"BFXTWIST_CHANNEL": "book, trades,"}).values

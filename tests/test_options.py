@@ -2,6 +2,7 @@
 
 import io
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.options import Options
 from bfxtwist.settings import Settings, feed, settings
+from tests.running import ROOT
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
 
@@ -19,11 +21,11 @@ class CommandLine(SynchronousTestCase):
         options.parseOptions(line.split())
         return options.settings
 
-    def refused(self, line: str, code: int = os.EX_USAGE) -> str:
+    def refused(self, line: str, code: int = os.EX_USAGE, *words: str) -> str:
         """The one line on standard error."""
         stderr = io.StringIO()
         self.patch(sys, "stderr", stderr)
-        error = self.assertRaises(SystemExit, self.parsed, line)
+        error = self.assertRaises(SystemExit, Options().parseOptions, [*line.split(), *words])
         self.assertEqual(error.code, code)
         [text, rest] = stderr.getvalue().split("\n")
         self.assertEqual(rest, "")
@@ -73,10 +75,21 @@ class CommandLine(SynchronousTestCase):
         self.assertIn("see twistd bfx --help", self.refused("--pairs"))
         self.assertIn("see twistd bfx --help", self.refused("-p"))
 
+    def test_an_empty_value_is_a_mistake(self) -> None:
+        for option in ("pair", "channel", "config", "token-file", "ca-file", "file-path", "listen", "allow-host", "length"):
+            self.assertIn(f"--{option} is empty", self.refused("", os.EX_USAGE, f"--{option}", ""))
+
     def test_what_this_machine_does_not_give_is_found_before_the_start(self) -> None:
         self.assertIn("--allow-remote", self.refused("-p BTC/USD -c book -l tcp:8080"))
         self.assertIn("write it like tcp:8080", self.refused("-p BTC/USD -c book -l tpc:8080"))
         self.assertIn("write it like tcp:8080", self.refused("-p BTC/USD -c book -l tcp:http:interface=127.0.0.1"))
+        self.assertIn("end at 65535", self.refused("-p BTC/USD -c book -l tcp:80800:interface=127.0.0.1"))
+        self.assertIn("systemd", self.refused("-p BTC/USD -c book -l systemd:domain=INET:index=0"))
+        self.assertIn("systemd", self.refused("-p BTC/USD -c book -l systemd:domain=INET:name=http"))
+        self.assertIn("privateKey=", self.refused("-p BTC/USD -c book -l ssl:8443:privateKey=/nowhere"))
+        Path("no.pem").touch()
+        self.assertIn("must be PEM", self.refused("-p BTC/USD -c book -l ssl:8443:privateKey=no.pem"))
+        self.assertIn("is no endpoint", self.refused("-p BTC/USD -c book -l ssl:8443:sslmethod=no"))
         Path("in-the-way").touch()
         self.assertIn("--file-path", self.refused("-p BTC/USD -c trades -f in-the-way", os.EX_CANTCREAT))
         self.assertIn("--lock-folder", self.refused("-p BTC/USD -c book --lock-folder in-the-way"))
@@ -87,3 +100,25 @@ class CommandLine(SynchronousTestCase):
         for word in ("-p, --pair=", "-c, --channel=", "-f, --file-path=", "-l, --listen=", "--precision=", "--demo"):
             self.assertIn(word, text)
         self.assertIn("[default: tcp:8080:interface=127.0.0.1]", text)
+
+    def test_the_help_has_one_usage_and_fits_every_terminal(self) -> None:
+        for command in ("bfx", "bfx-exchange"):
+            done = subprocess.run(
+                [sys.executable, "-m", "twisted", command, "--help"],
+                env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)},
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            self.assertEqual(done.stdout.count("Usage:"), 1, done.stdout)
+
+    def test_the_settings_are_printed_with_a_mistake_in_them_too(self) -> None:
+        stdout = io.StringIO()
+        self.patch(sys, "stdout", stdout)
+        self.assertIn("unknown length", self.refused("-p BTC/USD -c book --length 26 --print-config"))
+        self.assertRegex(stdout.getvalue(), 'length = "26" +# --length')
+
+    def test_a_variable_names_the_file(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text('[[feed]]\npair = "BTC/USD"\nchannel = "book"\n')
+        options = Options({"BFXTWIST_CONFIG": str(path)})
+        options.parseOptions([])
+        self.assertEqual((options.file, options.settings.feeds), (str(path), (feed(pair="BTC/USD", channel="book"),)))

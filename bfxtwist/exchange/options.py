@@ -33,7 +33,7 @@ class Options(OneLineErrors):
     """What the user asked for. After `postOptions`, `market`, `endpoint` and `limits` are ready to be served."""
 
     command = "bfx-exchange"
-    synopsis = "Usage: twistd [-n] bfx-exchange [options]"
+    synopsis = "[options]"
     longdesc = (
         "A small Bitfinex on this machine, simulated or replayed: books and trades over WebSocket at /ws/2, "
         "REST at /v2, faults by name."
