@@ -147,7 +147,6 @@ class Stream(Generic[Missed]):
         else:
             self._busy = False
 
-
     def _try_to_tell(self, seat: Seat[Missed], items: Sequence[Item]) -> None:
         try:
             self._tell_one(seat, items)

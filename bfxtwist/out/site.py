@@ -109,5 +109,3 @@ class Site(server.Site):
     def log(self, request: http.Request) -> None:
         """Count instead of writing a line."""
         self.answered[request.code] += 1
-
-
