@@ -218,9 +218,17 @@ class Channel:
         elif moment.monotonic >= self._due:
             self._overdue(moment)
 
-    def _watch(self, moment: Moment) -> None:
+    def held_up(self, moment: Moment) -> None:
+        """This process was: what the exchange said meanwhile is not read yet, and what was read before it is old."""
+        if self.state is ChannelState.LIVE and self._silence(moment) > HEARTBEAT_LATE:
+            self.feed.silent(moment)
+
+    def _silence(self, moment: Moment) -> float:
         last = self.feed.last_frame
-        silence = moment.monotonic - max(self._since, last.monotonic if last else -inf)
+        return moment.monotonic - max(self._since, last.monotonic if last else -inf)
+
+    def _watch(self, moment: Moment) -> None:
+        silence = self._silence(moment)
         if silence > SILENCE:
             raise ChannelSilent(f"no frame for {silence:.0f} s")
         if silence > HEARTBEAT_LATE:

@@ -204,6 +204,11 @@ class Channels:
             self._subscribe_again(channel, error, moment)
         self._forget_if_gone(channel)
 
+    def held_up(self, moment: Moment) -> None:
+        """Time has passed in which nothing could be done."""
+        for channel in self:
+            channel.held_up(moment)
+
     def renew_all(self, moment: Moment) -> None:
         """Begin every channel anew."""
         for channel in self:

@@ -167,6 +167,7 @@ class Session:
         late = now - self._ticked > LATE_TICK
         self._ticked = now
         if late:
+            self._channels.held_up(moment)
             return
         match self.state:
             case SessionState.HELLO | SessionState.CONFIGURING if now >= self._due:

@@ -304,9 +304,13 @@ class Watchdogs(SynchronousTestCase):
         talk = Conversation().live()
         talk.now += 100
         talk.session.tick(talk.moment)
+        self.assertIs(talk.book.state, FeedState.STALE, "until it has read what came meanwhile")
         talk.frame(7, '"hb"')  # it was in the socket all the time
         talk.advance(1)
         self.assertIs(talk.book.state, FeedState.LIVE)
+        talk.now += 10
+        talk.session.tick(talk.moment)
+        self.assertIs(talk.book.state, FeedState.LIVE, "no heartbeat was due")
 
 
 class Strange(SynchronousTestCase):

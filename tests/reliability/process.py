@@ -58,7 +58,7 @@ ROWS = [
     Row(
         "P9",
         "the clock is set by an hour or a day; the process is stopped for a while",
-        "timers go on; no connection ends for it; rows carry the exchange's time",
+        "timers go on; no connection ends for it, and no old book is live; rows carry the exchange's time",
         [
             "test_clock_steps.ClockSteps.*",
             "core.test_session.Watchdogs.test_a_process_that_was_held_up_blames_nobody",
