@@ -1,4 +1,5 @@
 # make demo   runs the daemon on the embedded exchange; make test runs the whole check. Each sets up what it needs.
+#             Where port 8080 is taken: make demo LISTEN=tcp:8081:interface=127.0.0.1
 
 PYTHON ?= python3
 VENV   ?= .venv
