@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime, IStreamServerEndpoint
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
@@ -35,6 +36,12 @@ from bfxtwist.exchange.venue import Limits, Venue
 
 #: What the exchange itself allows a client (docs ws-public, requirements-and-limitations).
 REAL_LIMITS = Limits(channels=30, connects_per_minute=20, requests_per_minute=15)
+
+
+#: Seconds after which a market goes on that has met an error.
+_STUMBLE = 1.0
+
+_log = Logger()
 
 
 class Market(Venue, Listed, Protocol):
@@ -162,7 +169,12 @@ class EmbeddedExchange(Service):
         return self.stop()
 
     def _turn(self) -> None:
-        self._next_turn = self._clock.callLater(self.market.advance(self.now()), self._turn)
+        try:
+            pause = self.market.advance(self.now())
+        except Exception:  # noqa: BLE001 - logged as the bug it is, or as the full disk; the market must not stop for ever
+            _log.failure("the market stumbled, and goes on in {pause:g} s", pause=_STUMBLE)
+            pause = _STUMBLE
+        self._next_turn = self._clock.callLater(pause, self._turn)
 
     def _begin_conversation(self, socket: ServerProtocol) -> Conversation:
         conversation = FaultyConversation(

@@ -139,3 +139,19 @@ class ServiceTest(SynchronousTestCase):
         assert isinstance(clock, Clock)
         self.assertTrue(fired(exchange.stopService(), clock))
         self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_a_market_that_stumbles_goes_on(self) -> None:
+        clock = MemoryReactorClock()
+        market = SimulatedMarket()
+        exchange = EmbeddedExchange(clock, market)
+        exchange.startService()
+        full = OSError(28, "No space left on device")
+        record = market.ledger.record
+        self.patch(market.ledger, "record", lambda *_: (_ for _ in ()).throw(full))
+        clock.pump([0.1] * 50)
+        self.assertEqual([failure.value for failure in self.flushLoggedErrors(OSError)][:2], [full, full])
+        self.patch(market.ledger, "record", record)
+        before = len(market.ledger["tBTCUSD"])
+        clock.pump([0.1] * 50)
+        self.assertGreater(len(market.ledger["tBTCUSD"]), before)
+        self.assertTrue(fired(exchange.stopService(), clock))
