@@ -140,26 +140,32 @@ def _checked(option: str, make: Callable[[], T], hint: str = "") -> T:
 
 
 class ExchangeDaemon(EmbeddedExchange):
-    """The exchange, where a person has started it, who is told where it is."""
+    """The exchange, where a person has started it, who is told where it is. `secure` says whether its endpoint is of TLS."""
+
+    secure = False
 
     def privilegedStartService(self) -> None:
         """Listen. Raises CannotListen."""
         try:
             super().privilegedStartService()
-        except CannotListenError as error:
-            why = getattr(error.socketError, "strerror", None) or error
+        except (CannotListenError, OverflowError) as error:  # the latter for a port that no port can be
+            why = getattr(getattr(error, "socketError", None), "strerror", None) or error
             raise CannotListen(f"bfx-exchange: cannot listen ({why}): choose another --listen") from None
 
     def startService(self) -> None:
         """Listen, if that has not been done, and say where."""
         super().startService()
+        s = "s" if self.secure else ""
         with suppress(ValueError):  # a unix socket has no URL
-            faults = self.rest_url.replace("/v2", "/faults")
-            _log.info("WebSocket {ws}, REST {rest}, faults {faults}", ws=self.ws_url, rest=self.rest_url, faults=faults)
+            place = f"{s}://127.0.0.1:{self.port}"
+            urls = {"ws": f"ws{place}/ws/2", "rest": f"http{place}/v2", "faults": f"http{place}/faults"}
+            _log.info("WebSocket {ws}, REST {rest}, faults {faults}", **urls)
 
 
 def makeService(options: Options) -> ExchangeDaemon:
     """The service that twistd runs."""
     from twisted.internet import reactor  # as above
 
-    return ExchangeDaemon(reactor, options.market, endpoint=options.endpoint, limits=options.limits)
+    daemon = ExchangeDaemon(reactor, options.market, endpoint=options.endpoint, limits=options.limits)
+    daemon.secure = options["listen"].startswith("ssl:")
+    return daemon

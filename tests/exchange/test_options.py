@@ -81,6 +81,10 @@ class OptionsTest(TestCase):
         )
         self.assertEqual(told[0]["faults"], f"http://127.0.0.1:{service.port}/faults")
 
+    def test_no_port_at_all_is_one_line(self) -> None:
+        with self.assertRaisesRegex(CannotListen, "choose another --listen"):
+            makeService(parsed("--listen", "tcp:99999999:interface=127.0.0.1")).privilegedStartService()
+
     def test_mistakes_are_one_line_that_names_the_fix(self) -> None:
         cases = [
             (["--fault", "lateack"], "did you mean late-ack"),
