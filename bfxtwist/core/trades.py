@@ -66,7 +66,8 @@ class Tape:
         self._released: list[Arrival] = []
         self._held_back: dict[int, Arrival] = {}
         self._right: Mark | None = None  # history must catch up with this one
-        self._hold_until = 0.0
+        self._hold_left = HOLD
+        self._holding_since = 0.0  # or since what was taken from it last
         self._durable_first: int | None = None  # the revision of the progress that must be saved before going live
         self._before: Mark | None = None  # the last trade before the socket's word was lost
         self._filled = 0  # trades that history told of those between it and `_right`
@@ -199,15 +200,22 @@ class Tape:
     def _synchronise(self, right: Mark | None, moment: Moment) -> None:
         """Hold live trades back until history has been told from V to `right`."""
         if self.mode is not Mode.SYNC:
-            self._hold_until, self._filled = moment.monotonic + HOLD, 0
+            self._holding_since, self._filled = moment.monotonic, 0
             self._before = self.last_trade or self.comparison.progress.frontier
         self.mode = Mode.SYNC
         self._right, self._durable_first = right, None
         self.comparison.synchronise(right, moment.monotonic)
 
     def tick(self, moment: Moment) -> None:
-        """Time has passed. Live trades are held back for a minute, then the interval becomes an open gap."""
-        if self.mode is not Mode.SYNC or self._durable_first is not None or moment.monotonic < self._hold_until:
+        """Time has passed. Live trades are held back for a minute, then the interval becomes an open gap.
+
+        A minute in all: connections that never last so long must not keep what they tell from the file.
+        """
+        if self.mode is not Mode.SYNC or self._durable_first is not None:
+            return
+        self._hold_left -= moment.monotonic - self._holding_since
+        self._holding_since = moment.monotonic
+        if self._hold_left > 0:
             return
         frontier = self.comparison.progress.frontier
         if self._right is None or frontier is None or self._right.id <= frontier.id:
@@ -220,7 +228,7 @@ class Tape:
     def _go_live(self, moment: Moment) -> None:
         held_back = sorted(self._held_back.values(), key=lambda arrival: (arrival.trade.mts, arrival.trade.id))
         self._held_back.clear()
-        self.mode, self._durable_first = Mode.LIVE, None
+        self.mode, self._durable_first, self._hold_left = Mode.LIVE, None, HOLD
         self._release(held_back)
         self.comparison.live(moment.monotonic)
 

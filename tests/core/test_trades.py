@@ -255,6 +255,27 @@ class TapeTests(TapeTest):
         self.assertEqual((sorted(self.file), self.progress.gaps), (self.everything(), []))
         self.assertEqual((gap.state, gap.filled), (GapState.FILLED, 7))
 
+    def test_short_connections_hold_back_for_a_minute_in_all(self) -> None:
+        """In an outage of the exchange history fails, too: what the socket tells now and then comes to the file."""
+        self.trade()
+        self.connect()
+        self.exchange.fault = "empty"
+        for _ in range(4):
+            self.tape.lost("going away")
+            self.trade(told=False)
+            self.trade(told=False)
+            self.connect(1)
+            self.trade()
+            self.wait(HOLD / 4)
+        self.wait(2)
+        told = [trade_id for trade_id in self.everything() if (trade_id - 1002) % 3]
+        self.assertEqual(self.tape.mode, Mode.LIVE)
+        self.assertEqual([gap.state for gap in self.progress.gaps], [GapState.OPEN])
+        self.assertEqual(sorted(self.file), told)
+        self.exchange.fault = ""
+        self.wait(700)
+        self.assertEqual((sorted(self.file), self.progress.gaps), (self.everything(), []))
+
     def test_hold_with_nothing_in_between_goes_live_without_a_gap(self) -> None:
         """The snapshot overlaps V: audits from V on will find whatever there is."""
         self.trade()
