@@ -192,6 +192,26 @@ class StateTest(PageTest):
         self.patch(book, "checksum", right)
         await self.becomes(_STATE, "live")
 
+    async def test_gone_and_back(self) -> None:
+        """The daemon does not carry the pair any more, then carries it again: the page follows."""
+        await self.page()
+        subscriptions = [feed.subscription for feed in self.served.market.feeds()]
+        for subscription in subscriptions:
+            self.served.feed.drop(subscription)
+        await self.becomes("absent.textContent", "BTC-USD is not carried here.")
+        await self.becomes(_STATE, "absent")
+        for subscription in subscriptions:
+            self.served.feed.want(subscription)
+        await self.becomes(_STATE, "live")
+        await self.becomes("document.getElementById('trades').rows.length >= 30", True)
+        self.assertEqual(await self.browser.text("#absent"), "")
+        self.served.feed.drop(subscriptions[1])
+        await self.becomes("document.getElementById('tape-note').textContent.startsWith('The daemon does not')", True)
+        self.served.feed.want(subscriptions[1])
+        await self.becomes("document.getElementById('tape-note').textContent", "")
+        await self.becomes("document.getElementById('trades').rows.length >= 30", True)
+        await self.assert_no_complaints()
+
     async def test_said_once(self) -> None:
         """A screen reader is told of a change of state, and not of each second."""
         await self.page()

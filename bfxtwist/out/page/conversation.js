@@ -74,7 +74,7 @@ export class Conversation {
         }
         break;
       case "unsubscribed":
-        if (this.channels.delete(String(event.chanId))) this.listener.refused("all", "it is not carried any more");
+        this.ended(String(event.chanId));
         break;
       case "error":
         if (event.code !== DUPLICATE && event.symbol === this.wanted?.symbol) this.listener.refused(event.channel, event.msg);
@@ -83,6 +83,13 @@ export class Conversation {
         this.pong();
         break;
     }
+  }
+
+  /** Unasked: what was asked to end is forgotten already. */
+  ended(id) {
+    const channel = this.channels.get(id);
+    if (channel) this.listener.refused(channel.name, "it is not carried any more");
+    this.channels.delete(id);
   }
 
   informed(event) {

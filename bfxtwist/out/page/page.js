@@ -66,8 +66,10 @@ class Page {
     const pair = wanted ?? this.pair ?? pairs[0];
     write(at("absent"), this.choices.pair && !wanted ? `${this.choices.pair} is not carried here.` : "");
     if (!pair) return;
-    const now = pairs.find((one) => one.symbol === pair.symbol) ?? pair;
-    if (now.symbol !== this.pair?.symbol || !same(now.carried, this.model.carried)) this.show(now);
+    const now = pairs.find((one) => one.symbol === pair.symbol) ?? { name: pair.name, symbol: pair.symbol, carried: null };
+    const { bookRefused, tradesRefused } = this.model;
+    const back = (bookRefused && now.carried) || (tradesRefused && now.trades); // gone and here again since the last time
+    if (!this.pair || !same(now, this.pair) || back) this.show(now);
     this.pair = now;
     this.model.daemon = now;
   }
@@ -222,8 +224,10 @@ class Page {
   }
 }
 
+/** Whether there is the same to read of both. */
 function same(one, other) {
-  return one?.precision === other?.precision && one?.length === other?.length;
+  const told = ({ symbol, carried, trades }) => [symbol, carried?.precision, carried?.length, Boolean(trades)].join();
+  return told(one) === told(other);
 }
 
 new Page().begin();
