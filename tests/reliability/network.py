@@ -79,8 +79,10 @@ ROWS = [
         [
             f"{_SCENARIO}connection_dropped_*",
             "feed.test_sockets.Sockets.test_connections_that_are_cut",
+            "feed.test_websocket.Ends.test_the_exchange_closes_and_does_not_hang_up",
             "test_end_to_end.Faults.test_dropped_connections",
         ],
+        found="a goodbye without the end of the socket left books live for 20 s",
     ),
     Row(
         "N9",
@@ -96,8 +98,10 @@ ROWS = [
     ),
     Row(
         "N11",
-        "acknowledgements late, twice, in any order, of something else, none; unknown channels; refusals",
-        "a table decides every message in every state; what was never asked for ends the connection",
+        "acknowledgements late, twice, in any order, of something else, none; unknown channels; refusals; a channel that the "
+        "exchange ends",
+        "a table decides every message in every state; what was never asked for ends the connection; what is refused is asked "
+        "for again after ten minutes, what is ended at once",
         [
             f"{_SCENARIO}acknowledgement*",
             f"{_SCENARIO}no_acknowledgement",
@@ -105,9 +109,10 @@ ROWS = [
             "core.test_session.Table.*",
             "core.test_channels.Acknowledgements.*",
             "core.test_channels.Refusals.*",
+            "core.test_channels.Ended.*",
             "test_command.Mistakes.test_a_pair_that_is_refused_when_rest_does_not_answer",
         ],
-        found="a subscription that had just been dropped was not waited for",
+        found="a subscription that had just been dropped was not waited for; a book that the exchange had ended stayed live",
     ),
     Row(
         "N12",
