@@ -54,7 +54,7 @@ class Options(OneLineErrors):
         ["ca-file", None, None, "Trust the certificates of this PEM file instead of the system's."],
         ["lock-folder", None, None, "Folder in which daemons of one machine share the exchange's connect limit."],
         ["log-format", None, None, f"How the log is written: {', '.join(LOG_FORMATS)} (one object a line). [default: text]"],
-        ["token-file", None, None, "File (mode 0600) with a token that HTTP clients must send as a bearer."],
+        ["token-file", None, None, "File (mode 0600) with a token that HTTP clients must send: a bearer, or a password."],
     ]
     optFlags: ClassVar[list[list[str | None]]] = [
         ["demo", None, "Run the embedded exchange on a free loopback port, and use it."],
