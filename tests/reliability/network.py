@@ -98,10 +98,10 @@ ROWS = [
     ),
     Row(
         "N11",
-        "acknowledgements late, twice, in any order, of something else, none; unknown channels; refusals; a channel that the "
-        "exchange ends",
-        "a table decides every message in every state; what was never asked for ends the connection; what is refused is asked "
-        "for again after ten minutes, what is ended at once",
+        "acknowledgements late, twice, in any order, of something else, none; unknown channels; refusals; a channel that "
+        "the exchange ends",
+        "a table decides every message in every state; what was never asked for ends the connection; what is refused is "
+        "asked for again after ten minutes, what is ended at once",
         [
             f"{_SCENARIO}acknowledgement*",
             f"{_SCENARIO}no_acknowledgement",
