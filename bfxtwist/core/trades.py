@@ -58,7 +58,7 @@ class Tape:
         self.known = known
         self.comparison = Comparison(known, progress, limits)
         self.mode = Mode.DOWN
-        self.reason = "not connected since the start"
+        self.reason = "not connected since the daemon was started"
         self.counters = Counters()
         self._newest: Trade | Mark | None = newest  # of those released
         self._limits = limits
