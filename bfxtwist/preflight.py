@@ -5,6 +5,7 @@ from os import environ
 
 from OpenSSL import SSL, crypto
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import VerifyError
 
 from bfxtwist.feed.budget import SharedLedger
 from bfxtwist.feed.proxy import proxy_for
@@ -44,6 +45,8 @@ def _check_endpoint(description: str) -> None:
         raise ValueError(f"--listen {description!r} needs a file ({why}): name one with privateKey= and certKey=") from None
     except (crypto.Error, SSL.Error):
         raise ValueError(f"--listen {description!r} names a key or a certificate that is none: it must be PEM") from None
+    except VerifyError:
+        raise ValueError(f"--listen {description!r} names a key and a certificate that do not belong together") from None
     except LookupError:
         raise ValueError(f"--listen {description!r}: systemd gives no such socket: see its .socket unit") from None
     except (ValueError, TypeError, AttributeError) as error:

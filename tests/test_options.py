@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import trustme
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.options import Options
@@ -89,6 +90,11 @@ class CommandLine(SynchronousTestCase):
         self.assertIn("privateKey=", self.refused("-p BTC/USD -c book -l ssl:8443:privateKey=/nowhere"))
         Path("no.pem").touch()
         self.assertIn("must be PEM", self.refused("-p BTC/USD -c book -l ssl:8443:privateKey=no.pem"))
+        authority = trustme.CA()
+        authority.issue_cert("localhost").private_key_pem.write_to_path("key.pem")
+        authority.cert_pem.write_to_path("another.pem")
+        strange = self.refused("-p BTC/USD -c book -l ssl:8443:privateKey=key.pem:certKey=another.pem")
+        self.assertIn("do not belong together", strange)
         self.assertIn("is no endpoint", self.refused("-p BTC/USD -c book -l ssl:8443:sslmethod=no"))
         Path("in-the-way").touch()
         self.assertIn("--file-path", self.refused("-p BTC/USD -c trades -f in-the-way", os.EX_CANTCREAT))
