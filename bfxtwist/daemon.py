@@ -113,7 +113,9 @@ class Daemon(Service):
                 self.recorders.open(feed, self._history())
 
     def startService(self) -> None:
-        """Connect."""
+        """Connect. Raises RuntimeError if it runs already: in a program of many services, one of them starts all others."""
+        if self.running:
+            raise RuntimeError("this service runs already: call startService() once, or hand it to an application")
         if not self.web.addresses:
             self.privilegedStartService()
         super().startService()
