@@ -22,7 +22,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 
-from bfxtwist.core.market import FeedState, Market
+from bfxtwist.core.feed_state import FeedState
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Refused
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.subscription import Subscription
@@ -170,6 +171,8 @@ class Daemon(Service):
             _log.info(text, ws_url=self._exchange.ws_url, rest_url=self._exchange.rest_url)
         books, recorders = self.market.books.values(), self.recorders.by_symbol.values()
         for address in self.web.addresses:
+            if not address.startswith("http"):  # a socket in the file system has no URL
+                continue
             _log.info("the page: {url}", url=f"{address}/")
             if len(books) > _FEW:
                 _log.info("{count} books: {url}", count=len(books), url=f"{address}/books")

@@ -43,7 +43,8 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from bfxtwist.core.market import Feed, FeedState, Market
+from bfxtwist.core.feed_state import Feed, FeedState
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import Code, Subscribe
 from bfxtwist.core.moment import Moment
 from bfxtwist.exchange.conversation import Channel, Conversation
@@ -162,7 +163,6 @@ class RelayProtocol(ServerProtocol):
     """One socket, bounded in what it may leave unread."""
 
     factory: "RelayFactory"
-    choked_since: float | None = None
     _cut: IDelayedCall | None = None
 
     def onOpen(self) -> None:
@@ -175,11 +175,6 @@ class RelayProtocol(ServerProtocol):
             handle().setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER)
         super().onOpen()
 
-    def onPing(self, payload: bytes) -> None:
-        """A client without channels that pings is alive; bitfinex-api-py keeps one such connection open."""
-        self.last_heard = self.factory.clock.seconds()
-        super().onPing(payload)
-
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The socket is gone."""
         if self._cut is not None and self._cut.active():
@@ -190,13 +185,11 @@ class RelayProtocol(ServerProtocol):
     def pauseProducing(self) -> None:
         """Who does not read is not listened to either: what it asks would have to be answered."""
         super().pauseProducing()
-        self.choked_since = self.factory.clock.seconds()
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """It has caught up."""
         super().resumeProducing()
-        self.choked_since = None
         self.transport.resumeProducing()
 
     def finish(self, code: int, reason: str) -> bool:
