@@ -19,7 +19,9 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, globalLogBeginner
 
-from bfxtwist.core.market import BookFeed, Feed, FeedState, Market
+from bfxtwist.core.book_feed import BookFeed
+from bfxtwist.core.feed_state import Feed, FeedState
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Row
 from bfxtwist.settings import LISTEN, REST_URL, WS_URL, FeedSettings, checked_url, feed, settings
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from bfxtwist.core.market import Feed, FeedState
+from bfxtwist.core.feed_state import Feed, FeedState
 from bfxtwist.core.moment import Moment
 
 _log = Logger()

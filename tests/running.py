@@ -19,7 +19,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from bfxtwist.app import now
-from bfxtwist.core.market import BookFeed, Feed, FeedState
+from bfxtwist.core.book_feed import BookFeed
+from bfxtwist.core.feed_state import Feed, FeedState
 from bfxtwist.daemon import Daemon
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.settings import FeedSettings, feed, settings

@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import bfxtwist
 from bfxtwist import Bitfinex, FeedFailed, Level, service
-from bfxtwist.core.market import FeedState, Market
+from bfxtwist.core.feed_state import FeedState
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import Rows
 from bfxtwist.core.moment import Moment
 from bfxtwist.exchange.simulated import SimulatedMarket

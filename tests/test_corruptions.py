@@ -12,8 +12,10 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.book import CHECKSUM_DEPTH
+from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.channels import Tally
-from bfxtwist.core.market import BookFeed, FeedState, Market
+from bfxtwist.core.feed_state import FeedState
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Refused
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.session import Session

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from bfxtwist import Bitfinex, service
-from bfxtwist.core.market import BookFeed, FeedState
+from bfxtwist.core.book_feed import BookFeed
+from bfxtwist.core.feed_state import FeedState
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.replay import ReplayMarket
 from bfxtwist.exchange.simulated import SimulatedMarket

@@ -6,7 +6,7 @@ from typing import Any
 
 import bfxtwist.bitfinex
 from bfxtwist import Bitfinex, service
-from bfxtwist.core.market import FeedState
+from bfxtwist.core.feed_state import FeedState
 from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.options import Options
 from tests.running import ROOT, WholeTest, ids, reactor

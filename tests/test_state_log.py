@@ -5,7 +5,8 @@ from typing import Any
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.market import BookFeed, Market
+from bfxtwist.core.book_feed import BookFeed
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import Rows
 from bfxtwist.state_log import StateLog
 from tests.out.served import carry, moment, rows

@@ -13,7 +13,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.channels import Tally
-from bfxtwist.core.market import FeedState, Market
+from bfxtwist.core.feed_state import FeedState
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import Refused, Trade
 from bfxtwist.core.session import PING_EVERY, Session, SessionState
 from bfxtwist.core.subscription import Subscription

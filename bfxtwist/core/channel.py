@@ -18,8 +18,8 @@ from math import inf
 from typing import Any
 
 from bfxtwist.core.book import Book
+from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.errors import ChannelSilent, ChannelWrong, MalformedMessage, SnapshotMissing, StillWrong, Unanswered
-from bfxtwist.core.market import BookFeed, TradeFeed
 from bfxtwist.core.messages import (
     BookUpdate,
     BookUpdates,
@@ -37,6 +37,7 @@ from bfxtwist.core.messages import (
 )
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.subscription import Subscription
+from bfxtwist.core.trade_feed import TradeFeed
 
 #: Acknowledgements of books took up to 12.9 s (measured in a 2021 capture); the snapshot follows within 33 ms.
 ANSWER_TIMEOUT = 30.0

@@ -16,9 +16,10 @@ import msgspec
 from twisted.logger import Logger
 from twisted.web.iweb import IRequest
 
-from bfxtwist.core.market import Market, TradeFeed
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.moment import iso
+from bfxtwist.core.trade_feed import TradeFeed
 from bfxtwist.core.trade_rows import HEADER
 from bfxtwist.out.http import HttpApi
 from bfxtwist.out.problems import Problem

@@ -18,9 +18,11 @@ from prometheus_client.metrics_core import (
 )
 
 import twisted
+from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.errors import ExchangeError
+from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.histogram import Histogram
-from bfxtwist.core.market import BookFeed, FeedState, Market
+from bfxtwist.core.market import Market
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.symbols import parse_pair
 from bfxtwist.out.site import Site

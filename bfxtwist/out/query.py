@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from twisted.web.iweb import IRequest
 
-from bfxtwist.core.market import Feed
+from bfxtwist.core.feed_state import Feed
 from bfxtwist.core.symbols import parse_pair
 from bfxtwist.out.problems import Problem
 

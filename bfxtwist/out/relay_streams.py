@@ -20,10 +20,12 @@ from typing import Generic, TypeVar
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from bfxtwist.core.market import LATEST_TRADES, BookFeed, FeedState, TradeFeed
+from bfxtwist.core.book_feed import BookFeed
+from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.messages import Row, Trade
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.subscription import Subscription
+from bfxtwist.core.trade_feed import LATEST_TRADES, TradeFeed
 from bfxtwist.exchange.venue import Item, Reader, checksum, snapshot, update
 from bfxtwist.exchange.venue import confirmed as confirmation
 from bfxtwist.exchange.venue import executed as execution

@@ -8,9 +8,12 @@ from itertools import count
 
 from twisted.internet.interfaces import IReactorTime
 
-from bfxtwist.core.market import BookFeed, FeedState, Market, TradeFeed
+from bfxtwist.core.book_feed import BookFeed
+from bfxtwist.core.feed_state import FeedState
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.subscription import Subscription
+from bfxtwist.core.trade_feed import TradeFeed
 from bfxtwist.exchange.venue import Item, Reader
 from bfxtwist.out.relay_streams import BookStream, GiveUp, TradeStream
 

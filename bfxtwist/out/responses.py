@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from twisted.web.iweb import IRequest
 from werkzeug.http import parse_accept_header, parse_etags
 
-from bfxtwist.core.market import BookFeed
+from bfxtwist.core.book_feed import BookFeed
 
 JSON = b"application/json"
 

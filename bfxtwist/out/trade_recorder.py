@@ -40,7 +40,7 @@ from bfxtwist.out.trade_state import LockFile
 
 
 class TradeRecorder:
-    """Records one pair to trade.csv in a folder. A TradeListener of `core/market.py`."""
+    """Records one pair to trade.csv in a folder. A TradeListener of `core/trade_feed.py`."""
 
     _log = Logger()
 

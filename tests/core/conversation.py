@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.channels import Tally
-from bfxtwist.core.market import BookFeed, Market, TradeFeed
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Refused, Trade
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.session import Session
 from bfxtwist.core.subscription import Subscription
+from bfxtwist.core.trade_feed import TradeFeed
 
 BOOK = Subscription(ChannelName.BOOK, "tBTCUSD")
 TRADES = Subscription(ChannelName.TRADES, "tBTCUSD")

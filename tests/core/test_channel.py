@@ -5,7 +5,7 @@ from zlib import crc32
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.errors import MalformedMessage, StillWrong
-from bfxtwist.core.market import FeedState
+from bfxtwist.core.feed_state import FeedState
 from tests.core.conversation import CHECKSUM, ROWS, SUBSCRIBE, Conversation, conversation_with_trades
 
 

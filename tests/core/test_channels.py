@@ -6,7 +6,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.errors import Unanswered, WrongAnswer
-from bfxtwist.core.market import FeedState
+from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.subscription import Subscription
 from tests.core.conversation import BOOK, GRANTED, GREETING, ROWS, SUBSCRIBE, TRADES, Conversation, greeted

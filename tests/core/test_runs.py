@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core import session
 from bfxtwist.core.book import Book
 from bfxtwist.core.errors import ExchangeError, MalformedMessage, SequenceLost
-from bfxtwist.core.market import FeedState
+from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.messages import BookUpdate, BookUpdates, ChannelName, Checksum, TradeExecuted, TradesExecuted
 from bfxtwist.core.runs import decode_together
 from bfxtwist.core.subscription import Subscription

@@ -16,7 +16,7 @@ from bfxtwist.core.errors import (
     Unanswered,
     UnsupportedVersion,
 )
-from bfxtwist.core.market import FeedState
+from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.messages import Event, Frame
 from bfxtwist.core.session import Session, SessionState
 from tests.core.conversation import (

@@ -11,7 +11,7 @@ from resource import RUSAGE_SELF, getrusage
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.errors import ExchangeError
-from bfxtwist.core.market import FeedState
+from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.session import SessionState
 from tests.core.conversation import CHECKSUM, ROWS, Conversation, conversation_with_trades
 

@@ -5,7 +5,7 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.market import FeedState
+from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.subscription import Subscription
 from tests.core.conversation import TRADES, Conversation, Tape

@@ -16,7 +16,9 @@ from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump
 from zope.interface import implementer
 
-from bfxtwist.core.market import BookFeed, FeedState, Market
+from bfxtwist.core.book_feed import BookFeed
+from bfxtwist.core.feed_state import FeedState
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.subscription import Subscription

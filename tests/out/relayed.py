@@ -8,7 +8,8 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from bfxtwist.core.market import BookFeed, Market
+from bfxtwist.core.book_feed import BookFeed
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import BookUpdate, ChannelName, Checksum, Rows, Trade, TradeExecuted
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.wire import encode_event

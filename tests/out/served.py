@@ -7,10 +7,12 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.web.resource import IResource
 
-from bfxtwist.core.market import BookFeed, Market, TradeFeed
+from bfxtwist.core.book_feed import BookFeed
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import BookUpdate, ChannelName, Row, Rows
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.subscription import Subscription
+from bfxtwist.core.trade_feed import TradeFeed
 from bfxtwist.out.guard import Guard
 from bfxtwist.out.site import Channel, Limits, Site
 

@@ -12,8 +12,10 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from bfxtwist.core.market import BookFeed, Market, TradeFeed
+from bfxtwist.core.book_feed import BookFeed
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Rows
+from bfxtwist.core.trade_feed import TradeFeed
 from bfxtwist.out.http import HttpApi
 from tests.out.served import carry, change, live_book, moment
 

@@ -7,8 +7,9 @@ from typing import Any
 from treq.testing import StubTreq
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.market import Market, TradeFeed
+from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Rows, Trade, TradeExecuted
+from bfxtwist.core.trade_feed import TradeFeed
 from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
 from bfxtwist.out.http import HttpApi
 from bfxtwist.out.latest_trades import LatestTrades

@@ -13,7 +13,8 @@ from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFrom
 from twisted.internet.tcp import Connection
 from twisted.trial.unittest import TestCase
 
-from bfxtwist.core.market import FeedState, Market
+from bfxtwist.core.feed_state import FeedState
+from bfxtwist.core.market import Market
 from bfxtwist.feed.budget import ConnectBudget
 from bfxtwist.feed.connection import Uplink
 from bfxtwist.feed.endpoint import exchange_endpoint

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.market import BookFeed, Market
+from bfxtwist.core.book_feed import BookFeed
+from bfxtwist.core.market import Market
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.venue import Item, Kind, Reader
 from bfxtwist.out.relay_streams import PACE, PORTION, BookStream

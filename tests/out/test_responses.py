@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IRequest
 from twisted.web.test.requesthelper import DummyRequest
 
-from bfxtwist.core.market import BookFeed, Market
+from bfxtwist.core.book_feed import BookFeed
+from bfxtwist.core.market import Market
 from bfxtwist.out.responses import GZIP_FROM, Body, BookBodies, accepts_gzip, is_known, reply
 from tests.out.served import change, live_book, moment
 

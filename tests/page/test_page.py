@@ -9,7 +9,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from bfxtwist.core import channel
-from bfxtwist.core.market import FeedState
+from bfxtwist.core.feed_state import FeedState
 from tests.page import browser
 from tests.page.browser import Browser
 from tests.page.served import ServedPage

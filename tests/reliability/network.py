@@ -168,7 +168,7 @@ ROWS = [
         "N16",
         "a crossed book; deletes of levels that are not there; too many levels",
         "not live while it is crossed without a checksum that says so; subscribed again after 2 s",
-        [f"{_SCENARIO}book_crossed_for_good", f"{_SCENARIO}level_deleted_*", "core.test_market.Books.*crossed*"],
+        [f"{_SCENARIO}book_crossed_for_good", f"{_SCENARIO}level_deleted_*", "core.test_book_feed.Books.*crossed*"],
     ),
     Row(
         "N17",

@@ -1,0 +1,34 @@
+"""What is told of trades."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.core.errors import MalformedMessage
+from bfxtwist.core.feed_state import FeedState
+from bfxtwist.core.messages import Rows, Trade, TradeExecuted
+from bfxtwist.core.trade_feed import TradeFeed
+from tests.core.conversation import TRADES, Tape
+from tests.core.feeds import at
+
+
+class Trades(SynchronousTestCase):
+    """Trades."""
+
+    def test_listeners_hear_everything_in_order(self) -> None:
+        feed, tape = TradeFeed(TRADES, at(0)), Tape()
+        feed.listeners.append(tape)
+        feed.snapshot(Rows(8, [(b"2", b"2000", b"1", b"9"), (b"1", b"1000", b"-1", b"9")], 1, None), at(1))
+        trade = Trade(3, 3000, b"1", b"9")
+        feed.executed(TradeExecuted(8, False, trade, 2, None), at(2))
+        feed.executed(TradeExecuted(8, True, trade, 3, None), at(3))
+        feed.lost("the connection was lost", at(4))
+        expected = [("snapshot", [2, 1]), ("te", 3), ("tu", 3), ("lost", "the connection was lost")]
+        self.assertEqual(tape.told, expected)
+        self.assertEqual(feed.counts.trades, 1)
+
+    def test_rows_that_are_no_trades(self) -> None:
+        for row in ((b"1", b"1", b"1"), (b"0", b"1", b"1", b"1"), (b"1", b"1", b"0", b"1"), (b"1.5", b"1", b"1", b"1")):
+            feed, tape = TradeFeed(TRADES, at(0)), Tape()
+            feed.listeners.append(tape)
+            with self.assertRaises(MalformedMessage):
+                feed.snapshot(Rows(8, [(b"2", b"2", b"1", b"9"), row], 1, None), at(1))
+            self.assertEqual((tape.told, feed.state), ([], FeedState.CONNECTING))
