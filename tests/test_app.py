@@ -1,14 +1,20 @@
 """What the process sees to by itself: its clock, open files, and what the garbage collector need not look at."""
 
 import gc
+import os
 import resource
+import shutil
+import subprocess
+import sys
 from typing import Any
+from unittest import SkipTest
 
 from twisted.internet.base import ReactorBase
 from twisted.internet.selectreactor import SelectReactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.app import allow_files, freeze, prepare
+from tests.running import ROOT
 
 
 class ClockTest(SynchronousTestCase):
@@ -24,6 +30,17 @@ class ClockTest(SynchronousTestCase):
         later.reset(0)
         reactor.runUntilCurrent()
         self.assertEqual(called, ["now", "later"])
+
+    def test_it_goes_on_while_the_machine_is_suspended(self) -> None:
+        """As after 1,000 s of sleep: in a time namespace the clock that counts them is ahead of the one that does not."""
+        unshare = shutil.which("unshare")
+        asleep = [str(unshare), *(["-T"] if os.getuid() == 0 else ["-rT"]), "--boottime", "1000"]
+        if unshare is None or subprocess.run([*asleep, "true"], capture_output=True, check=False).returncode:
+            raise SkipTest("no unshare here, or no time namespace is allowed")
+        code = "import time; from bfxtwist.app import now; print(now().monotonic - time.monotonic())"
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        said = subprocess.run([*asleep, sys.executable, "-c", code], env=environment, capture_output=True, check=True).stdout
+        self.assertTrue(999 < float(said) < 1001, said)
 
 
 class FilesTest(SynchronousTestCase):

@@ -57,11 +57,12 @@ ROWS = [
     Row("P8", "a stale or foreign pid file", "twistd's own; the lock is on the file", not_shown="use --pidfile="),
     Row(
         "P9",
-        "the clock is set by an hour or a day; the process is stopped for a while",
+        "the clock is set by an hour or a day; the process is stopped for a while, or the machine suspended",
         "timers go on; no connection ends for it, and no old book is live; rows carry the exchange's time",
         [
             "test_clock_steps.ClockSteps.*",
             "core.test_session.Watchdogs.test_a_process_that_was_held_up_blames_nobody",
+            "test_app.ClockTest.test_it_goes_on_while_the_machine_is_suspended",
         ],
     ),
     Row(
