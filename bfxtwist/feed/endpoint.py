@@ -1,9 +1,10 @@
 """Where a URL of the exchange leads: TCP, through a proxy where the environment names one, and in TLS where it must."""
 
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -45,6 +46,19 @@ class Endpoints:
     def endpointForURI(self, uri: Any) -> IStreamClientEndpoint:
         """As twisted.web's Agent asks for each request."""
         return self.to(uri.toBytes().decode("ascii"))
+
+
+def apart_from_password(url: str) -> tuple[str, dict[str, str]]:
+    """A URL without the name and password that may stand in it, and the header that says them (RFC 7617).
+
+    The exchange asks for none; another daemon's relay may.
+    """
+    parts = urlsplit(url)
+    said, at, place = parts.netloc.rpartition("@")
+    if not at:
+        return url, {}
+    encoded = b64encode(unquote(said).encode()).decode()
+    return urlunsplit(parts._replace(netloc=place)), {"Authorization": f"Basic {encoded}"}
 
 
 def exchange_endpoint(

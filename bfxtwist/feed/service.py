@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from bfxtwist.core.messages import Refused
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.feed.connection import Connection, Uplink
+from bfxtwist.feed.endpoint import apart_from_password
 
 #: Documented are 30 (ws-general) and 25 (ws-public, requirements-and-limitations); 36 were accepted in 2026.
 CHANNELS_PER_CONNECTION = 25
@@ -77,7 +78,7 @@ class FeedService(Service):
     def status(self) -> dict[str, Any]:
         """What `GET /status` says of the feed."""
         return {
-            "url": self._uplink.url,
+            "url": apart_from_password(self._uplink.url)[0],
             "connections": [connection.status() for connection in self.connections],
             "ends": dict(self._uplink.ends),
             "budget": self._uplink.budget.status(self._uplink.clock.seconds()),

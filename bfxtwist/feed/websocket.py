@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from bfxtwist.core.errors import ConnectionEnded, ExchangeError, HandshakeRefused, MalformedMessage
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.session import Session
+from bfxtwist.feed.endpoint import apart_from_password
 from bfxtwist.feed.fast_frames import FastFrames
 
 _log = Logger()
@@ -233,7 +234,8 @@ class FeedFactory(WebSocketClientFactory):
     ) -> None:
         # Autobahn's timers run on this, whatever reactor its factory is given.
         txaio.config.loop = clock
-        super().__init__(url=url, reactor=clock, useragent="bfxtwist")
+        place, headers = apart_from_password(url)
+        super().__init__(url=place, headers=headers, reactor=clock, useragent="bfxtwist")
         self._begin = begin
         self._clock = clock
         self._moment = moment

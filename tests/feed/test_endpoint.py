@@ -8,7 +8,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import URI, Agent
 
-from bfxtwist.feed.endpoint import Endpoints, exchange_endpoint
+from bfxtwist.feed.endpoint import Endpoints, apart_from_password, exchange_endpoint
 
 
 class Urls(SynchronousTestCase):
@@ -42,6 +42,12 @@ class Urls(SynchronousTestCase):
     def test_plain_urls_are_not_wrapped(self) -> None:
         reactor: Any = MemoryReactorClock()
         self.assertIsInstance(exchange_endpoint(reactor, "ws://exchange.test/ws/2", environ={}), HostnameEndpoint)
+
+    def test_a_password_is_no_part_of_where_it_leads(self) -> None:
+        self.assertEqual(apart_from_password("wss://127.0.0.1:8443/ws/2"), ("wss://127.0.0.1:8443/ws/2", {}))
+        place, headers = apart_from_password("wss://me:to%3Ak@n@127.0.0.1:8443/ws/2")
+        self.assertEqual((place, headers["Authorization"]), ("wss://127.0.0.1:8443/ws/2", "Basic bWU6dG86a0Bu"))
+        self.assertEqual(self.connects_to("ws://me:token@127.0.0.1:8443/ws/2"), ("127.0.0.1", 8443))
 
     def test_what_cannot_be(self) -> None:
         for url in ("wss:///ws/2", "exchange.test", "ftp://exchange.test", ""):

@@ -102,11 +102,12 @@ class ChainTest(RelayTest):
 
     async def test_same_book(self) -> None:
         """Over a gap, and verified by checksums; `GET /book` of the first is what the second holds."""
-        first = await self.served(rate=5, heartbeat=1.0)
+        first = await self.served(rate=5, heartbeat=1.0, token=b"to:ken")
+        url = first.ws_url.replace("//", "//me:to%3Aken@")
         market = Market()
-        endpoint = exchange_endpoint(reactor, first.ws_url, ca_file=None, environ={})
+        endpoint = exchange_endpoint(reactor, url, ca_file=None, environ={})
         uplink = Uplink(
-            url=first.ws_url,
+            url=url,
             endpoint=endpoint,
             market=market,
             clock=reactor,
@@ -126,11 +127,12 @@ class ChainTest(RelayTest):
         await until(lambda: feed.counts.checksums_matched > matched + 1)
         self.assertEqual((feed.counts.checksums_mismatched, uplink.ends), (0, {}))
         await self._still(first)
-        response = await treq.get(f"{first.url}/book", persistent=False)
+        response = await treq.get(f"{first.url}/book", headers={"Authorization": "Bearer to:ken"}, persistent=False)
         served: dict[str, Any] = await response.json()
         await until(lambda: [row[0] for row in market.books["tBTCUSD"].book.bids.rows] == _tokens(first, "bids"))
         held = json.loads(b"{%b}" % market.books["tBTCUSD"].book.levels_json())
         self.assertEqual((held["bids"], held["asks"]), (served["bids"], served["asks"]))
+        self.assertEqual(second.status()["url"], first.ws_url)
 
     async def _still(self, first: ServedPage) -> None:
         """Let nothing happen any more, and what has happened arrive."""
