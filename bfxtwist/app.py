@@ -39,7 +39,6 @@ _FILES = 4096
 #: How many objects more than were freed are made before the youngest are looked through for garbage.
 _MADE_BEFORE_COLLECTION = 10_000
 
-
 #: The monotonic clock that goes on while the machine is suspended: on macOS it is that of the other name. The reactor's does
 #: not, so that a laptop that wakes would hold a book for live until its heartbeat is late by a clock that had stood still.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

@@ -51,7 +51,7 @@ _PREFLIGHT = {
     b"Access-Control-Max-Age": b"600",
 }
 
-
+#: What a request without the token is asked for: by programs, and by browsers of their users.
 _CHALLENGES = ['Bearer realm="bfxtwist"', 'Basic realm="bfxtwist", charset="UTF-8"']
 
 

@@ -81,7 +81,6 @@ def reply(request: IRequest, body: Body, *, cached: bool = False, media_type: by
 
     `cached`: the client may keep it and ask whether it has changed. Otherwise it keeps nothing.
     """
-    zipped = _is_zipped(request, body)
     data, etag = representation(request, body)
     headers = request.responseHeaders
     headers.addRawHeader(b"Vary", b"Accept-Encoding")
@@ -91,7 +90,7 @@ def reply(request: IRequest, body: Body, *, cached: bool = False, media_type: by
         if is_known(etag.decode(), _field(request, b"If-None-Match")):
             request.setResponseCode(304)
             return b""
-    if zipped:
+    if data is not body.data:
         headers.setRawHeaders(b"Content-Encoding", [b"gzip"])
     headers.setRawHeaders(b"Content-Type", [media_type])
     headers.setRawHeaders(b"Content-Length", [b"%d" % len(data)])
@@ -100,11 +99,8 @@ def reply(request: IRequest, body: Body, *, cached: bool = False, media_type: by
 
 def representation(request: IRequest, body: Body) -> Representation:
     """The form of `body` that the client is given, made now if it never was."""
-    return body.gzipped if _is_zipped(request, body) else body.plain
-
-
-def _is_zipped(request: IRequest, body: Body) -> bool:
-    return len(body.data) >= GZIP_FROM and accepts_gzip(_field(request, b"Accept-Encoding"))
+    zipped = len(body.data) >= GZIP_FROM and accepts_gzip(_field(request, b"Accept-Encoding"))
+    return body.gzipped if zipped else body.plain
 
 
 def _field(request: IRequest, name: bytes) -> str:

@@ -87,7 +87,7 @@ def _told(mts: int, trade_id: int, line: bytes) -> Told | None:
 def _has_parts(path: Path) -> bool:
     """Whether rotation has closed some, or logrotate."""
     names = (f"{path.stem}-????-??-??*.csv*", f"{path.name}.[0-9]*", f"{path.name}-[0-9]*")
-    return any(True for name in names for _ in path.parent.glob(name))
+    return any(any(path.parent.glob(name)) for name in names)
 
 
 def _reaches(rows: Sequence[_Row], limit: int, since: int) -> bool:
