@@ -1,8 +1,8 @@
 """Every id that is in the file or on its way there, at eight bytes each.
 
 A year of the busiest pair is some six million trades: a set of Python integers would take half a gigabyte for them, a sorted
-array takes fifty megabytes. New ids go to a small dict, which keeps the order that they nearly always come in, and are
-appended to the array when there are many.
+array takes fifty megabytes. Nearly every new id is above all others, and is appended. Those that come late go to a small
+set, and are sorted in when there are many.
 """
 
 from array import array
@@ -18,49 +18,55 @@ class KnownIds:
     """A set of ids that can also be asked for its upper end."""
 
     def __init__(self, ids: Iterable[int] = ()) -> None:
-        self._old = array("q", sorted(set(ids)))
-        self._new: dict[int, None] = {}
-        self.largest = self._old[-1] if self._old else 0  # that was ever known: what is above is new, without a look
+        self._sorted = array("q", sorted(set(ids)))
+        self._late: set[int] = set()
+        self.largest = self._sorted[-1] if self._sorted else 0  # that was ever known: what is above is new, without a look
 
     def __contains__(self, trade_id: int) -> bool:
-        if trade_id in self._new:
+        if trade_id in self._late:
             return True
-        index = bisect_left(self._old, trade_id)
-        return index < len(self._old) and self._old[index] == trade_id
+        index = bisect_left(self._sorted, trade_id)
+        return index < len(self._sorted) and self._sorted[index] == trade_id
 
     def __len__(self) -> int:
-        return len(self._old) + len(self._new)
+        return len(self._sorted) + len(self._late)
 
     def update(self, ids: Collection[int]) -> None:
         """Know these too. None of them may be known already."""
-        self._new.update(dict.fromkeys(ids))
-        self.largest = max(self.largest, max(ids, default=0))
-        if len(self._new) >= _FOLD_AT:
-            self._fold()
+        ordered = sorted(ids)
+        if not ordered:
+            return
+        if ordered[0] > self.largest:
+            self._sorted.extend(ordered)
+        else:
+            self._late.update(ordered)
+            if len(self._late) >= _FOLD_AT:
+                self._fold()
+        self.largest = max(self.largest, ordered[-1])
 
     def discard(self, trade_id: int) -> None:
         """Forget one."""
-        if trade_id in self._new:
-            del self._new[trade_id]
+        if trade_id in self._late:
+            self._late.remove(trade_id)
         elif trade_id in self:
-            del self._old[bisect_left(self._old, trade_id)]
+            del self._sorted[bisect_left(self._sorted, trade_id)]
 
     def newest(self, at_least: int, most: int, down_to: int | None) -> list[int]:
         """The ids from `down_to` up, in order: `at_least` so many if there are, and at `most` so many."""
         self._fold()
-        size = len(self._old)
-        index = size if down_to is None else bisect_left(self._old, down_to)
+        size = len(self._sorted)
+        index = size if down_to is None else bisect_left(self._sorted, down_to)
         count = min(max(size - index, at_least), most)
-        return list(self._old[max(size - count, 0) :])
+        return list(self._sorted[max(size - count, 0) :])
 
     def _fold(self) -> None:
-        if self._new:
-            # Almost always they belong at the end: the millions before them are left alone.
-            at = bisect_left(self._old, min(self._new))
-            later = self._old[at:]
-            del self._old[at:]
-            self._old.extend(sorted([*later, *self._new]))
-            self._new.clear()
+        if self._late:
+            # Almost always they belong near the end: the millions before them are left alone.
+            at = bisect_left(self._sorted, min(self._late))
+            after = self._sorted[at:]
+            del self._sorted[at:]
+            self._sorted.extend(sorted([*after, *self._late]))
+            self._late.clear()
 
 
 def repeated(ids: "array[int]") -> bool:

@@ -32,13 +32,14 @@ class KnownIdsTests(SynchronousTestCase):
         assert known.newest(0, 100, None) == []
         assert known.newest(100, 100, None) == sorted(model)
 
-    def test_many(self) -> None:
-        """New ones are folded into the array, and are still there."""
+    def test_many_that_come_late(self) -> None:
+        """They are sorted in, and are still there."""
         known = KnownIds()
         count = known_ids._FOLD_AT + 10
-        for trade_id in range(count):
+        for trade_id in reversed(range(count)):
             known.update([trade_id])
         self.assertEqual((len(known), 5 in known, count - 1 in known, count in known), (count, True, True, False))
+        self.assertEqual(known.newest(count, count, None), list(range(count)))
 
     def test_one_that_comes_late(self) -> None:
         """Belongs between those that are folded already."""
