@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
-from itertools import accumulate, islice
+from itertools import accumulate
 from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -85,7 +85,8 @@ class TradeCsv:
         self._drained = drained
         self._limit = limit
         self._always = sync is SyncPolicy.ALWAYS
-        self._queue: deque[tuple[Arrival, bytes]] = deque()
+        self._queue: list[Arrival] = []
+        self._lines: list[bytes] = []  # of the same, in the same order
         self._accepted = 0  # rows, ever
         self._written = 0  # rows that have left the queue, ever
         self._waiters: deque[_Waiter] = deque()
@@ -104,7 +105,8 @@ class TradeCsv:
 
     def put(self, arrivals: Sequence[Arrival]) -> None:
         """Take rows, in this order; for who need not know when they are written, and hears of `forgotten` anyway."""
-        self._queue.extend(zip(arrivals, self._layout.lines(arrivals), strict=True))
+        self._queue += arrivals
+        self._lines += self._layout.lines(arrivals)
         self._accepted += len(arrivals)
         if self.error is not None and len(self._queue) > self._limit:
             self._forget()
@@ -139,13 +141,12 @@ class TradeCsv:
             return True
         lines, count = self._batch()
         try:
-            self._file.append(lines, self._queue[count - 1][0].trade.id)
+            self._file.append(lines, self._queue[count - 1].trade.id)
         except OSError as error:
             self._failed(error)
             return False
         self.bytes_written += len(lines)
-        for _ in range(count):
-            self._queue.popleft()
+        del self._queue[:count], self._lines[:count]
         self._written += count
         if self.error is not None:
             self._log.info("{path} is written again", path=self._file.path)
@@ -154,7 +155,7 @@ class TradeCsv:
 
     def _batch(self) -> tuple[bytes, int]:
         """The first lines, as many as one write takes, and how many they are."""
-        lines = [line for _, line in islice(self._queue, BATCH_ROWS)]
+        lines = self._lines[:BATCH_ROWS]
         together = b"".join(lines)
         if len(together) <= BATCH_LIMIT:
             return together, len(lines)
@@ -176,7 +177,8 @@ class TradeCsv:
         The oldest rows go on trying: they show when the disk works again.
         """
         keep = self._limit // 2
-        arrivals = [self._queue.pop()[0] for _ in range(len(self._queue) - keep)][::-1]
+        arrivals = self._queue[keep:]
+        del self._queue[keep:], self._lines[keep:]
         self._accepted = self._written + keep
         self._file.forget()
         self._log.warn("{path}: {count} rows are given up, to be fetched again", path=self._file.path, count=len(arrivals))
@@ -219,4 +221,3 @@ class TradeCsv:
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
-

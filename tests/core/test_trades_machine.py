@@ -328,7 +328,7 @@ class RecorderMachine(RuleBasedStateMachine):
         recorder = self.recorder
         if recorder is None or recorder.tape.comparison.progress.frontier is None:
             return
-        held = {*self.rows(), *(arrival.trade.id for arrival, _ in recorder._csv._queue)}
+        held = {*self.rows(), *(arrival.trade.id for arrival in recorder._csv._queue)}
         missing = self.missing(held, recorder.tape.comparison.progress.frontier.mts - OVERLAP - _SKEW)
         assert not missing, f"I5 {missing}"
 
