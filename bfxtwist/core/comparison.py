@@ -9,11 +9,10 @@ Three jobs ask for pages, one page at a time: after a (re)connection the interva
 minute an audit of what came after V; and the open gaps, for ever, at growing intervals.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from operator import itemgetter
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -106,9 +105,8 @@ class Comparison:
         self._known = known
         self._written = progress.copy()
         self._written_revision = 0
-        # By id, on file and beyond V; the trade itself where this run saw it. Of a plain dict, finding the first takes the
-        # longer, the more were deleted before it.
-        self.recent: OrderedDict[int, Trade | None] = OrderedDict()
+        # By id, on file and beyond V; the trade itself where this run saw it.
+        self.recent: dict[int, Trade | None] = {}
         self._sync: _Job | None = None
         self._audit: _Job | None = None
         self._repairs = [self._repair(gap, 0.0) for gap in progress.gaps]
@@ -119,7 +117,7 @@ class Comparison:
         self._ends_with: int | None = None  # the newest id of a history that was told to its end
         self._ended_at = 0
         if progress.frontier is not None:
-            self.recent = OrderedDict.fromkeys(known.newest(0, self._limits.compared, progress.frontier.id + 1))
+            self.recent = dict.fromkeys(known.newest(0, self._limits.compared, progress.frontier.id + 1))
 
     # --- what the tape tells ------------------------------------------------------------------------------
 
@@ -129,9 +127,9 @@ class Comparison:
         self.revision += 1
         self.written()  # nothing is promised of what came before
 
-    def released(self, trades: Mapping[int, Trade]) -> None:
-        """Trades, by id, are on their way to the file."""
-        self._exchange_time = max(self._exchange_time, *map(itemgetter(1), trades.values()))
+    def released(self, trades: Mapping[int, Trade], newest: Trade) -> None:
+        """Trades, by id, are on their way to the file, `newest` among them."""
+        self._exchange_time = max(self._exchange_time, newest.mts)
         frontier = self.progress.frontier
         if frontier is None:
             return
@@ -139,11 +137,11 @@ class Comparison:
             self.recent.update(trades)
         else:
             self.recent.update((trade_id, trade) for trade_id, trade in trades.items() if trade_id > frontier.id)
-        for _ in range(len(self.recent) - self._limits.compared):
-            self.recent.popitem(last=False)
+        if len(self.recent) > self._limits.compared:  # the older half at once: one by one is dearer than all the rest here
+            self.recent = dict(islice(self.recent.items(), len(self.recent) - self._limits.compared // 2, None))
 
     def _forget_up_to(self, frontier: Mark) -> None:
-        self.recent = OrderedDict((trade_id, trade) for trade_id, trade in self.recent.items() if trade_id > frontier.id)
+        self.recent = {trade_id: trade for trade_id, trade in self.recent.items() if trade_id > frontier.id}
 
     def synchronise(self, right: Mark | None, now: float) -> None:
         """Compare from V until history has caught up with `right`."""
@@ -352,7 +350,7 @@ class Comparison:
         frontier = self.progress.frontier
         if frontier is not None:
             known = dict.fromkeys(self._known.newest(0, self._limits.compared, frontier.id + 1))
-            self.recent = OrderedDict((trade_id, self.recent.get(trade_id)) for trade_id in known)
+            self.recent = {trade_id: self.recent.get(trade_id) for trade_id in known}
         self.revision += 1
 
 

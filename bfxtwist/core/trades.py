@@ -128,8 +128,8 @@ class Tape:
             return True
         self.counters.duplicates += 1
         first = self.comparison.recent.get(trade.id) if held_back is None else held_back.trade
-        if first is not None and (first.amount, first.price) != (trade.amount, trade.price):
-            self.counters.conflicts += 1
+        if first is not None:
+            self._compare(first, trade)
         return False
 
     def _hold_back(self, trade: Trade, moment: Moment) -> None:
@@ -152,31 +152,36 @@ class Tape:
 
     def _release_live(self, trades: Iterable[Trade], moment: Moment) -> None:
         """As `_release`. Most trades have an id above all that is known, or are the `tu` of one that just came."""
-        newest = max(self.known.largest, self.comparison.progress.start or 0)
+        highest = max(self.known.largest, self.comparison.progress.start or 0)
         recent = self.comparison.recent
         new: dict[int, Trade] = {}
         duplicates = 0
         for trade in trades:
             trade_id = trade.id
-            first = new.get(trade_id) or recent.get(trade_id)
-            if first is not None:
+            if trade_id > highest and recordable(trade):
+                new[trade_id] = trade
+                highest = trade_id
+            elif (first := new.get(trade_id) or recent.get(trade_id)) is not None:
                 duplicates += 1
-                if first.amount != trade.amount or first.price != trade.price:
-                    self.counters.conflicts += 1
-            elif not recordable(trade):
-                self.counters.rejected += 1
-            elif trade_id > newest or self._is_new(trade):
+                if first is not trade:
+                    self._compare(first, trade)
+            elif self._recordable(trade) and self._is_new(trade):
                 new[trade_id] = trade
         self.counters.duplicates += duplicates
         if new:
             self._release_new(new, moment.wall)
 
+    def _compare(self, first: Trade, trade: Trade) -> None:
+        """With what was told before of the same id. Its time may differ."""
+        if first.amount != trade.amount or first.price != trade.price:
+            self.counters.conflicts += 1
+
     def _release_new(self, trades: dict[int, Trade], wall: int) -> None:
-        self.known.update(trades)
-        self.comparison.released(trades)
-        self._released += map(tuple.__new__, repeat(Arrival), zip(trades.values(), repeat(wall)))
-        self.counters.rows += len(trades)
         newest = trades[max(trades)]
+        self.known.update(trades)
+        self.comparison.released(trades, newest)
+        self._released += map(Arrival, trades.values(), repeat(wall))
+        self.counters.rows += len(trades)
         if self._newest is None or newest.id > self._newest.id:
             self._newest = newest
 
