@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from bfxtwist.core.history import HistoryUnavailable, Page, PageRequest
@@ -50,7 +51,7 @@ class ModelExchange:
         mts = self.now() - back
         amount = b"-0.041432" if self._next_id % 3 else b"2.8e-7"
         told = Trade(self._next_id, mts, amount, b"%d.5" % (6000 + self._next_id % 700))
-        made = LedgerTrade(told, told._replace(mts=mts + skew), self._clock.seconds() + publish_after)
+        made = LedgerTrade(told, replace(told, mts=mts + skew), self._clock.seconds() + publish_after)
         self.ledger[told.id] = made
         return made
 
@@ -80,7 +81,7 @@ class ModelExchange:
         elif self.fault == "unsorted":
             found = found[1:] + found[:1]
         elif self.fault == "early" and trades:
-            found = [trades[0]._replace(mts=max(request.start - 5, 1)), *found][: request.limit]
+            found = [replace(trades[0], mts=max(request.start - 5, 1)), *found][: request.limit]
         elif self.fault == "empty":
             found = []
         return Page(found, self.now() // 1000 * 1000 if self.tells_time else None)

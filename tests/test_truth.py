@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.gaps import LEDGER_HEADER, Gap, GapState, Mark
@@ -53,17 +54,17 @@ class Judging(SynchronousTestCase):
 
     def test_a_trade_that_is_not_as_it_was(self) -> None:
         wrong = [
-            LEDGER[4]._replace(amount=b"-2e-7"),
-            LEDGER[4]._replace(amount=b"0.0000002"),
-            LEDGER[4]._replace(price=b"6443.10"),
-            LEDGER[4]._replace(mts=LEDGER[4].mts + 10),
+            replace(LEDGER[4], amount=b"-2e-7"),
+            replace(LEDGER[4], amount=b"0.0000002"),
+            replace(LEDGER[4], price=b"6443.10"),
+            replace(LEDGER[4], mts=LEDGER[4].mts + 10),
         ]
         for trade in wrong:
             self.write(*LEDGER[:4], trade, *LEDGER[5:])
             self.assertEqual(judge(LEDGER, self.path).false, [14], trade)
 
     def test_a_trade_that_never_was(self) -> None:
-        self.write(*LEDGER, LEDGER[0]._replace(id=99))
+        self.write(*LEDGER, replace(LEDGER[0], id=99))
         self.assertEqual(judge(LEDGER, self.path).false, [99])
 
     def test_a_torn_row(self) -> None:

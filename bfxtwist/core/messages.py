@@ -156,7 +156,7 @@ class UnknownFrame(NamedTuple):
     timestamp: int | None
 
 
-class Trade(NamedTuple):
+class Trade(msgspec.Struct, frozen=True, gc=False):
     """One trade: `id` and `mts` (ms) as integers, amount (positive bought, negative sold) and price as wire tokens."""
 
     id: int

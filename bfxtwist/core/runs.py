@@ -9,8 +9,7 @@ update): nothing is called for a single one of them. What is not plain goes the 
 meaning of every frame, and the error that a wrong one raises, is `wire.py`'s alone.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import repeat
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -22,15 +21,14 @@ _Positive = Annotated[int, msgspec.Meta(gt=0)]
 _Price = Annotated[float, msgspec.Meta(gt=0)]
 
 _updates = msgspec.json.Decoder(tuple[int, tuple[float, float, float], int, int]).decode_lines
-_trades = msgspec.json.Decoder(
-    tuple[int, Literal["te", "tu"], tuple[_Positive, _Positive, float, _Price], int, int]
-).decode_lines
+_trades = msgspec.json.Decoder(tuple[int, Literal["te", "tu"], msgspec.Raw, int, int]).decode_lines
+_bodies = msgspec.json.Decoder(tuple[_Positive, _Positive, float, _Price]).decode_lines
 
 _LINE_ENDS_TO_COMMAS: Final = bytes.maketrans(b"\n", b",")
 _NO_TOKEN: Final = b"[] \t\r"
 
-#: Tokens in a frame of each kind, once it is cut at its commas.
-_OF_UPDATE, _OF_TRADE = 6, 8
+#: Tokens in a frame of an update, and in a trade's body, once they are cut at their commas.
+_OF_UPDATE, _OF_TRADE = 6, 4
 
 
 def decode_together(payloads: Sequence[bytes]) -> Iterator[Run | Frame | Event] | None:
@@ -74,18 +72,26 @@ def _updates_in(text: bytes) -> Iterator[Run | Frame | Event]:
 
 
 def _trades_in(text: bytes) -> Iterator[Run | Frame | Event]:
+    """A `te` and its `tu` say the same in the same text. What stands twice is looked at once."""
     try:
-        channel_ids, kinds, numbers, seqs, timestamps = zip(*_trades(text), strict=True)
-        ids, times, amounts, _prices = zip(*numbers, strict=True)
-        if 0 in amounts:
-            raise ValueError("a trade needs an amount")
+        channel_ids, kinds, raw, seqs, timestamps = zip(*_trades(text), strict=True)
+        bodies = list(map(bytes, raw))
+        told = _trades_of(dict.fromkeys(bodies))
     except ValueError:
         yield from map(decode, text.split(b"\n"))
         return
+    yield TradesExecuted(channel_ids, [kind == "tu" for kind in kinds], [told[body] for body in bodies], seqs, timestamps)
+
+
+def _trades_of(bodies: Iterable[bytes]) -> dict[bytes, Trade]:
+    """The trade in each `[ID,MTS,AMOUNT,PRICE]`. Raises ValueError where any is none."""
+    text = b"\n".join(bodies)
+    ids, times, amounts, _prices = zip(*_bodies(text), strict=True)
+    if 0 in amounts:
+        raise ValueError("a trade needs an amount")
     tokens = _tokens(text)
-    rows = zip(ids, times, tokens[4::_OF_TRADE], tokens[5::_OF_TRADE], strict=True)
-    trades = list(map(tuple.__new__, repeat(Trade), rows))
-    yield TradesExecuted(channel_ids, [kind == "tu" for kind in kinds], trades, seqs, timestamps)
+    trades = map(Trade, ids, times, tokens[2::_OF_TRADE], tokens[3::_OF_TRADE])
+    return dict(zip(bodies, trades, strict=True))
 
 
 def is_of_one(run: Run) -> bool:

@@ -10,7 +10,8 @@ this file to the last byte, or it is damage.
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+
+import msgspec
 
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.symbols import parse_pair
@@ -32,7 +33,7 @@ _NUMBER = rb"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 _ANY_ROW = re.compile(rb"([a-z-]+),([A-Z0-9:]+),[0-9]+,[0-9]+,[0-9]+,(?:buy|sell)," + _NUMBER + b"," + _NUMBER)
 
 
-class Arrival(NamedTuple):
+class Arrival(msgspec.Struct, frozen=True, gc=False):
     """A trade, and when it first came: microseconds since the epoch by our clock."""
 
     trade: Trade
@@ -59,14 +60,16 @@ class Layout:
     def lines(self, arrivals: Iterable[Arrival]) -> list[bytes]:
         """The rows, each with its line end. Those that came together have most of their text in common."""
         lines, last = [], None
-        for (trade_id, mts, amount, price), wall in arrivals:
-            if wall != last:
-                last = wall
+        for arrival in arrivals:
+            if arrival.wall != last:
+                wall = last = arrival.wall
                 bought, sold = (b"%b%%d000,%d,%%d,%b,%%b,%%b\n" % (self._start, wall, side) for side in (b"buy", b"sell"))
+            trade = arrival.trade
+            amount = trade.amount
             if amount[0] == _MINUS:
-                lines.append(sold % (mts, trade_id, price, amount[1:]))
+                lines.append(sold % (trade.mts, trade.id, trade.price, amount[1:]))
             else:
-                lines.append(bought % (mts, trade_id, price, amount))
+                lines.append(bought % (trade.mts, trade.id, trade.price, amount))
         return lines
 
     def ids(self, lines: bytes) -> list[bytes] | None:
@@ -89,5 +92,5 @@ class Layout:
 
 def recordable(trade: Trade) -> bool:
     """Whether a row of this trade could be read back."""
-    trade_id, mts, amount, price = trade
-    return len(price) <= _LONGEST_NUMBER and len(amount) <= _LONGEST_NUMBER and trade_id < _LARGEST_ID and mts < _LARGEST_MTS
+    short = len(trade.price) <= _LONGEST_NUMBER and len(trade.amount) <= _LONGEST_NUMBER
+    return short and trade.id < _LARGEST_ID and trade.mts < _LARGEST_MTS

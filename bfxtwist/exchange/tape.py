@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from zlib import crc32
 
+from msgspec.structs import replace
+
 from bfxtwist.core.messages import Trade
 from bfxtwist.exchange.faults import Faults
 
@@ -49,7 +51,7 @@ class Tape:
         drift = int(self._faults.number("mts-drift"))
         # By id and not at random, so that every answer that has the trade says the same.
         mts = trade.mts + (crc32(b"%d" % trade.id) % (2 * drift + 1) - drift if drift else 0)
-        stored = trade._replace(mts=mts) if drift else trade
+        stored = replace(trade, mts=mts) if drift else trade
         insort(self._stored, _Stored(mts, trade.id, stored, int(now * 1000)))
         if len(self._stored) > HISTORY_LENGTH * 1.1:
             del self._stored[:-HISTORY_LENGTH]

@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.messages import Trade
@@ -23,12 +24,12 @@ class RowTests(SynchronousTestCase):
             layout.line(Arrival(TRADE, 1542045947801234)),
             b"bitfinex,BTCUSD,1542045947738000,1542045947801234,310628121,buy,6443.1,0.00265425\n",
         )
-        sold = TRADE._replace(amount=b"-2.8e-7")
+        sold = replace(TRADE, amount=b"-2.8e-7")
         self.assertTrue(layout.line(Arrival(sold, 1)).endswith(b",310628121,sell,6443.1,2.8e-7\n"))
 
     def test_rows_that_came_together_are_as_single_ones(self) -> None:
         """Whenever each came, and whatever its side."""
-        layout, sold = Layout("tBTCUSD"), TRADE._replace(amount=b"-1")
+        layout, sold = Layout("tBTCUSD"), replace(TRADE, amount=b"-1")
         arrivals = [Arrival(TRADE, 1), Arrival(sold, 1), Arrival(sold, 2), Arrival(TRADE, 1)]
         self.assertEqual(layout.lines(arrivals), [layout.line(arrival) for arrival in arrivals])
         self.assertEqual([line.split(b",")[3] for line in layout.lines(arrivals)], [b"1", b"1", b"2", b"1"])

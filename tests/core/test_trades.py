@@ -4,6 +4,7 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import GapState, Mark
@@ -78,7 +79,7 @@ class TapeTests(TapeTest):
         self.trade()
         self.connect()
         made = self.trade()
-        self.tell(made._replace(price=b"1"))
+        self.tell(replace(made, price=b"1"))
         self.assertEqual((self.file, self.tape.counters.conflicts), (self.everything(), 1))
 
     def test_what_is_told_twice_in_one_run_is_written_once(self) -> None:
@@ -86,7 +87,7 @@ class TapeTests(TapeTest):
         self.trade()
         self.connect()
         later, first, second = (self.exchange.trade().told for _ in range(3))
-        self.tell_together(first, first._replace(mts=first.mts + 3), second._replace(price=b"1"), second, later)
+        self.tell_together(first, replace(first, mts=first.mts + 3), replace(second, price=b"1"), second, later)
         self.assertEqual(self.file[1:], [first.id, second.id, later.id])
         counters = self.tape.counters
         self.assertEqual((counters.duplicates, counters.conflicts, counters.rows), (2, 1, 4))

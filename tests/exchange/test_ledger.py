@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.messages import Trade
@@ -17,11 +18,11 @@ class LedgerTest(SynchronousTestCase):
         path = Path(self.mktemp())
         for number in range(3):
             ledger = Ledger(path)
-            ledger.record("tBTCUSD", TRADE._replace(id=number + 1))
+            ledger.record("tBTCUSD", replace(TRADE, id=number + 1))
             # Not closed: who is killed leaves what was recorded.
             self.assertEqual(len(read_ledger(path)["tBTCUSD"]), number + 1)
             ledger.close()
-        self.assertEqual(read_ledger(path)["tBTCUSD"][2], TRADE._replace(id=3))
+        self.assertEqual(read_ledger(path)["tBTCUSD"][2], replace(TRADE, id=3))
         self.assertEqual(path.read_bytes().splitlines()[0], b'{"symbol":"tBTCUSD","trade":[1,6000,-2.8e-7,64250.5]}')
 
     def test_nothing_yet(self) -> None:

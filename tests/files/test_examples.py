@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.gaps import Gap, GapState, Ledger, Mark
@@ -137,7 +138,7 @@ class Commands(SynchronousTestCase):
 
 def _trade(number: int, wall: int | None = None) -> Arrival:
     made = arrival(number + 1, FIRST_MTS + number * 30_000, wall)
-    return made._replace(trade=made.trade._replace(id=310_628_121 + number * 17))
+    return replace(made, trade=replace(made.trade, id=310_628_121 + number * 17))
 
 
 def _filled(before: Arrival, after: Arrival, count: int, wall: int) -> Gap:

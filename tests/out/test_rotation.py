@@ -13,7 +13,7 @@ from twisted.trial.unittest import SkipTest
 
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.recovery import FileId
-from bfxtwist.core.trade_rows import HEADER
+from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.files.trade_file import MissingDecompressor, zstandard
 from bfxtwist.files.verify import verify
 from bfxtwist.out.disk import OsDisk
@@ -84,9 +84,9 @@ class WhenAndHow(RotationTest):
         disk.put("/trade.csv", HEADER + row)
         self.assertFalse(rotation.due(FileId(1, disk.find("/trade.csv").inode), 100, later))
 
-    def arrival(self, seconds: int) -> Any:
+    def arrival(self, seconds: int) -> Arrival:
         """A trade that came then."""
-        return Recording().exchange.trade().told, seconds * 10**6
+        return Arrival(Recording().exchange.trade().told, seconds * 10**6)
 
     def test_names_grow_whatever_the_clock_does(self) -> None:
         recording = self.rotating()

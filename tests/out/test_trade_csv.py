@@ -3,6 +3,7 @@
 import errno
 from itertools import pairwise
 
+from msgspec.structs import replace
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -68,7 +69,7 @@ class TradeCsvTests(SynchronousTestCase):
 
     def test_many_rows_leave_in_batches(self) -> None:
         """A turn each, so that the reactor goes on."""
-        long = [Arrival(arrival.trade._replace(price=b"1" * 30), 3) for arrival in arrivals(10**6, 8000)]
+        long = [Arrival(replace(arrival.trade, price=b"1" * 30), 3) for arrival in arrivals(10**6, 8000)]
         count = 2 * BATCH_LIMIT // len(LAYOUT.line(long[0]))
         done = self.csv.write(long[:count])
         ends: list[int] = []
