@@ -12,7 +12,7 @@ from bfxtwist.core import session
 from bfxtwist.core.book import Book
 from bfxtwist.core.errors import ExchangeError, MalformedMessage, SequenceLost
 from bfxtwist.core.feed_state import FeedState
-from bfxtwist.core.messages import BookUpdate, BookUpdates, ChannelName, Checksum, TradeExecuted, TradesExecuted
+from bfxtwist.core.messages import BookUpdate, BookUpdates, ChannelName, Checksum, Trade, TradeExecuted, TradesExecuted
 from bfxtwist.core.runs import decode_together
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.wire import decode
@@ -65,6 +65,19 @@ class Together(SynchronousTestCase):
     def test_trades_are_one_run(self) -> None:
         payloads = [b'[8,"te",[5,1542045968922,0.01,6443.10],1,9]', b'[8,"tu",[5,1542045968925,-1e-3,6443.1],2,9]']
         self.assertEqual([type(message) for message in decode_together(payloads) or ()], [TradesExecuted])
+        self.assertEqual(together(payloads), one_by_one(payloads))
+
+    def test_a_trade_in_the_same_text_is_made_once(self) -> None:
+        """Which is how the tape knows, at a glance, that its `tu` says nothing new."""
+        body = b"[5,1542045968922,0.01,6443.1]"
+        others = [body.replace(b",0.01,", b", 0.01,"), body.replace(b"6443.1", b"6443.10")]
+        frames = [(b"te", body), (b"tu", body), *((b"tu", other) for other in others)]
+        payloads = [b'[8,"%b",%b,%d,9]' % (kind, text, seq) for seq, (kind, text) in enumerate(frames)]
+        [run] = decode_together(payloads) or ()
+        assert isinstance(run, TradesExecuted)
+        first, second, spaced, other = run.trades
+        self.assertIs(second, first)
+        self.assertEqual((spaced, other), (first, Trade(5, 1542045968922, b"0.01", b"6443.10")))
         self.assertEqual(together(payloads), one_by_one(payloads))
 
     def test_white_space_and_further_fields_change_nothing(self) -> None:
