@@ -9,26 +9,22 @@ update): nothing is called for a single one of them. What is not plain goes the 
 meaning of every frame, and the error that a wrong one raises, is `wire.py`'s alone.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 
-from bfxtwist.core.messages import BookUpdates, Event, Frame, Run, Trade, TradesExecuted
-from bfxtwist.core.wire import decode
-
-_Positive = Annotated[int, msgspec.Meta(gt=0)]
-_Price = Annotated[float, msgspec.Meta(gt=0)]
+from bfxtwist.core.messages import BookUpdates, Event, Frame, Run, TradesExecuted
+from bfxtwist.core.wire import decode, decode_trades
 
 _updates = msgspec.json.Decoder(tuple[int, tuple[float, float, float], int, int]).decode_lines
 _trades = msgspec.json.Decoder(tuple[int, Literal["te", "tu"], msgspec.Raw, int, int]).decode_lines
-_bodies = msgspec.json.Decoder(tuple[_Positive, _Positive, float, _Price]).decode_lines
 
 _LINE_ENDS_TO_COMMAS: Final = bytes.maketrans(b"\n", b",")
 _NO_TOKEN: Final = b"[] \t\r"
 
-#: Tokens in a frame of an update, and in a trade's body, once they are cut at their commas.
-_OF_UPDATE, _OF_TRADE = 6, 4
+#: Tokens in a frame of an update, once it is cut at its commas.
+_OF_UPDATE = 6
 
 
 def decode_together(payloads: Sequence[bytes]) -> Iterator[Run | Frame | Event] | None:
@@ -66,7 +62,8 @@ def _updates_in(text: bytes) -> Iterator[Run | Frame | Event]:
     except ValueError:  # another kind, a field more or less, or wrong
         yield from map(decode, text.split(b"\n"))
         return
-    tokens = _tokens(text)
+    # Known to be JSON of this shape by now, so that no bracket stands within a number.
+    tokens = text.translate(_LINE_ENDS_TO_COMMAS, _NO_TOKEN).split(b",")
     rows = zip(tokens[1::_OF_UPDATE], tokens[2::_OF_UPDATE], tokens[3::_OF_UPDATE], strict=True)
     yield BookUpdates(channel_ids, numbers, list(rows), seqs, timestamps)
 
@@ -76,22 +73,12 @@ def _trades_in(text: bytes) -> Iterator[Run | Frame | Event]:
     try:
         channel_ids, kinds, raw, seqs, timestamps = zip(*_trades(text), strict=True)
         bodies = list(map(bytes, raw))
-        told = _trades_of(dict.fromkeys(bodies))
-    except ValueError:
+        distinct = dict.fromkeys(bodies)
+        told = dict(zip(distinct, decode_trades(b"[%b]" % b",".join(distinct)), strict=True))
+    except (ValueError, RecursionError):
         yield from map(decode, text.split(b"\n"))
         return
     yield TradesExecuted(channel_ids, [kind == "tu" for kind in kinds], [told[body] for body in bodies], seqs, timestamps)
-
-
-def _trades_of(bodies: Iterable[bytes]) -> dict[bytes, Trade]:
-    """The trade in each `[ID,MTS,AMOUNT,PRICE]`. Raises ValueError where any is none."""
-    text = b"\n".join(bodies)
-    ids, times, amounts, _prices = zip(*_bodies(text), strict=True)
-    if 0 in amounts:
-        raise ValueError("a trade needs an amount")
-    tokens = _tokens(text)
-    trades = map(Trade, ids, times, tokens[2::_OF_TRADE], tokens[3::_OF_TRADE])
-    return dict(zip(bodies, trades, strict=True))
 
 
 def is_of_one(run: Run) -> bool:
@@ -105,8 +92,3 @@ def parts_of(run: Run) -> list[Run]:
     for frame in zip(*run, strict=True):
         parts.setdefault(frame[0], []).append(frame)
     return [type(run)(*zip(*frames, strict=True)) for frames in parts.values()]
-
-
-def _tokens(text: bytes) -> list[bytes]:
-    """Everything between the commas of all lines. Known to be JSON by now, so that no bracket stands within a number."""
-    return text.translate(_LINE_ENDS_TO_COMMAS, _NO_TOKEN).split(b",")

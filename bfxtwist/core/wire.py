@@ -96,10 +96,14 @@ _kind_frame = msgspec.json.Decoder(_KindFrame).decode
 _any_list = msgspec.json.Decoder(list[Any]).decode
 _event_object = msgspec.json.Decoder(dict[str, Any]).decode
 _rest_rows = msgspec.json.Decoder(list[list[float]]).decode
+_Positive = Annotated[int, msgspec.Meta(gt=0)]
+_Price = Annotated[float, msgspec.Meta(gt=0)]
+_rest_trades = msgspec.json.Decoder(list[tuple[_Positive, _Positive, float, _Price]]).decode
 
 _ARRAY, _OBJECT, _LIST, _TEXT, _END = b'[{["]'
 _TRADE_KINDS = (b'"te"', b'"tu"')
 _WHITE_SPACE = b" \t\r\n"
+_NO_TOKEN = b"[]" + _WHITE_SPACE
 
 
 def decode(payload: bytes) -> Frame | Event:
@@ -261,7 +265,23 @@ _EVENTS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
 
 
 def decode_trades(body: bytes) -> list[Trade]:
-    """The trades in a REST answer `[[ID,MTS,AMOUNT,PRICE],…]`. Raises ValueError when it is anything else."""
+    """The trades in `[[ID,MTS,AMOUNT,PRICE],…]`, which is what REST answers. Raises ValueError when it is anything else.
+
+    A page has up to 10,000 of them, and the books wait for it: so they are all decoded by one call, and cut by another.
+    """
+    try:
+        numbers = _rest_trades(body)
+    except (msgspec.MsgspecError, RecursionError):
+        return _odd_trades(body)
+    ids, times, amounts, _prices = zip(*numbers, strict=True) if numbers else ((), (), (), ())
+    if 0 in amounts:
+        return _odd_trades(body)
+    tokens = body.translate(None, _NO_TOKEN).split(b",")
+    return list(map(Trade, ids, times, tokens[2::4], tokens[3::4]))
+
+
+def _odd_trades(body: bytes) -> list[Trade]:
+    """One by one: there are further fields, or something is wrong."""
     try:
         _rest_rows(body)
         compact = b"".join(body.split())

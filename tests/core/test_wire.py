@@ -193,7 +193,12 @@ class History(SynchronousTestCase):
     def test_rows(self) -> None:
         rows = decode_trades(b"[[2,1542045947738,-2.8e-7,6443.10], [1,1542045947000,1,6443]]")
         self.assertEqual(rows, [Trade(2, 1542045947738, b"-2.8e-7", b"6443.10"), Trade(1, 1542045947000, b"1", b"6443")])
-        self.assertEqual(decode_trades(b"[]"), [])
+        for empty in (b"[]", b" [ ]\n"):
+            self.assertEqual(decode_trades(empty), [])
+
+    def test_further_fields_and_empty_rows(self) -> None:
+        plain = decode_trades(b"[[2,15,-0.50,7e1],[1,14,1,3]]")
+        self.assertEqual(decode_trades(b"[[2,15,-0.50,7e1,9],[],[ 1, 14, 1, 3 ]]"), plain)
 
     def test_anything_else(self) -> None:
         for body in (
