@@ -113,7 +113,7 @@ class Comparison:
         self._asked: _Job | None = None
         self._lost: set[Loss] = set()
         self._ceiling: int | None = None
-        self._exchange_time = 0  # the latest that any trade or answer told, ms
+        self._exchange_time = 0  # the latest that the newest trades and answers told, ms
         self._ends_with: int | None = None  # the newest id of a history that was told to its end
         self._ended_at = 0
         if progress.frontier is not None:

@@ -129,7 +129,7 @@ class Tape:
         self.counters.duplicates += 1
         first = self.comparison.recent.get(trade.id) if held_back is None else held_back.trade
         if first is not None:
-            self._compare(first, trade)
+            self._count_conflict(first, trade)
         return False
 
     def _hold_back(self, trade: Trade, moment: Moment) -> None:
@@ -164,15 +164,15 @@ class Tape:
             elif (first := new.get(trade_id) or recent.get(trade_id)) is not None:
                 duplicates += 1
                 if first is not trade:
-                    self._compare(first, trade)
+                    self._count_conflict(first, trade)
             elif self._recordable(trade) and self._is_new(trade):
                 new[trade_id] = trade
         self.counters.duplicates += duplicates
         if new:
             self._release_new(new, moment.wall)
 
-    def _compare(self, first: Trade, trade: Trade) -> None:
-        """With what was told before of the same id. Its time may differ."""
+    def _count_conflict(self, first: Trade, trade: Trade) -> None:
+        """If a trade is not what was told before of the same id. Its time may differ."""
         if first.amount != trade.amount or first.price != trade.price:
             self.counters.conflicts += 1
 
