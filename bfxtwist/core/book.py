@@ -1,8 +1,8 @@
 """Price levels: load, take in, checksum, and the bytes that readers are given.
 
-A side keeps its rows by price, and its prices in order: to set a level anew, which is most of what comes, is a look into a
-dict, and only a new price or a deleted one is a bisection. The checksum and the JSON text are joins over tokens that nobody
-has formatted anew.
+A side keeps the texts of its rows by price, and its prices in order: to set a level anew, which is most of what comes, is a
+look into a dict, and only a new price or a deleted one is a bisection. The checksum and the JSON text are made of those
+texts, joined and cut at their commas in one go: nobody formats a number anew.
 
 The exchange's rules (docs ws-public-books): a count of 0 deletes, the sign of the amount tells the side.
 """
@@ -14,7 +14,7 @@ from sys import float_info
 from typing import Any
 from zlib import crc32
 
-from bfxtwist.core.messages import Numbers, Row, numbers_of
+from bfxtwist.core.messages import Numbers, Row, RowText, read_row
 
 #: The checksum covers this many levels of each side, whatever the length of the book (docs ws-websocket-checksum).
 CHECKSUM_DEPTH = 25
@@ -23,6 +23,9 @@ CHECKSUM_DEPTH = 25
 FLOAT_DIGITS = float_info.dig
 #: unless they are smaller than any price.
 SMALLEST_PRICE = float_info.min
+
+#: A row that is no longer has no longer price: there are two commas and two more numbers in it.
+_SHORT_ROW = FLOAT_DIGITS + 4
 
 Price = float | Decimal
 
@@ -38,15 +41,15 @@ class Side:
     def __init__(self, sign: int) -> None:
         self.sign = sign
         self.keys: list[Any] = []  # Keys, ascending on both sides
-        self.by_key: dict[Key, Row] = {}
+        self.by_key: dict[Key, RowText] = {}
 
     @property
     def rows(self) -> list[Row]:
-        """All rows, best first."""
-        return self.best()
+        """All rows as tuples of tokens, best first."""
+        return [tuple(text.split(b",")) for text in self.best()]
 
-    def best(self, depth: int | None = None) -> list[Row]:
-        """The rows, best first, or the first `depth` of them."""
+    def best(self, depth: int | None = None) -> list[RowText]:
+        """The texts of the rows, best first, or of the first `depth` of them."""
         keys = self.keys if self.sign > 0 else self.keys[::-1]
         return [self.by_key[key] for key in keys[:depth]]
 
@@ -58,7 +61,7 @@ class Side:
 class Book:
     """One book as the exchange describes it.
 
-    Rows are tuples of wire tokens, `(price, count, amount)`; the amounts of asks are negative, as on the wire.
+    Rows are wire tokens, `price,count,amount`; the amounts of asks are negative, as on the wire.
     `unknown_deletes` counts deletes of levels that were not there: none was seen in a million recorded updates, so they hint
     at a fault.
 
@@ -67,6 +70,9 @@ class Book:
     """
 
     raw = False
+
+    #: Which tokens of a row readers are given, and in which order: price, amount, count (of a raw book: id).
+    columns = (0, 2, 1)
 
     def __init__(self) -> None:
         self.unknown_deletes = 0
@@ -84,22 +90,22 @@ class Book:
 
     def apply(self, row: Row) -> None:
         """Take in one row of an update. Raises ValueError for what cannot be a row; the book is then unchanged."""
-        self.put(row, numbers_of(row))
+        self.put(*read_row(row))
 
-    def put(self, row: Row, numbers: Numbers) -> None:
+    def put(self, text: RowText, numbers: Numbers) -> None:
         """The same, of a row whose numbers are known. This is what the program does most of the time."""
         key: Key
         key, count, amount = numbers
         if not amount or key < SMALLEST_PRICE or count < 0:
             raise ValueError("a row of a book has a positive price, a count and an amount that is not 0")
-        if self.exact or len(row[0]) > FLOAT_DIGITS:
-            key = self._exactly(row[0])
+        if self.exact or (len(text) > _SHORT_ROW and text.index(b",") > FLOAT_DIGITS):
+            key = self._exactly(text[: text.index(b",")])
         side = self.bids if amount > 0 else self.asks
         rows = side.by_key
         if count:
             if key not in rows:
                 insort(side.keys, key)
-            rows[key] = row
+            rows[key] = text
         elif key in rows:
             del rows[key], side.keys[bisect_left(side.keys, key)]
         else:
@@ -130,15 +136,13 @@ class Book:
         """CRC-32 of the top 25 levels, signed, as in a `cs` message (docs ws-websocket-checksum).
 
         Bids and asks alternate; of a level its price (of an order its id) and its amount; a missing level is left out.
-        A text kept ready for each level would be quicker here, but dearer to keep up to date than it saves: there is a
-        checksum for 50 to 100 updates.
         """
         bids, asks = self.bids.best(CHECKSUM_DEPTH), self.asks.best(CHECKSUM_DEPTH)
-        tokens: list[bytes] = []
-        for bid, ask in zip(bids, asks, strict=False):
-            tokens += (bid[0], bid[2], ask[0], ask[2])
-        for row in bids[len(asks) :] + asks[len(bids) :]:
-            tokens += (row[0], row[2])
+        both = min(len(bids), len(asks))
+        rows = [b""] * (2 * both)
+        rows[::2], rows[1::2] = bids[:both], asks[:both]
+        tokens = b",".join(rows + bids[both:] + asks[both:]).split(b",")
+        del tokens[1::3]
         value = crc32(b":".join(tokens))
         return value - (1 << 32) if value >= 1 << 31 else value
 
@@ -147,9 +151,12 @@ class Book:
 
         Of a raw book the rows are `[price,amount,id]`. `depth` cuts each side.
         """
-        bids, asks = (b",".join(map(self._text, side.best(depth))) for side in (self.bids, self.asks))
+        bids, asks = (self._levels(side.best(depth)) for side in (self.bids, self.asks))
         return b'"bids":[%b],"asks":[%b]' % (bids, asks)
 
-    @staticmethod
-    def _text(row: Row) -> bytes:
-        return b"[%b,%b,%b]" % (row[0], row[2].lstrip(b"-"), row[1])
+    def _levels(self, rows: list[RowText]) -> bytes:
+        if not rows:
+            return b""
+        tokens = b",".join(rows).replace(b",-", b",").split(b",")  # only amounts have a sign
+        columns = [tokens[at::3] for at in self.columns]
+        return b",".join(map(b"[%b,%b,%b]".__mod__, zip(*columns, strict=True)))

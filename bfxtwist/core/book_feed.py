@@ -1,6 +1,6 @@
 """A book with its state: what readers are given of it, and whether the exchange's checksum agrees."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -8,7 +8,7 @@ import msgspec
 from bfxtwist.core.book import CHECKSUM_DEPTH
 from bfxtwist.core.errors import BookCrossed, BookTooDeep, ChecksumMismatch, MalformedMessage
 from bfxtwist.core.feed_state import Feed, FeedState
-from bfxtwist.core.messages import BookUpdate, BookUpdates, Checksum, Numbers, Row, Rows, numbers_of
+from bfxtwist.core.messages import BookUpdate, BookUpdates, Checksum, Numbers, Rows, RowText, read_row
 from bfxtwist.core.moment import Moment, iso
 from bfxtwist.core.raw_book import book_of
 from bfxtwist.core.subscription import Subscription
@@ -83,33 +83,37 @@ class BookFeed(Feed):
     def update(self, message: BookUpdate, moment: Moment) -> None:
         """Take in one row. Raises MalformedMessage for one that is not of a book."""
         try:
-            self.book.put(message.row, message.numbers)
+            self.book.put(message.text, message.numbers)
         except ValueError as error:
-            raise MalformedMessage(str(error), repr(message.row).encode()) from None
-        self.has_put(1, message.seq, message.timestamp, moment)
+            raise MalformedMessage(str(error), message.text) from None
+        self.counts.updates += 1
+        self._changed(message.seq, message.timestamp, moment)
 
     def updates(self, run: BookUpdates, moment: Moment) -> None:
         """Take in rows that came together. Raises MalformedMessage as `update` does."""
-        self._put(zip(run.rows, run.numbers, strict=True))
-        self.has_put(len(run.rows), run.seqs[-1], run.timestamp, moment)
+        self.put(run.texts, run.numbers, run.seqs[-1], run.timestamp, moment)
 
     def bulk_update(self, message: Rows, moment: Moment) -> None:
         """Take in several rows of one frame (BULK_UPDATES). Raises MalformedMessage as `update` does."""
-        self._put((row, numbers_of(row)) for row in message.rows)
-        self.has_put(len(message.rows), message.seq, message.timestamp, moment)
-
-    def _put(self, rows: Iterable[tuple[Row, Numbers]]) -> None:
-        put = self.book.put
-        row: Row = ()
         try:
-            for row, numbers in rows:
-                put(row, numbers)
+            rows = [read_row(row) for row in message.rows]
         except ValueError as error:
-            raise MalformedMessage(str(error), repr(row).encode()) from None
+            raise MalformedMessage(str(error), repr(message.rows).encode()) from None
+        texts, numbers = [text for text, _ in rows], [its for _, its in rows]
+        self.put(texts, numbers, message.seq, message.timestamp, moment)
 
-    def has_put(self, count: int, seq: int | None, timestamp: int | None, moment: Moment) -> None:
-        """So many rows were put into the book, the last one by the frame of this number and time."""
-        self.counts.updates += count
+    def put(
+        self, texts: Sequence[RowText], numbers: Sequence[Numbers], seq: int | None, timestamp: int | None, moment: Moment
+    ) -> None:
+        """Take in rows and their numbers, the last one by the frame of this number and time. Raises MalformedMessage."""
+        put = self.book.put
+        text = b""
+        try:
+            for text, its_numbers in zip(texts, numbers, strict=True):
+                put(text, its_numbers)
+        except ValueError as error:
+            raise MalformedMessage(str(error), text) from None
+        self.counts.updates += len(texts)
         self._changed(seq, timestamp, moment)
 
     def _changed(self, seq: int | None, timestamp: int | None, moment: Moment) -> None:

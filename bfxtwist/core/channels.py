@@ -4,18 +4,16 @@ The session knows how the connection is; here is what it is for. Wrong channels 
 ExchangeError that leaves this module ends the connection.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bfxtwist.core.book import Book
 from bfxtwist.core.channel import Channel, ChannelState
-from bfxtwist.core.errors import ChannelWrong, MalformedMessage, WrongAnswer
+from bfxtwist.core.errors import ChannelWrong, WrongAnswer
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import BookUpdates, Code, Frame, Refused, Run, Subscribed
 from bfxtwist.core.moment import Moment
-from bfxtwist.core.runs import is_of_one, parts_of
+from bfxtwist.core.runs import cut, ends_of_batches, is_of_one, parts_of
 from bfxtwist.core.subscription import Subscription
 
 
@@ -55,8 +53,6 @@ class Channels:
         self._channels: dict[Subscription, Channel] = {}
         self._by_id: dict[int, Channel] = {}
         self._made = 0
-        self._touched: dict[int, tuple[int, int]] = {}  # by channel id: number and time of the last row put into its book
-        self._rows: Counter[int] = Counter()  # and how many there were
 
     def __iter__(self) -> Iterator[Channel]:
         return iter(list(self._channels.values()))
@@ -87,49 +83,31 @@ class Channels:
 
     def received(self, frame: Frame, moment: Moment) -> None:
         """Hand a frame to its channel; those of channels that are not ours are counted."""
-        if self._touched:
-            self._settle(frame.channel_id, moment)
         self._hand_over(frame.channel_id, frame, 1, moment)
 
     def received_together(self, run: Run, moment: Moment) -> None:
-        """Hand over a run. Call `settle` when nothing more comes."""
-        of_one = is_of_one(run)
-        if not of_one and isinstance(run, BookUpdates) and (books := self._live_books(run.channel_ids)):
-            self._put(books, run)
-            return
-        for part in [run] if of_one else parts_of(run):
-            channel_id = part.channel_ids[0]
-            self._settle(channel_id, moment)
-            self._hand_over(channel_id, part, len(part.seqs), moment)
+        """Hand a run to its channels: to each what is its own, in its order."""
+        if is_of_one(run):
+            self._hand_over(run.channel_ids[0], run, len(run.seqs), moment)
+        elif isinstance(run, BookUpdates):
+            self._put(run, moment)
+        else:
+            for part in parts_of(run):
+                self._hand_over(part.channel_ids[0], part, len(part.seqs), moment)
 
-    def _live_books(self, ids: Iterable[int]) -> dict[int, Book] | None:
-        """The books of the channels, or None if any of them is not to be updated just now."""
-        books = {}
-        for channel_id in set(ids):
-            channel = self._by_id.get(channel_id)
+    def _put(self, run: BookUpdates, moment: Moment) -> None:
+        """Into many books, batch by batch. A batch may be a single update: nothing is made for it that is not needed."""
+        channel_ids, numbers, texts, seqs, timestamps = run
+        start = 0
+        for end in ends_of_batches(run):
+            channel = self._by_id.get(channel_ids[start])
             if channel is None or channel.live_book is None:
-                return None
-            books[channel_id] = channel.live_book
-        return books
-
-    def _put(self, books: dict[int, Book], run: BookUpdates) -> None:
-        """Into many books by turns: the rows at once, and what is to be said of each book when nothing more comes."""
-        try:
-            for channel_id, row, numbers in zip(run.channel_ids, run.rows, run.numbers, strict=True):
-                books[channel_id].put(row, numbers)
-        except ValueError as error:
-            raise MalformedMessage(str(error), repr(row).encode()) from None
-        self._touched.update(zip(run.channel_ids, zip(run.seqs, run.timestamps, strict=True), strict=True))
-        self._rows.update(run.channel_ids)
-
-    def settle(self, moment: Moment) -> None:
-        """Nothing more comes for now."""
-        for channel_id in list(self._touched):
-            self._settle(channel_id, moment)
-
-    def _settle(self, channel_id: int, moment: Moment) -> None:
-        if (last := self._touched.pop(channel_id, None)) is not None:
-            self._by_id[channel_id].has_put(self._rows.pop(channel_id), *last, moment)
+                self._hand_over(channel_ids[start], cut(run, start, end), end - start, moment)
+            else:
+                feed, timestamp = channel.live_book, timestamps[end - 1]
+                feed.put(texts[start:end], numbers[start:end], seqs[end - 1], timestamp, moment)
+                feed.seen(timestamp, moment, end - start)
+            start = end
 
     def _hand_over(self, channel_id: int, frame: Run | Frame, count: int, moment: Moment) -> None:
         channel = self._by_id.get(channel_id)
@@ -217,7 +195,6 @@ class Channels:
 
     def lost(self, reason: str, moment: Moment) -> None:
         """Nothing of what the channels brought is to be trusted any more."""
-        self.settle(moment)  # an error may have come between the rows of a book and this
         for channel in self:
             if channel.state is not ChannelState.REFUSED:
                 channel.feed.lost(reason, moment)

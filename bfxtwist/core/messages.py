@@ -56,11 +56,16 @@ class ChannelName(StrEnum):
 Numbers = tuple[float, float, float]
 
 
-def numbers_of(row: Row) -> Numbers:
-    """The numbers of tokens. Raises ValueError for what are not three of them."""
+#: The same three tokens as they stood on the wire, without brackets and white space: `b"6443.1,2,0.5"`. A book keeps these:
+#: one object for a level, where a tuple of tokens is four.
+RowText = bytes
+
+
+def read_row(row: Row) -> tuple[RowText, Numbers]:
+    """The text and the numbers of a book's row. Raises ValueError for what has not three of them."""
     if len(row) < 3:
         raise ValueError(f"a row of a book has three fields, not {len(row)}")
-    return float(row[0]), float(row[1]), float(row[2])
+    return b",".join(row[:3]), (float(row[0]), float(row[1]), float(row[2]))
 
 
 class BookUpdate(msgspec.Struct, array_like=True, gc=False):
@@ -74,12 +79,18 @@ class BookUpdate(msgspec.Struct, array_like=True, gc=False):
     numbers: Numbers
     seq: int | None = None
     timestamp: int | None = None
-    row: Any = ()  # a Row. Of no type that the decoder could check a further field of the frame against
+    text: Any = b""  # a RowText. Of no type that the decoder could check a further field of the frame against
 
     @classmethod
     def of(cls, channel_id: int, row: Row, seq: int | None, timestamp: int | None) -> "BookUpdate":
-        """The update with these tokens. Raises ValueError as `numbers_of` does."""
-        return cls(channel_id, numbers_of(row), seq, timestamp, row)
+        """The update with these tokens. Raises ValueError as `read_row` does."""
+        text, numbers = read_row(row)
+        return cls(channel_id, numbers, seq, timestamp, text)
+
+    @property
+    def row(self) -> Row:
+        """The three tokens."""
+        return tuple(self.text.split(b","))
 
 
 class BookUpdates(NamedTuple):
@@ -87,7 +98,7 @@ class BookUpdates(NamedTuple):
 
     channel_ids: Sequence[int]
     numbers: Sequence[Numbers]
-    rows: Sequence[Row]
+    texts: Sequence[RowText]
     seqs: Sequence[int]
     timestamps: Sequence[int]
 

@@ -6,7 +6,7 @@ A price of 0 deletes an order, the sign of the amount tells the side (docs ws-pu
 from bisect import bisect_left, insort
 
 from bfxtwist.core.book import FLOAT_DIGITS, SMALLEST_PRICE, Book, Key, Price, Side
-from bfxtwist.core.messages import Numbers, Row
+from bfxtwist.core.messages import Numbers, RowText
 
 
 class Orders(Side):
@@ -22,14 +22,14 @@ class Orders(Side):
         """The best price."""
         return float(self.keys[0 if self.sign > 0 else -1][0]) if self.keys else None
 
-    def put(self, order_id: int, price: Price, row: Row) -> None:
+    def put(self, order_id: int, price: Price, text: RowText) -> None:
         """Set an order, wherever it stood before."""
         key = (price, self.sign * order_id)
         if self.key_of.get(order_id) != key:
             self.remove(order_id)
             insort(self.keys, key)
             self.key_of[order_id] = key
-        self.by_key[key] = row
+        self.by_key[key] = text
 
     def remove(self, order_id: int) -> bool:
         """Whether there was such an order."""
@@ -41,9 +41,10 @@ class Orders(Side):
 
 
 class RawBook(Book):
-    """A book whose rows are `(id, price, amount)`."""
+    """A book whose rows are `id,price,amount`."""
 
     raw = True
+    columns = (1, 2, 0)
     bids: Orders
     asks: Orders
 
@@ -51,23 +52,22 @@ class RawBook(Book):
         self.exact = False
         self.bids, self.asks = Orders(-1), Orders(1)
 
-    def put(self, row: Row, numbers: Numbers) -> None:
+    def put(self, text: RowText, numbers: Numbers) -> None:
         """Take in a row whose numbers are known. Raises ValueError for what cannot be a row; the book is then unchanged."""
         _, price, amount = numbers
         if not amount or price < 0 or 0 < price < SMALLEST_PRICE:
             raise ValueError("a row of a raw book has an id, a price and an amount that is not 0")
-        order_id = int(row[0])  # its float would have 15 digits
-        exact = self.exact or len(row[1]) > FLOAT_DIGITS
-        key = self._exactly(row[1]) if exact else price
+        id_token, price_token, _ = text.split(b",")
+        order_id = int(id_token)  # its float would have 15 digits
+        if order_id <= 0:
+            raise ValueError("the id of an order is positive")
+        exact = self.exact or len(price_token) > FLOAT_DIGITS
+        key = self._exactly(price_token) if exact else price
         side = self.bids if amount > 0 else self.asks
         if price:
-            side.put(order_id, key, row)
+            side.put(order_id, key, text)
         elif not side.remove(order_id):
             self.unknown_deletes += 1
-
-    @staticmethod
-    def _text(row: Row) -> bytes:
-        return b"[%b,%b,%b]" % (row[1], row[2].lstrip(b"-"), row[0])
 
 
 def book_of(precision: str) -> Book:

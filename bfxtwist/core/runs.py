@@ -1,7 +1,7 @@
 """Many frames at once: what `wire.decode` makes of each, made of all that came together by a handful of calls.
 
     [17,[6443.1,2,0.5],1,99]                     BookUpdates(channel_ids=(17, 17), numbers=((6443.1, 2.0, 0.5), …),
-    [17,[6443.5,0,-1],2,99]          ──►                     rows=[(b"6443.1", b"2", b"0.5"), …], seqs=(1, 2), …)
+    [17,[6443.5,0,-1],2,99]          ──►                     texts=[b"6443.1,2,0.5", …], seqs=(1, 2), …)
     [17,"cs",-1175357890,3,99]                   Checksum(17, -1175357890, 3, 99)
 
 Almost everything that comes is book updates or trades. Decoded together they take half the time (0.58 against 1.05 µs an
@@ -10,6 +10,8 @@ meaning of every frame, and the error that a wrong one raises, is `wire.py`'s al
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import compress, count
+from operator import ne
 from typing import Any, Final, Literal
 
 import msgspec
@@ -20,11 +22,11 @@ from bfxtwist.core.wire import decode, decode_trades
 _updates = msgspec.json.Decoder(tuple[int, tuple[float, float, float], int, int]).decode_lines
 _trades = msgspec.json.Decoder(tuple[int, Literal["te", "tu"], msgspec.Raw, int, int]).decode_lines
 
-_LINE_ENDS_TO_COMMAS: Final = bytes.maketrans(b"\n", b",")
-_NO_TOKEN: Final = b"[] \t\r"
+_OPENING_TO_CLOSING: Final = bytes.maketrans(b"[", b"]")
+_WHITE_SPACE: Final = b" \t\r"
 
-#: Tokens in a frame of an update, once it is cut at its commas.
-_OF_UPDATE = 6
+#: Pieces of a frame of an update, once it is cut at its brackets: `17,` and `6443.1,2,0.5` and `,1,99` and the line end.
+_OF_UPDATE = 4
 
 
 def decode_together(payloads: Sequence[bytes]) -> Iterator[Run | Frame | Event] | None:
@@ -62,10 +64,9 @@ def _updates_in(text: bytes) -> Iterator[Run | Frame | Event]:
     except ValueError:  # another kind, a field more or less, or wrong
         yield from map(decode, text.split(b"\n"))
         return
-    # Known to be JSON of this shape by now, so that no bracket stands within a number.
-    tokens = text.translate(_LINE_ENDS_TO_COMMAS, _NO_TOKEN).split(b",")
-    rows = zip(tokens[1::_OF_UPDATE], tokens[2::_OF_UPDATE], tokens[3::_OF_UPDATE], strict=True)
-    yield BookUpdates(channel_ids, numbers, list(rows), seqs, timestamps)
+    # Known to be JSON of this shape by now: every frame has its two pairs of brackets, and no others.
+    texts = text.translate(_OPENING_TO_CLOSING, _WHITE_SPACE).split(b"]")[2::_OF_UPDATE]
+    yield BookUpdates(channel_ids, numbers, texts, seqs, timestamps)
 
 
 def _trades_in(text: bytes) -> Iterator[Run | Frame | Event]:
@@ -84,6 +85,18 @@ def _trades_in(text: bytes) -> Iterator[Run | Frame | Event]:
 def is_of_one(run: Run) -> bool:
     """Whether all of it is of one channel."""
     return run.channel_ids.count(run.channel_ids[0]) == len(run.channel_ids)
+
+
+def cut(run: Run, start: int, end: int) -> Run:
+    """Those of its frames."""
+    columns: Any = (column[start:end] for column in run)
+    return type(run)(*columns)
+
+
+def ends_of_batches(run: Run) -> list[int]:
+    """Where the next frame is another channel's, and the end."""
+    ids = run.channel_ids
+    return [*compress(count(1), map(ne, ids, ids[1:])), len(ids)]
 
 
 def parts_of(run: Run) -> list[Run]:

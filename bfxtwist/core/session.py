@@ -58,7 +58,7 @@ from bfxtwist.core.messages import (
     Unsubscribed,
 )
 from bfxtwist.core.moment import Moment
-from bfxtwist.core.runs import decode_together
+from bfxtwist.core.runs import cut, decode_together
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.wire import decode
 
@@ -208,7 +208,6 @@ class Session:
                 self._run(message, moment)
             else:
                 self._react[type(message)](self, message, moment)
-        self._channels.settle(moment)
 
     def _run(self, run: Run, moment: Moment) -> None:
         """Raises SequenceLost at the number that is not the next one. What comes before it is good."""
@@ -221,8 +220,7 @@ class Session:
         good = next(index for index, (seq, number) in enumerate(zip(run.seqs, expected, strict=True)) if seq != number)
         self._next_seq = expected[good]
         if good:
-            columns: Any = (column[:good] for column in run)
-            self._channels.received_together(type(run)(*columns), moment)
+            self._channels.received_together(cut(run, 0, good), moment)
         raise SequenceLost(self._next_seq, run.seqs[good])
 
     def _frame(self, frame: Frame, moment: Moment) -> None:

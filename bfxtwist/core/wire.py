@@ -112,16 +112,17 @@ def decode(payload: bytes) -> Frame | Event:
     Raises MalformedMessage for anything that is not JSON, is not an array frame or an event object, or has a number that is
     no finite number. Deep nesting and huge integers are refused by the decoder.
     """
-    # Almost every frame begins `[id,[a,b,c],seq`: where it is cut at its commas, it has its tokens.
+    # Almost every frame begins `[id,[a,b,c],seq`: what is between the second pair of brackets is the row.
     try:
-        _, first, second, third, rest = payload.split(b",", 4)
-        if first[0] == _LIST and third[-1] == _END:
+        body = payload.index(b",") + 1
+        if payload[body] == _LIST:
             update = _update_frame(payload)
-            update.row = (first[1:].strip(), second.strip(), third[:-1].strip())
+            (update.text,) = payload[body + 1 : payload.index(b"]")].split()  # white space would cut it into more than one
             return update
-        if first in _TRADE_KINDS:
-            return _trade(payload, first == b'"tu"', rest)
-        if first == b'"cs"':
+        _, kind, *_, rest = payload.split(b",", 4)
+        if kind in _TRADE_KINDS:
+            return _trade(payload, kind == b'"tu"', rest)
+        if kind == b'"cs"':
             return _checksum(payload)
     except (ValueError, IndexError, RecursionError):
         pass  # It is something else, or wrong: the long way finds out what.

@@ -65,6 +65,11 @@ class PriceLevels(SynchronousTestCase):
         book.apply((middle, b"0", b"1"))
         self.assertEqual([row[0] for row in book.bids.rows], [high, low])
 
+    def test_the_shortest_prices_that_one_float_cannot_tell_apart(self) -> None:
+        book = Book()
+        book.load(rows("9007199254740993 1 1", "9007199254740992 1 1", "1 1 1"))
+        self.assertEqual([row[0] for row in book.bids.rows], [b"9007199254740993", b"9007199254740992", b"1"])
+
     def test_a_row_that_cannot_be_one_changes_nothing(self) -> None:
         book = Book()
         book.load(rows("100 1 1"))

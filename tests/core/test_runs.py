@@ -33,7 +33,7 @@ def together(payloads: Sequence[bytes]) -> list[Any]:
     messages: list[Any] = []
     for message in decoded:
         if isinstance(message, BookUpdates):
-            columns = (message.channel_ids, message.numbers, message.seqs, message.timestamps, message.rows)
+            columns = (message.channel_ids, message.numbers, message.seqs, message.timestamps, message.texts)
             messages += [BookUpdate(*each) for each in zip(*columns, strict=True)]
         elif isinstance(message, TradesExecuted):
             messages += [TradeExecuted(*each) for each in zip(*message, strict=True)]
@@ -50,7 +50,7 @@ class Together(SynchronousTestCase):
         run = BookUpdates(
             (17, 18),
             ((6443.1, 2.0, 5e-7), (6443.5, 0.0, -1.0)),
-            [(b"6443.10", b"2", b"5e-7"), (b"6443.5", b"0", b"-1")],
+            [b"6443.10,2,5e-7", b"6443.5,0,-1"],
             (1, 2),
             (99, 98),
         )
