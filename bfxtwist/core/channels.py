@@ -37,7 +37,7 @@ class Tally:
     frames: int = 0
     bytes: int = 0
     stray_frames: int = 0  # of channels that are not ours, or not yet, or not any more
-    unknown_events: int = 0
+    unknown_events: int = 0  # and frames of kinds that are not known
     refusals: int = 0
     pongs: int = 0
 

@@ -160,9 +160,14 @@ class Heartbeat(NamedTuple):
 
 
 class UnknownFrame(NamedTuple):
-    """An array frame of a kind that is not carried. It still has a sequence number, and that counts."""
+    """An array frame that is none of the others. It still has a sequence number, and that counts.
+
+    `kind` is what it says it is: `"xy"` of `[7,"xy",…]`. It is empty for what says nothing of the sort, or says it is one of
+    the others.
+    """
 
     channel_id: int
+    kind: str
     seq: int | None
     timestamp: int | None
 

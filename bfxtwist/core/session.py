@@ -86,7 +86,7 @@ LATE_TICK = 5.0
 #: they cost no more then, and the first is in the book sooner (the median of a batch of 20 after 0.32 ms instead of 0.37).
 TOGETHER = 32
 
-#: Unknown events are logged by name, so many names a connection.
+#: Unknown events and kinds of frames are logged by name, so many names a connection.
 MOST_NAMES = 20
 
 
@@ -319,10 +319,18 @@ class Session:
         self._tally.pongs += 1
 
     def _unknown_event(self, event: UnknownEvent, _moment: Moment) -> None:
+        self._unknown("unknown event {name!r}", event.name)
+
+    def _unknown_frame(self, frame: UnknownFrame, moment: Moment) -> None:
+        if frame.kind:
+            self._unknown("unknown kind of message {name!r}", frame.kind)
+        self._frame(frame, moment)
+
+    def _unknown(self, text: str, name: str) -> None:
         self._tally.unknown_events += 1
-        if event.name not in self._names and len(self._names) < MOST_NAMES:
-            self._names.add(event.name)
-            self._observer.noted("unknown event {name!r}", name=event.name[:80])
+        if name not in self._names and len(self._names) < MOST_NAMES:
+            self._names.add(name)
+            self._observer.noted(text, name=name[:80])
 
     def _ignored(self, _message: Frame | Event, _moment: Moment) -> None:
         """There is no conversation yet, or no longer."""
@@ -353,7 +361,8 @@ def _table() -> Mapping[SessionState, _Reactions]:
     always: _Reactions = {Pong: s._pong, UnknownEvent: s._unknown_event}
     early: _Reactions = {**always, **_frames(s._early_frame), Subscribed: s._unasked, Unsubscribed: s._unasked}
     late: _Reactions = {**always, Info: s._informed, ConfAck: s._check_flags, Refused: s._refused}
-    late = {**late, **_frames(s._frame), Subscribed: s._subscribed, Unsubscribed: s._unsubscribed}
+    late = {**late, **_frames(s._frame), UnknownFrame: s._unknown_frame}
+    late = {**late, Subscribed: s._subscribed, Unsubscribed: s._unsubscribed}
     return {
         SessionState.OPENING: dict.fromkeys(late, s._ignored),
         SessionState.HELLO: {**early, Info: s._greeted, ConfAck: s._unasked, Refused: s._refused_early},

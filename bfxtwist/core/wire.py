@@ -102,6 +102,7 @@ _rest_trades = msgspec.json.Decoder(list[tuple[_Positive, _Positive, float, _Pri
 
 _ARRAY, _OBJECT, _LIST, _TEXT, _END = b'[{["]'
 _TRADE_KINDS = (b'"te"', b'"tu"')
+_KINDS = ("te", "tu", "cs", "hb")
 _WHITE_SPACE = b" \t\r\n"
 _NO_TOKEN = b"[]" + _WHITE_SPACE
 
@@ -213,7 +214,8 @@ def _unknown_frame(payload: bytes) -> UnknownFrame:
     after = 3 if isinstance(items[1], str) and len(items) > 2 and isinstance(items[2], list) else 2
     numbers = [item for item in items[after : after + 2] if type(item) is int]
     seq, timestamp, *_ = [*numbers, None, None]
-    return UnknownFrame(channel_id, seq, timestamp)
+    kind = items[1] if isinstance(items[1], str) and items[1] not in _KINDS else ""
+    return UnknownFrame(channel_id, kind, seq, timestamp)
 
 
 def _rows(payload: bytes, start: int) -> list[Row]:

@@ -82,17 +82,18 @@ class ArrayFrames(SynchronousTestCase):
         self.assertEqual(message.row[:3], (b"1", b"2", b"3"))
 
     def test_frames_of_other_channels_keep_their_sequence_number(self) -> None:
-        for text, seq in {
-            b'[5,"fte",[1,2,3,4,5],17,9]': 17,
-            b"[5,[1569715201000,null,173.5],7,1569715201369]": 7,
-            b'[5,[["pos",1,null,"tBTCF0:USTF0"]],7,9,"liquidations","global"]': 7,
-            b'[5,"xx",17]': 17,
-            b"[5,3,17]": 17,
-            b"[5,null,17]": 17,
-        }.items():
+        for text, kind, seq in (
+            (b'[5,"fte",[1,2,3,4,5],17,9]', "fte", 17),
+            (b"[5,[1569715201000,null,173.5],7,1569715201369]", "", 7),
+            (b'[5,[["pos",1,null,"tBTCF0:USTF0"]],7,9,"liquidations","global"]', "", 7),
+            (b'[5,"xx",17]', "xx", 17),
+            (b'[5,"cs",null,17]', "", 17),
+            (b"[5,3,17]", "", 17),
+            (b"[5,null,17]", "", 17),
+        ):
             message = decode(text)
             assert isinstance(message, UnknownFrame), text
-            self.assertEqual((message.channel_id, message.seq), (5, seq))
+            self.assertEqual((message.channel_id, message.kind, message.seq), (5, kind, seq))
 
     def test_what_is_no_message(self) -> None:
         for text in (

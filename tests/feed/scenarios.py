@@ -136,9 +136,9 @@ def _frames() -> Iterator[Scenario]:
     yield Scenario("book falls silent", _faults("stall-channel=book"), 40, 2 * SOON, None)
     yield Scenario("trades fall silent", _faults("stall-channel=trades"), 40, 2 * SOON, None)
     yield Scenario("further fields in frames", _faults("extra-fields"), 20, SOON, None, quiet=True)
-    for kind in ("unknown-channel", "unknown-event", "empty-row"):
+    for kind in ("unknown-channel", "unknown-event", "unknown-kind", "empty-row"):
         yield Scenario(f"junk: {kind}", _faults(f"junk={kind}"), 1, SOON, None, quiet=True)
-    for kind in ("malformed", "binary", "nan", "huge-number", "deep", "unknown-kind", "scalar"):
+    for kind in ("malformed", "binary", "nan", "huge-number", "deep", "scalar"):
         yield Scenario(f"junk: {kind}", _faults(f"junk={kind}"), 1, SOON, "malformed")
     yield Scenario("junk: 2 MiB in a frame", _faults("junk=huge"), 1, SOON, "lost")
     for fault in ("te-missing=0.5", "te-twice=0.5", "tu-missing=1", "tu-late=2", "tu-out-of-order=2"):

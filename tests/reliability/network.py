@@ -98,15 +98,16 @@ ROWS = [
     ),
     Row(
         "N11",
-        "acknowledgements late, twice, in any order, of something else, none; unknown channels; refusals; a channel that "
-        "the exchange ends",
-        "a table decides every message in every state; what was never asked for ends the connection; what is refused is "
-        "asked for again after ten minutes, what is ended at once",
+        "acknowledgements late, twice, in any order, of something else, none; unknown channels, events and kinds of frames; "
+        "refusals; a channel that the exchange ends",
+        "a table decides every message in every state; what was never asked for ends the connection; what is not known is "
+        "counted; what is refused is asked for again after ten minutes, what is ended at once",
         [
             f"{_SCENARIO}acknowledgement*",
             f"{_SCENARIO}no_acknowledgement",
             f"{_SCENARIO}subscriptions_refused_for_now",
             "core.test_session.Table.*",
+            "core.test_session.Strange.test_unknown_*",
             "core.test_channels.Acknowledgements.*",
             "core.test_channels.Refusals.*",
             "core.test_channels.Ended.*",
