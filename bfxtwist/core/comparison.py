@@ -105,8 +105,7 @@ class Comparison:
         self._known = known
         self._written = progress.copy()
         self._written_revision = 0
-        # By id, on file and beyond V; the trade itself where this run saw it.
-        self.recent: dict[int, Trade | None] = {}
+        self.recent: dict[int, Trade] = {}  # by id, the latest that this run released, beyond V
         self._sync: _Job | None = None
         self._audit: _Job | None = None
         self._repairs = [self._repair(gap, 0.0) for gap in progress.gaps]
@@ -116,8 +115,6 @@ class Comparison:
         self._exchange_time = 0  # the latest that the newest trades and answers told, ms
         self._ends_with: int | None = None  # the newest id of a history that was told to its end
         self._ended_at = 0
-        if progress.frontier is not None:
-            self.recent = dict.fromkeys(known.newest(0, self._limits.compared, progress.frontier.id + 1))
 
     # --- what the tape tells ------------------------------------------------------------------------------
 
@@ -137,8 +134,8 @@ class Comparison:
             self.recent.update(trades)
         else:
             self.recent.update((trade_id, trade) for trade_id, trade in trades.items() if trade_id > frontier.id)
-        if len(self.recent) > self._limits.compared:  # the older half at once: one by one is dearer than all the rest here
-            self.recent = dict(islice(self.recent.items(), len(self.recent) - self._limits.compared // 2, None))
+        if len(self.recent) > self._limits.recent:  # the older half at once: one by one is dearer than all the rest here
+            self.recent = dict(islice(self.recent.items(), len(self.recent) - self._limits.recent // 2, None))
 
     def _forget_up_to(self, frontier: Mark) -> None:
         self.recent = {trade_id: trade for trade_id, trade in self.recent.items() if trade_id > frontier.id}
@@ -242,7 +239,7 @@ class Comparison:
         if target is None or frontier is None:
             return True
         seen = job.walk.seen
-        lacking = [i for i in self.recent if frontier.id < i < target.id and i not in seen]
+        lacking = [trade_id for trade_id in self._known.between(frontier.id, target.id) if trade_id not in seen]
         if lacking:
             if job.purpose is not Purpose.AUDIT or job.looks < LOOKS or not step.done:
                 return False
@@ -347,10 +344,6 @@ class Comparison:
         self.changes.extend(self.progress.gaps)
         self._repairs = [self._repair(gap, now) for gap in self.progress.gaps]
         self._sync = self._audit = self._ends_with = None
-        frontier = self.progress.frontier
-        if frontier is not None:
-            known = dict.fromkeys(self._known.newest(0, self._limits.compared, frontier.id + 1))
-            self.recent = {trade_id: self.recent.get(trade_id) for trade_id in known}
         self.revision += 1
 
 

@@ -6,7 +6,7 @@ set, and are sorted in when there are many.
 """
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable
 from itertools import islice
 from operator import eq
@@ -58,6 +58,11 @@ class KnownIds:
         index = size if down_to is None else bisect_left(self._sorted, down_to)
         count = min(max(size - index, at_least), most)
         return list(self._sorted[max(size - count, 0) :])
+
+    def between(self, low: int, high: int) -> list[int]:
+        """The ids above `low` and below `high`, in no order."""
+        inside = self._sorted[bisect_right(self._sorted, low) : bisect_left(self._sorted, high)]
+        return [*inside, *(trade_id for trade_id in self._late if low < trade_id < high)]
 
     def _fold(self) -> None:
         if self._late:

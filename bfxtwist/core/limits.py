@@ -8,7 +8,7 @@ class Limits(NamedTuple):
 
     page: int = 10_000  # trades in one page of history; asking for more is an error (ccxt #19248)
     held_back: int = 10_000  # live trades that wait for history
-    compared: int = 20_000  # the latest trades beyond the frontier, to be compared with history; of more, half of it
+    recent: int = 4_000  # the latest trades beyond the frontier, to compare what is told of them again; of more, half of it
     queue: int = 10_000  # rows that wait for a disk that does not take them
     unsynced: int = 8 * 1024 * 1024  # bytes that are written and not synced; recovery's TORN_LIMIT is more
 

@@ -17,7 +17,7 @@ from tests.model_exchange import ModelExchange
 class TapeTest(SynchronousTestCase):
     """A tape, an exchange, and a file that is a list of ids."""
 
-    limits = Limits(page=6, held_back=12, compared=40)
+    limits = Limits(page=6, held_back=12, recent=40)
 
     def setUp(self) -> None:
         self.clock = Clock()

@@ -51,6 +51,17 @@ class ComparisonTests(TapeTest):
         self.assertEqual((gap.start.id, gap.end.id), (hidden.id - 1, hidden.id + 1))
         self.assertEqual(self.progress.frontier.id, last.id)
 
+    def test_each_trade_is_looked_for_however_many_have_come_since(self) -> None:
+        self.trade()
+        self.connect()
+        hidden = self.trade(publish_after=float("inf"))
+        for _ in range(60):
+            self.trade(pause=0.25)
+        self.assertNotIn(hidden.id, self.tape.comparison.recent)
+        self.wait(200)
+        (gap,) = self.tape.comparison.changes
+        self.assertEqual((gap.start.id, gap.end.id, gap.cause), (hidden.id - 1, hidden.id + 1, LACKS))
+
     def test_older_trades_than_the_first_are_not_wanted(self) -> None:
         """The overlap shows them at every audit."""
         for _ in range(8):

@@ -31,6 +31,9 @@ class KnownIdsTests(SynchronousTestCase):
         assert all(known.largest >= trade_id for trade_id in model)
         assert known.newest(0, 100, None) == []
         assert known.newest(100, 100, None) == sorted(model)
+        assert [sorted(known.between(low, 40)) for low in (0, 20, 45)] == [
+            sorted(trade_id for trade_id in model if low < trade_id < 40) for low in (0, 20, 45)
+        ]
 
     def test_many_that_come_late(self) -> None:
         """They are sorted in, and are still there."""
@@ -47,6 +50,7 @@ class KnownIdsTests(SynchronousTestCase):
         known.update([40, 15, 50])
         self.assertEqual(known.newest(9, 9, None), [10, 15, 20, 30, 40, 50])
         known.update([35])
+        self.assertEqual(sorted(known.between(15, 50)), [20, 30, 35, 40])
         known.update([])
         self.assertEqual((known.newest(0, 9, 30), known.largest, 35 in known), ([30, 35, 40, 50], 50, True))
 

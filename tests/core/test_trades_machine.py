@@ -35,7 +35,7 @@ from bfxtwist.out.trade_recorder import TradeRecorder
 from tests.crash_disk import CrashDisk, Killed
 from tests.model_exchange import ModelExchange
 
-LIMITS = Limits(page=6, held_back=12, compared=40, queue=12, unsynced=4000)
+LIMITS = Limits(page=6, held_back=12, recent=40, queue=12, unsynced=4000)
 LAYOUT = Layout("tBTCUSD")
 PATH = "/trade.csv"
 _SKEW = 10  # ms between the socket's and history's time of one trade, at most
@@ -369,7 +369,7 @@ class RecorderMachine(RuleBasedStateMachine):
         assert len(recorder._csv) <= LIMITS.queue + LIMITS.page + 30, "I7"
         assert len(recorder._file._ring) <= LIMITS.unsynced, "I7"
         assert len(recorder.tape._held_back) <= LIMITS.held_back + 1, "I7"
-        assert len(recorder.tape.comparison.recent) <= LIMITS.compared, "I7"
+        assert len(recorder.tape.comparison.recent) <= LIMITS.recent, "I7"
 
     @invariant()
     def history_is_asked_at_its_rate(self) -> None:
