@@ -81,35 +81,8 @@ class Channels:
 
     # --- what comes -----------------------------------------------------------------------------------------------
 
-    def received(self, frame: Frame, moment: Moment) -> None:
-        """Hand a frame to its channel; those of channels that are not ours are counted."""
-        self._hand_over(frame.channel_id, frame, 1, moment)
-
-    def received_together(self, run: Run, moment: Moment) -> None:
-        """Hand a run to its channels: to each what is its own, in its order."""
-        if is_of_one(run):
-            self._hand_over(run.channel_ids[0], run, len(run.seqs), moment)
-        elif isinstance(run, BookUpdates):
-            self._put(run, moment)
-        else:
-            for part in parts_of(run):
-                self._hand_over(part.channel_ids[0], part, len(part.seqs), moment)
-
-    def _put(self, run: BookUpdates, moment: Moment) -> None:
-        """Into many books, batch by batch. A batch may be a single update: nothing is made for it that is not needed."""
-        channel_ids, numbers, texts, seqs, timestamps = run
-        start = 0
-        for end in ends_of_batches(run):
-            channel = self._by_id.get(channel_ids[start])
-            if channel is None or channel.live_book is None:
-                self._hand_over(channel_ids[start], cut(run, start, end), end - start, moment)
-            else:
-                feed, timestamp = channel.live_book, timestamps[end - 1]
-                feed.put(texts[start:end], numbers[start:end], seqs[end - 1], timestamp, moment)
-                feed.seen(timestamp, moment, end - start)
-            start = end
-
-    def _hand_over(self, channel_id: int, frame: Run | Frame, count: int, moment: Moment) -> None:
+    def received(self, channel_id: int, frame: Frame | Run, count: int, moment: Moment) -> None:
+        """Hand a frame, or a run of `count`, to its channel; those of channels that are not ours are counted."""
         channel = self._by_id.get(channel_id)
         if channel is None:
             self._tally.stray_frames += count
@@ -118,6 +91,30 @@ class Channels:
             channel.received(frame, moment, count)
         except ChannelWrong as error:
             self._subscribe_again(channel, error, moment)
+
+    def received_together(self, run: Run, moment: Moment) -> None:
+        """Hand a run to its channels: to each what is its own, in its order."""
+        if is_of_one(run):
+            self.received(run.channel_ids[0], run, len(run.seqs), moment)
+        elif isinstance(run, BookUpdates):
+            self._put(run, moment)
+        else:
+            for part in parts_of(run):
+                self.received(part.channel_ids[0], part, len(part.seqs), moment)
+
+    def _put(self, run: BookUpdates, moment: Moment) -> None:
+        """Into many books, batch by batch. A batch may be a single update: nothing is made for it that is not needed."""
+        channel_ids, numbers, texts, seqs, timestamps = run
+        start = 0
+        for end in ends_of_batches(run):
+            channel = self._by_id.get(channel_ids[start])
+            if channel is None or channel.live_book is None:
+                self.received(channel_ids[start], cut(run, start, end), end - start, moment)
+            else:
+                feed, timestamp = channel.live_book, timestamps[end - 1]
+                feed.put(texts[start:end], numbers[start:end], seqs[end - 1], timestamp, moment)
+                feed.seen(timestamp, moment, end - start)
+            start = end
 
     def subscribed(self, ack: Subscribed, moment: Moment) -> None:
         """Raises WrongAnswer for what was never asked for."""

@@ -228,7 +228,7 @@ class Session:
             self._next_seq += 1
         else:
             self._begin_sequence(frame.seq)
-        self._channels.received(frame, moment)
+        self._channels.received(frame.channel_id, frame, 1, moment)
 
     def _idle_frame(self, frame: Frame, _moment: Moment) -> None:
         """In maintenance: what comes is not used, but it is counted."""
