@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -14,7 +15,8 @@ from bfxtwist.core.errors import ChecksumMismatch
 from bfxtwist.core.gaps import GapState
 from bfxtwist.core.messages import Checksum
 from bfxtwist.out.http import HttpApi
-from tests.out.served import change, moment
+from bfxtwist.out.metrics import one_each_turn
+from tests.out.served import TurningClock, change, moment
 from tests.out.told import Told
 
 LABELS = {"pair", "channel", "state", "reason", "code", "le", "version", "python", "twisted", "autobahn"}
@@ -75,7 +77,7 @@ class MetricsTest(SynchronousTestCase):
         response, _ = self.ask()
         self.assertEqual(response.headers.getRawHeaders("content-type"), ["text/plain; version=0.0.4; charset=utf-8"])
 
-    def test_the_text_is_made_elsewhere_of_what_was_read_at_once(self) -> None:
+    def test_the_text_is_made_elsewhere_of_what_was_read(self) -> None:
         jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
 
         def later(job: Callable[[], Any]) -> "Deferred[Any]":
@@ -98,6 +100,24 @@ class MetricsTest(SynchronousTestCase):
         text = self.successResultOf(self.successResultOf(asked).content()).decode()
         before = told.book.counts.updates - 1
         self.assertIn(f'bfxtwist_book_updates_total{{channel="book",pair="BTC/USD"}} {before}.0', text)
+
+    def test_one_metric_is_read_each_turn(self) -> None:
+        """Of hundreds of books all at once would hold up the feeds."""
+        clock = TurningClock()
+        told = Told(in_turns=partial(one_each_turn, clock=clock))
+        api = HttpApi(told.market, moment, "1.2.3")
+        api.add_slow_route("/metrics", told.metrics.answer)
+        treq = StubTreq(api.resource())
+        asked = treq.get("http://localhost/metrics")
+        turns = 0
+        while clock.getDelayedCalls():
+            self.assertNoResult(asked)
+            clock.turn()
+            turns += 1
+        treq.flush()
+        text = self.successResultOf(self.successResultOf(asked).content()).decode()
+        self.assertEqual({family.name for family in parse(text)}, self.families().keys())
+        self.assertGreaterEqual(turns, len(told.families()))
 
     def test_a_parameter_is_a_mistake(self) -> None:
         response, _ = self.ask("/metrics?name=x")

@@ -1,10 +1,11 @@
 """A daemon's worth of metrics, with something in each of them, and nothing running."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families as parse
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.task import Clock
 from twisted.web.resource import Resource
 
@@ -21,7 +22,7 @@ from bfxtwist.out.metric_figures import (
     relay_figures,
     uplink_figures,
 )
-from bfxtwist.out.metrics import Metrics
+from bfxtwist.out.metrics import InTurns, Metrics
 from bfxtwist.out.trade_csv import InThread
 from tests.out.served import carry, live_book, moment, site_of
 
@@ -55,10 +56,14 @@ RELAY = {
 }
 
 
+def _at_once(steps: Iterator[object]) -> "Deferred[Iterator[object]]":
+    return succeed(iter(list(steps)))
+
+
 class Told:
     """What is told, and the parts that it is told of."""
 
-    def __init__(self, in_thread: InThread = maybeDeferred) -> None:
+    def __init__(self, in_thread: InThread = maybeDeferred, in_turns: InTurns = _at_once) -> None:
         self.market = Market()
         self.book = live_book(self.market)
         self.book.checksum(Checksum(1, self.book.book.checksum(), 8, None), moment(1))
@@ -70,7 +75,7 @@ class Told:
         self.lags = LagSampler(self.market)
         self.lags.sample()
         self.flushes = Histogram(FLUSH_BOUNDS)
-        self.metrics = metrics = Metrics(in_thread)
+        self.metrics = metrics = Metrics(in_thread, in_turns)
         metrics.add(lambda: build_figures("1.2.3", moment()))
         metrics.add(lambda: feed_figures(self.market, moment(5)))
         metrics.add(lambda: lag_figures(self.lags.lags))
