@@ -1,6 +1,6 @@
 """A book with its state: what readers are given of it, and whether the exchange's checksum agrees."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import msgspec
@@ -86,34 +86,30 @@ class BookFeed(Feed):
             self.book.put(message.text, message.numbers)
         except ValueError as error:
             raise MalformedMessage(str(error), message.text) from None
-        self.counts.updates += 1
-        self._changed(message.seq, message.timestamp, moment)
+        self.has_put(1, message.seq, message.timestamp, moment)
 
     def updates(self, run: BookUpdates, moment: Moment) -> None:
         """Take in rows that came together. Raises MalformedMessage as `update` does."""
-        self.put(run.texts, run.numbers, run.seqs[-1], run.timestamp, moment)
+        self._put(zip(run.texts, run.numbers, strict=True))
+        self.has_put(len(run.texts), run.seqs[-1], run.timestamp, moment)
 
     def bulk_update(self, message: Rows, moment: Moment) -> None:
         """Take in several rows of one frame (BULK_UPDATES). Raises MalformedMessage as `update` does."""
-        try:
-            rows = [read_row(row) for row in message.rows]
-        except ValueError as error:
-            raise MalformedMessage(str(error), repr(message.rows).encode()) from None
-        texts, numbers = [text for text, _ in rows], [its for _, its in rows]
-        self.put(texts, numbers, message.seq, message.timestamp, moment)
+        self._put(map(read_row, message.rows))
+        self.has_put(len(message.rows), message.seq, message.timestamp, moment)
 
-    def put(
-        self, texts: Sequence[RowText], numbers: Sequence[Numbers], seq: int | None, timestamp: int | None, moment: Moment
-    ) -> None:
-        """Take in rows and their numbers, the last one by the frame of this number and time. Raises MalformedMessage."""
+    def _put(self, rows: Iterable[tuple[RowText, Numbers]]) -> None:
         put = self.book.put
         text = b""
         try:
-            for text, its_numbers in zip(texts, numbers, strict=True):
-                put(text, its_numbers)
+            for text, numbers in rows:
+                put(text, numbers)
         except ValueError as error:
             raise MalformedMessage(str(error), text) from None
-        self.counts.updates += len(texts)
+
+    def has_put(self, count: int, seq: int | None, timestamp: int | None, moment: Moment) -> None:
+        """So many rows were put into the book, the last one by the frame of this number and time."""
+        self.counts.updates += count
         self._changed(seq, timestamp, moment)
 
     def _changed(self, seq: int | None, timestamp: int | None, moment: Moment) -> None:

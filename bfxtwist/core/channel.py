@@ -17,6 +17,7 @@ from enum import Enum, auto
 from math import inf
 from typing import Any
 
+from bfxtwist.core.book import Book
 from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.errors import ChannelSilent, ChannelWrong, MalformedMessage, SnapshotMissing, StillWrong, Unanswered
 from bfxtwist.core.messages import (
@@ -93,7 +94,7 @@ class Channel:
         self._next_resubscription = -inf
         self._faults: list[float] = []
         self._takes: dict[type, _Take] = {}
-        self.live_book: BookFeed | None = None  # where updates may be put
+        self.live_book: Book | None = None  # where updates may be put
 
     @property
     def gone(self) -> bool:
@@ -125,6 +126,12 @@ class Channel:
         if self.state is ChannelState.ACKNOWLEDGED:
             raise SnapshotMissing(f"{kind} before the snapshot")
         raise MalformedMessage(f"{kind} on a {self.subscription.channel} channel", repr(frame).encode())
+
+    def has_put(self, count: int, seq: int, timestamp: int, moment: Moment) -> None:
+        """Rows were put into the live book, the last one by the frame of this number and time."""
+        assert isinstance(self.feed, BookFeed)
+        self.feed.has_put(count, seq, timestamp, moment)
+        self.feed.seen(timestamp, moment, count)
 
     def _snapshot(self, message: Rows, moment: Moment) -> None:
         self.feed.snapshot(message, moment)
@@ -264,7 +271,7 @@ class Channel:
         self.state = state
         self._due = due
         self._takes = self._kinds_of(state)
-        self.live_book = self.feed if state is ChannelState.LIVE and isinstance(self.feed, BookFeed) else None
+        self.live_book = self.feed.book if state is ChannelState.LIVE and isinstance(self.feed, BookFeed) else None
 
     def _kinds_of(self, state: ChannelState) -> dict[type, _Take]:
         """Which frames may come, and who takes them."""

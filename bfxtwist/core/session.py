@@ -208,6 +208,7 @@ class Session:
                 self._run(message, moment)
             else:
                 self._react[type(message)](self, message, moment)
+        self._channels.settle(moment)
 
     def _run(self, run: Run, moment: Moment) -> None:
         """Raises SequenceLost at the number that is not the next one. What comes before it is good."""
