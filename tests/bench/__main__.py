@@ -58,12 +58,17 @@ class Extent:
 def measure_streams(extent: Extent, figures: dict[str, Any]) -> None:
     """CPU per message; at many pairs, of those that can be told from one another by it only."""
     everybody = [one for one in CONTESTANTS if one.available()]
+    races = [
+        # Connecting many pairs takes the longest.
+        streams.Race(one, _suited(everybody, one, extent), 1 if extent.quick and one.pairs > 1 else extent.rounds)
+        for one in extent.workloads()
+    ]
+    streams.compare(races)
     figures["streams"] = {}
-    for workload in extent.workloads():
-        rounds = 1 if extent.quick and workload.pairs > 1 else extent.rounds  # connecting takes the longest there
-        found = streams.compare(_suited(everybody, workload, extent), workload, rounds)
-        figures["streams"][workload.name] = {one.contestant: _figure(one) for one in found}
-        if workload.name == "book-300-pairs":
+    for race in races:
+        found = race.figures()
+        figures["streams"][race.workload.name] = {one.contestant: _figure(one) for one in found}
+        if race.workload.name == "book-300-pairs":
             figures["memory"] = {one.contestant: one.memory for one in found}
 
 

@@ -47,25 +47,42 @@ def run(contestant: Contestant, workload: Workload) -> Run:
     return Run(messages, after - before, most, {**seen, "of": messages})
 
 
-def compare(contestants: list[Contestant], workload: Workload, rounds: int) -> list[Figure]:
-    """Rounds of one run each. What fails once is left out from then on, with its error in `seen`."""
-    runs: dict[str, list[Run]] = {one.name: [] for one in contestants}
-    errors: dict[str, str] = {}
-    for _round in range(rounds):
-        for contestant in contestants:
-            if contestant.name in errors:
+class Race:
+    """A workload and who runs it: one run each a round. What fails once is left out from then on, its error in `seen`."""
+
+    def __init__(self, workload: Workload, contestants: list[Contestant], rounds: int) -> None:
+        self.workload = workload
+        self.rounds = rounds
+        self._runs: dict[Contestant, list[Run]] = {one: [] for one in contestants}
+        self._errors: dict[str, str] = {}
+
+    def go(self) -> None:
+        """Another round."""
+        for contestant, runs in self._runs.items():
+            if contestant.name in self._errors:
                 continue
             try:
-                runs[contestant.name].append(run(contestant, workload))
+                runs.append(run(contestant, self.workload))
             except (RuntimeError, TimeoutError) as error:
-                errors[contestant.name] = str(error)
-    return [
-        Figure(
-            name,
-            [1e6 * one.cpu / one.messages for one in done],
-            max(one.memory for one in done),
-            done[-1].seen,
-        )
-        for name, done in runs.items()
-        if done and name not in errors
-    ] + [Figure(name, [], 0, {"error": error}) for name, error in errors.items()]
+                self._errors[contestant.name] = str(error)
+
+    def figures(self) -> list[Figure]:
+        """Of all rounds."""
+        return [
+            Figure(
+                contestant.name,
+                [1e6 * one.cpu / one.messages for one in runs],
+                max(one.memory for one in runs),
+                runs[-1].seen,
+            )
+            for contestant, runs in self._runs.items()
+            if runs and contestant.name not in self._errors
+        ] + [Figure(name, [], 0, {"error": error}) for name, error in self._errors.items()]
+
+
+def compare(races: list[Race]) -> None:
+    """All of them, round by round: an hour in which the machine is slow is in the figures of each, or in those of none."""
+    for number in range(max(race.rounds for race in races)):
+        for race in races:
+            if number < race.rounds:
+                race.go()

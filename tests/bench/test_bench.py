@@ -78,9 +78,13 @@ class Runs(SynchronousTestCase):
         self.assertGreater(seen["checksums"], 3)
 
     def test_trades_and_the_report(self) -> None:
-        trades = streams.compare([BFXTWIST], Workload("trades", channel="trades", messages=200), 1)[0]
+        races = [
+            streams.Race(Workload("trades", channel="trades", messages=200), [BFXTWIST], 1),
+            streams.Race(Workload("book-25", messages=200), [FLOOR], 1),
+        ]
+        streams.compare(races)
+        [trades], [floor] = (race.figures() for race in races)
         self.assertEqual((trades.seen["messages"], trades.seen["rows"]), (200, 100 + 30 + 1))
-        floor = streams.compare([FLOOR], Workload("book-25", messages=200), 1)[0]
         shown = {
             "machine": {"cpu": "a", "cores": 2, "kernel": "6", "python": "3", "when": "now"},
             "versions": {},
