@@ -55,9 +55,8 @@ class ChannelName(StrEnum):
 #: What the first three tokens of a row of a book say: to sort and to compare by, never to print.
 Numbers = tuple[float, float, float]
 
-
-#: The same three tokens as they stood on the wire, without brackets and white space: `b"6443.1,2,0.5"`. A book keeps these:
-#: one object for a level, where a tuple of tokens is four.
+#: Those three tokens as they stood on the wire, without brackets and white space: `b"6443.1,2,0.5"`. A book keeps these: one
+#: object for a level, where a tuple of tokens is four.
 RowText = bytes
 
 

@@ -88,7 +88,7 @@ def is_of_one(run: Run) -> bool:
 
 
 def cut(run: Run, start: int, end: int) -> Run:
-    """Those of its frames."""
+    """Its frames from `start` up to `end`, which is not among them."""
     columns: Any = (column[start:end] for column in run)
     return type(run)(*columns)
 

@@ -100,7 +100,7 @@ _Positive = Annotated[int, msgspec.Meta(gt=0)]
 _Price = Annotated[float, msgspec.Meta(gt=0)]
 _rest_trades = msgspec.json.Decoder(list[tuple[_Positive, _Positive, float, _Price]]).decode
 
-_ARRAY, _OBJECT, _LIST, _TEXT, _END = b'[{["]'
+_ARRAY, _OBJECT, _LIST, _TEXT = b'[{["'
 _TRADE_KINDS = (b'"te"', b'"tu"')
 _KINDS = ("te", "tu", "cs", "hb")
 _WHITE_SPACE = b" \t\r\n"
