@@ -4,7 +4,9 @@
     feed/       where data comes in: WebSocket and REST
     out/        where data leaves: HTTP and trade.csv
     exchange/   the other side of the protocol, to run against
-    app.py      wires them into one service; settings.py says what that service was asked to be
+    files/      trade files offline
+    daemon.py   wires them into one service; settings.py says what that service was asked to be
+    app.py      the process around it
     bitfinex.py the object API below
 
 The public names are loaded when they are first used, so that `bfxtwist.core` alone brings no Twisted along.

@@ -166,7 +166,7 @@ class Channels:
             self.unsubscribed(refusal.request.get("chanId", -1), moment)
         elif channel is None or channel.state is not ChannelState.REQUESTED:
             self._observer.noted("the exchange refuses: {text} ({code})", text=refusal.text[:200], code=refusal.code)
-        elif refusal.code == Code.CHANNEL_LIMIT and len(self._channels) > 1:  # of a lone one, no other connection has room
+        elif refusal.code == Code.CHANNEL_LIMIT and len(self._channels) > 1:  # no other connection has room for a lone one
             channel.feed.lost(f"{refusal.text} ({refusal.code})", moment)
             del self._channels[channel.subscription]
             if channel.wanted:

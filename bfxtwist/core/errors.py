@@ -78,7 +78,7 @@ class WrongAnswer(ExchangeError):
 
 
 class HandshakeRefused(ExchangeError):
-    """The server did not answer the handshake with 101. `status` is its HTTP status, or None of no HTTP at all.
+    """The server did not answer the handshake with 101. `status` is its HTTP status, None where it was no HTTP at all.
 
     In maintenance Bitfinex answers 408 and 503, over the connection limit 429 (bitfinex-api-node #528, #266).
     `retry_after` is what the answer's header of that name asks for, in seconds.

@@ -1,7 +1,7 @@
 """The messages of the protocol, one class a meaning, for both sides. Their JSON text is `wire.py`'s.
 
-A number that came from the exchange keeps its JSON token: rows are tuples of the bytes that stood on the wire, because the
-checksum is computed over exactly those (`7e-7` stays `7e-7`; bitfinexcom/bfx-api-node-models #70).
+A number that came from the exchange keeps its JSON token, because the checksum is computed over exactly those bytes (`7e-7`
+stays `7e-7`; bitfinexcom/bfx-api-node-models #70). A row is a tuple of its tokens in a snapshot, and one text in an update.
 """
 
 from collections.abc import Mapping, Sequence

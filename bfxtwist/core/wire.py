@@ -10,8 +10,9 @@
     <- [5262,"cs",-1175357890,19,…]                               Checksum
     <- [5262,"hb",20,…]                                           Heartbeat
 
-Rows are tuples of the bytes that stood on the wire. msgspec decodes beside them, so that every token is known to be a finite
-JSON number. Frames are read from the front and further trailing fields are ignored: the exchange has added some.
+Rows keep the bytes that stood on the wire: an update's as one text, all others as tuples of tokens. msgspec decodes beside
+them, so that every token is known to be a finite JSON number. Frames are read from the front and further trailing fields are
+ignored: the exchange has added some.
 """
 
 from collections.abc import Callable, Iterable, Mapping

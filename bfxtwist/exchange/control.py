@@ -1,4 +1,4 @@
-"""Faults switched on and off over HTTP while the exchange runs, for who tests a client in another language.
+"""Faults switched on and off over HTTP while the exchange runs, for whoever tests a client in another language.
 
     GET    /faults               {"late-ack":13.0,"quiet":true}    those that are on
     PUT    /faults/drop=rst      the same, after it                NAME or NAME=VALUE, as with --fault

@@ -1,9 +1,9 @@
 """What can go wrong, by name.
 
 A fault is a condition that stands until it is cleared, or something that happens once, at the next chance, and then is
-over. Nothing here does anything: the parts of the exchange ask whether their fault is on. `faulty.py` has those of the
-conversation, `entrance.py` those of the handshake, `tape.py` and `rest.py` those of the history, `simulated.py` those of
-the market.
+over. Nothing here does anything: the parts of the exchange ask whether their fault is on. `entrance.py` has those of the
+handshake, `faulty.py` those of the conversation, `frames.py` those of the frames, `simulated.py` those of the market,
+`tape.py` and `bad_answers.py` those of the history.
 """
 
 from collections.abc import Callable, Iterator

@@ -231,7 +231,7 @@ class ReplayMarket:
     def _play_trades(self, subscription: Subscription, messages: Sequence[Recorded]) -> None:
         items = []
         for message in messages:
-            # A snapshot in mid-recording is a reconnect of who recorded it, with trades that nobody was told of.
+            # A snapshot in mid-recording is a reconnect of whoever recorded it, with trades that nobody was told of.
             missed = [Trade.of(row) for row in reversed(message.rows)] if isinstance(message, Rows) else []
             for trade in missed:
                 if trade.id not in self._told:

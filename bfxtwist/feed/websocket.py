@@ -31,7 +31,7 @@ LONGEST_MESSAGE = 1 << 20
 #: No server's handshake needs more; Autobahn would gather a header for as long as it comes.
 LONGEST_HEADER = 16 * 1024
 
-#: Autobahn's timers are rounded down to whole seconds, so that each has one second more than is meant.
+#: Seconds. Autobahn rounds its timers down to whole ones, so that the handshake has one more than is meant.
 HANDSHAKE_TIMEOUT = 10 + 1
 PING_EVERY = 10
 PONG_TIMEOUT = 10
@@ -246,7 +246,7 @@ class FeedFactory(WebSocketClientFactory):
             maxFramePayloadSize=LONGEST_MESSAGE,
             maxMessagePayloadSize=LONGEST_MESSAGE,
             openHandshakeTimeout=HANDSHAKE_TIMEOUT,
-            # Ours does not round: see `close`.
+            # Ours does not round: see `_hang_up_soon`.
             closeHandshakeTimeout=0,
             serverConnectionDropTimeout=0,
             autoPingInterval=PING_EVERY,

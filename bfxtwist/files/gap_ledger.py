@@ -36,7 +36,7 @@ def read_gap_ledger(path: Path, findings: Findings) -> list[LedgerLine]:
         if file.readline().encode() != LEDGER_HEADER:
             findings.add(Kind.LEDGER, f"{path}:1", "the header is missing")
             return []
-        # A gap that changes its state gets a new line; which one it is, its edges and the time of notice tell.
+        # The daemon writes one line a gap; in ledgers that were joined by hand, one may stand in several states.
         return list({(gap.start_id, gap.end_id, gap.noticed): gap for gap in _lines(path, file, findings)}.values())
 
 

@@ -64,7 +64,7 @@ _GOING_AWAY, _POLICY, _TOO_BIG = 1001, 1008, 1009
 _LAST_WORDS = 5.0
 _STOP_SECONDS = 1.0
 
-#: Seconds between two looks for who does not read and what waits.
+#: Seconds between two looks for clients that do not read, and for what waits.
 _LOOK_ROUND = 1.0
 
 _TOO_LONG = {"event": "error", "msg": "request: too long", "code": 10020}

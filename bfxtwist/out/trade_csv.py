@@ -76,7 +76,7 @@ class TradeCsv:
         limit: int = LIMITS.queue,
     ) -> None:
         """`forgotten` hears of rows that are given up, `drained` that every row is in the file."""
-        self.error: str | None = None  # why the disk does not take rows, since when
+        self.error: str | None = None  # why the disk does not take rows, while it does not
         self.bytes_written = 0  # since the start
         self._file = file
         self._layout = layout
@@ -104,7 +104,7 @@ class TradeCsv:
         return waiter.deferred
 
     def put(self, arrivals: Sequence[Arrival]) -> None:
-        """Take rows, in this order; for who need not know when they are written, and hears of `forgotten` anyway."""
+        """Take rows, in this order. The caller is not told when they are written, but hears of `forgotten` anyway."""
         self._queue += arrivals
         self._lines += self._layout.lines(arrivals)
         self._accepted += len(arrivals)

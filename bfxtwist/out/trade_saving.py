@@ -144,7 +144,7 @@ class TradeSaving:
         if not self._ending and self._syncs_at_once and saved:  # after a failure the next tick is soon enough
             self._begin()
 
-    # --- now, for who waits -------------------------------------------------------------------------------
+    # --- now, while the caller waits ----------------------------------------------------------------------
 
     def record(self) -> Saved:
         """What is true of the rows up to `base`."""
