@@ -13,21 +13,11 @@ from twisted.python import usage
 
 from bfxtwist import __version__
 from bfxtwist.config import DEFAULTS, PREFIX, Config, gather
+from bfxtwist.core.subscription import FREQUENCIES, LENGTHS, PRECISIONS
 from bfxtwist.one_line_errors import OneLineErrors, Refusal
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.preflight import check
-from bfxtwist.settings import (
-    COMPRESSIONS,
-    FREQUENCIES,
-    LENGTHS,
-    LISTEN,
-    LOG_FORMATS,
-    PRECISIONS,
-    REST_URL,
-    SYNC_POLICIES,
-    WS_URL,
-    Settings,
-)
+from bfxtwist.settings import COMPRESSIONS, LISTEN, LOG_FORMATS, REST_URL, SYNC_POLICIES, WS_URL, Settings
 
 
 class Options(OneLineErrors):

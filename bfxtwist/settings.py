@@ -13,16 +13,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bfxtwist.core.messages import ChannelName
-from bfxtwist.core.subscription import Subscription
+from bfxtwist.core.subscription import FREQUENCIES, LENGTHS, PRECISIONS, Subscription
 from bfxtwist.core.symbols import Pair, parse_pair
 
 WS_URL = "wss://api-pub.bitfinex.com/ws/2"
 REST_URL = "https://api-pub.bitfinex.com/v2"
 LISTEN = "tcp:8080:interface=127.0.0.1"
 
-PRECISIONS = ("P0", "P1", "P2", "P3", "P4", "R0")
-FREQUENCIES = ("F0", "F1")
-LENGTHS = ("1", "25", "100", "250")
 SYNC_POLICIES = ("always", "1s", "no")
 LOG_FORMATS = ("text", "json")
 COMPRESSIONS = ("gz", "zst", "none")

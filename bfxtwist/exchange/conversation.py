@@ -27,13 +27,9 @@ from bfxtwist.core.messages import (
     UnknownRequest,
     Unsubscribe,
 )
-from bfxtwist.core.subscription import Subscription
+from bfxtwist.core.subscription import FREQUENCIES, LENGTHS, PRECISIONS, Subscription
 from bfxtwist.core.wire import decode_request, encode_event, encode_frame
 from bfxtwist.exchange.venue import HEARTBEAT, Item, Kind, Limits, Venue
-
-PRECISIONS = ("P0", "P1", "P2", "P3", "P4", "R0")
-FREQUENCIES = ("F0", "F1")
-LENGTHS = ("1", "25", "100", "250")
 
 #: The text of info events. Of 20060 and 20061 the exact words are not known; clients must go by the code.
 NOTICES = {

@@ -23,12 +23,11 @@ from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
 from bfxtwist.core.messages import ChannelName, Row
-from bfxtwist.core.subscription import Subscription
+from bfxtwist.core.subscription import LENGTHS, PRECISIONS, Subscription
 from bfxtwist.core.wire import encode_rows
 from bfxtwist.exchange.bad_answers import BadAnswers
 from bfxtwist.exchange.catalogue import answer_conf
 from bfxtwist.exchange.control import Control
-from bfxtwist.exchange.conversation import LENGTHS, PRECISIONS
 from bfxtwist.exchange.faults import Faults
 from bfxtwist.exchange.numbers import token
 from bfxtwist.exchange.rates import RateLimit
