@@ -33,7 +33,7 @@ from bfxtwist.feed.connection import Uplink
 from bfxtwist.feed.endpoint import Endpoints
 from bfxtwist.feed.history import RateBudget, RestHistory
 from bfxtwist.feed.pairs import WELL_KNOWN, Listing, fetch_listing, mistaken
-from bfxtwist.feed.rest import Unanswered
+from bfxtwist.feed.rest import RequestFailed
 from bfxtwist.feed.service import FeedService
 from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
@@ -152,7 +152,7 @@ class Daemon(Service):
         client = HTTPClient(self._agent())
         try:
             self._listing = await fetch_listing(client, self._rest_url, self._reactor)
-        except Unanswered as error:
+        except RequestFailed as error:
             _log.warn("the exchange's list of pairs cannot be had, pairs are not checked: {error}", error=error)
 
     def _refused(self, subscription: Subscription, refusal: Refused) -> None:

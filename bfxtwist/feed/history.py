@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from bfxtwist.core.errors import excerpt
 from bfxtwist.core.history import HistoryUnavailable, Page, PageRequest, check_page
 from bfxtwist.core.wire import decode_trades
-from bfxtwist.feed.rest import Answer, Unanswered, get
+from bfxtwist.feed.rest import Answer, RequestFailed, get
 
 #: Questions in any minute.
 PER_MINUTE = 10
@@ -102,7 +102,7 @@ class RestHistory:
         }
         try:
             answer = await get(self._client, f"{self._url}/trades/{symbol}/hist", params, self._clock)
-        except Unanswered as error:
+        except RequestFailed as error:
             raise NoAnswer(str(error)) from error
         return self._page(answer, request)
 

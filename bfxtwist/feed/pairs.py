@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from bfxtwist.core.errors import excerpt
 from bfxtwist.core.symbols import COMMON_NAMES, Pair, nearest
-from bfxtwist.feed.rest import Unanswered, get
+from bfxtwist.feed.rest import RequestFailed, get
 
 _LABELS = "pub:list:pair:exchange,pub:list:pair:futures,pub:map:currency:sym"
 
@@ -37,14 +37,14 @@ WELL_KNOWN = Listing(frozenset(_FOR_YEARS), COMMON_NAMES)
 
 
 async def fetch_listing(client: Any, rest_url: str, clock: IReactorTime, timeout: float = _TIMEOUT) -> Listing:
-    """Ask. Raises Unanswered, also for an answer that is no listing."""
+    """Ask. Raises RequestFailed, also for an answer that is no listing."""
     answer = await get(client, f"{rest_url.rstrip('/')}/conf/{_LABELS}", {}, clock, timeout=timeout)
     if answer.status != 200:
-        raise Unanswered(f"HTTP {answer.status}: {excerpt(answer.body)}")
+        raise RequestFailed(f"HTTP {answer.status}: {excerpt(answer.body)}")
     try:
         exchange, futures, symbols = _decode(answer.body)
     except msgspec.DecodeError as error:
-        raise Unanswered(f"not a list of pairs, {error}: {excerpt(answer.body)}") from None
+        raise RequestFailed(f"not a list of pairs, {error}: {excerpt(answer.body)}") from None
     # The exchange writes USDt; people write USDT.
     return Listing(frozenset([*exchange, *futures]), {name.upper(): code for code, name in symbols})
 

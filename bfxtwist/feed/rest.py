@@ -20,12 +20,11 @@ from twisted.web.http import PotentialDataLoss
 TIMEOUT = 30.0
 LARGEST = 4 * 1024 * 1024
 
-
 #: What connecting, DNS, TLS, HTTP and unpacking fail with; ValueError is an answer's that is not HTTP.
 _FAILURES = (OSError, ConnectError, ConnectionClosed, RequestTransmissionFailed, ResponseFailed, ValueError)
 
 
-class Unanswered(Exception):
+class RequestFailed(Exception):
     """There is no answer: nobody there, too late, too long, or cut off."""
 
 
@@ -46,15 +45,15 @@ async def get(
     timeout: float = TIMEOUT,
     largest: int = LARGEST,
 ) -> Answer:
-    """Ask. `client` is a treq HTTPClient, or anything that has its `get`. Raises Unanswered."""
+    """Ask. `client` is a treq HTTPClient, or anything that has its `get`. Raises RequestFailed."""
     asking = Deferred.fromCoroutine(_get(client, url, params, largest))
     asking.addTimeout(timeout, clock)
     try:
         return await asking
     except TimeoutError:
-        raise Unanswered(f"no whole answer within {timeout:.0f} s") from None
+        raise RequestFailed(f"no whole answer within {timeout:.0f} s") from None
     except _FAILURES as error:
-        raise Unanswered(_text(error)) from error
+        raise RequestFailed(_text(error)) from error
 
 
 async def _get(client: Any, url: str, params: Mapping[str, str], largest: int) -> Answer:
@@ -77,7 +76,7 @@ class _Body(Protocol):
         self._size += len(data)
         self._pieces.append(data)
         if self._size > self._largest and not self.whole.called:
-            self.whole.errback(Unanswered(f"more than {self._largest} bytes"))
+            self.whole.errback(RequestFailed(f"more than {self._largest} bytes"))
             self._end()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -87,7 +86,7 @@ class _Body(Protocol):
         if reason.check(ResponseDone, PotentialDataLoss):
             self.whole.callback(b"".join(self._pieces))
         else:
-            self.whole.errback(Unanswered(f"cut off: {reason.getErrorMessage()}"))
+            self.whole.errback(RequestFailed(f"cut off: {reason.getErrorMessage()}"))
 
     def _end(self) -> None:
         self._pieces.clear()

@@ -10,7 +10,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from bfxtwist.feed.pairs import Listing, fetch_listing
-from bfxtwist.feed.rest import Unanswered
+from bfxtwist.feed.rest import RequestFailed
 
 BODY = b'[["BTCUSD","DOGE:USD"],["BTCF0:USTF0"],[["UST","USDt"],["DSH","DASH"]]]'
 
@@ -49,11 +49,11 @@ class PairsTests(SynchronousTestCase):
     def test_what_is_no_listing(self) -> None:
         """Errors, other JSON, HTML."""
         for conf in (Conf(b"[]"), Conf(b"<html>"), Conf(b'["error",10020,"x"]', 500), Conf(b"[[],[],[[1]]]")):
-            self.failureResultOf(self.fetch(conf), Unanswered)
+            self.failureResultOf(self.fetch(conf), RequestFailed)
 
     def test_it_does_not_wait_for_long(self) -> None:
         """A start must not hang on it."""
         clock = Clock()
         fetching = self.fetch(Conf(b""), clock)
         clock.advance(5)
-        self.failureResultOf(fetching, Unanswered)
+        self.failureResultOf(fetching, RequestFailed)
