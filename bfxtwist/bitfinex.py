@@ -11,13 +11,16 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from decimal import Decimal
 from os import PathLike
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, globalLogBeginner
+from twisted.python.threadable import isInIOThread
 
 from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.feed_state import Feed, FeedState
@@ -29,6 +32,11 @@ if TYPE_CHECKING:
     from bfxtwist.daemon import Daemon
 
 _log = Logger()
+
+_T = TypeVar("_T")
+
+#: How often (s) a thread that waits for the reactor looks whether that still runs.
+_LOOK_ROUND = 0.1
 
 
 class FeedFailed(Exception):
@@ -79,6 +87,7 @@ class Bitfinex:
         self.rest_url = rest_url
         self._live: Deferred[Bitfinex] | None = None
         self._feed: Feed | None = None
+        self._reactor: Any = None
 
     def get_websocket_orderbook_endpoint(self) -> str:
         """The exchange's WebSocket URL."""
@@ -118,29 +127,24 @@ class Bitfinex:
     @property
     def status(self) -> FeedState:
         """Whether the feed may be trusted."""
-        if self._feed is None:
+        feed = self._feed
+        if feed is None:
             return FeedState.CONNECTING
-        return self._feed.status_now
+        return _in_reactor(self._reactor, lambda: feed.status_now)
 
     @property
     def order_book(self) -> OrderBook:
         """The book as it is now. Raises AttributeError of a trades feed."""
         if self.settings.channel is not ChannelName.BOOK:
             raise AttributeError(f"{self.settings.subscription} has no order book: make a Bitfinex with channel='book'")
-        if not isinstance(self._feed, BookFeed):
+        feed = self._feed
+        if not isinstance(feed, BookFeed):
             return OrderBook(self.settings.pair.name, FeedState.CONNECTING, None, None, (), ())
-        book, updated = self._feed.book, self._feed.updated
-        return OrderBook(
-            self._feed.name,
-            self._feed.status_now,
-            updated and updated.wall // 1000,
-            self._feed.nonce,
-            _levels(book.bids.rows[: self.settings.length], book.raw),
-            _levels(book.asks.rows[: self.settings.length], book.raw),
-        )
+        return _in_reactor(self._reactor, lambda: _order_book(feed))
 
-    def attach(self, market: Market) -> None:
-        """Read from the feed in `market` from now on. The service does this when it is made."""
+    def attach(self, market: Market, reactor: Any) -> None:
+        """Read from the feed in `market`, which `reactor` changes, from now on. The service does this when it is made."""
+        self._reactor = reactor
         self._feed = market.feed(self.settings.subscription)
         self._feed.watchers.append(self._changed)
 
@@ -157,6 +161,18 @@ class Bitfinex:
     def _changed(self, changed: Feed) -> None:
         if changed.state is FeedState.LIVE and self._live is not None and not self._live.called:
             self._live.callback(self)
+
+
+def _order_book(feed: BookFeed) -> OrderBook:
+    book, updated, length = feed.book, feed.updated, feed.subscription.length
+    return OrderBook(
+        feed.name,
+        feed.status_now,
+        updated and updated.wall // 1000,
+        feed.nonce,
+        _levels(book.bids.rows[:length], book.raw),
+        _levels(book.asks.rows[:length], book.raw),
+    )
 
 
 def _levels(rows: Iterable[Row], raw: bool) -> tuple[Level, ...]:
@@ -241,7 +257,7 @@ def _daemon(
 
     daemon = Daemon(reactor, chosen, now, ended=give_up)
     for one in feeds:
-        one.attach(daemon.market)
+        one.attach(daemon.market, reactor)
     return daemon
 
 
@@ -260,6 +276,18 @@ def _log_end(code: int, line: str) -> None:
 
 
 # --- where a program may be in the way of itself ------------------------------------------------------------
+
+
+def _in_reactor(reactor: Any, read: Callable[[], _T]) -> _T:
+    """What `read` returns in the reactor's thread. In another one, a book may change while it is read."""
+    if isInIOThread() or not reactor.running:
+        return read()
+    answer: Future[_T] = Future()
+    reactor.callFromThread(lambda: answer.set_result(read()))
+    while reactor.running:
+        with suppress(TimeoutError):
+            return answer.result(_LOOK_ROUND)
+    return read()  # it has stopped before it came to that, and nothing changes any more
 
 
 def _reactor() -> Any:

@@ -6,14 +6,18 @@ import re
 import subprocess
 import sys
 from decimal import Decimal
+from threading import get_ident
 from typing import Any
 
+from twisted.internet import reactor
 from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutputAndValue
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 import bfxtwist
-from bfxtwist import Bitfinex, FeedFailed, Level, service
+from bfxtwist import Bitfinex, FeedFailed, Level, OrderBook, service
+from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import Rows
@@ -82,7 +86,7 @@ class Reading(SynchronousTestCase):
         self.assertEqual((self.book.order_book.status, self.book.order_book.bids), (FeedState.CONNECTING, ()))
 
     def test_the_deferred_fires_when_the_feed_is_live_and_the_book_is_exact(self) -> None:
-        self.book.attach(self.market)
+        self.book.attach(self.market, MemoryReactorClock())
         self.assertNoResult(self.live)
         rows = [(b"7e-7", b"3", b"0.1"), (b"8e-7", b"1", b"-100.25")]
         self.market.books["tBTCUSD"].snapshot(Rows(1, list(rows), 5, None), MOMENT)
@@ -98,6 +102,42 @@ class Reading(SynchronousTestCase):
     def test_a_trades_feed_has_no_book(self) -> None:
         trades = Bitfinex(symbol="BTC/USD", channel="trades", file_path=self.mktemp())
         self.assertIn("channel='book'", str(self.assertRaises(AttributeError, lambda: trades.order_book)))
+
+
+class WatchedBook(BookFeed):
+    """A book that knows in which threads it was read."""
+
+    readers: set[int]
+
+    @property
+    def status_now(self) -> FeedState:
+        self.readers.add(get_ident())
+        return super().status_now
+
+
+class Threads(TestCase):
+    def setUp(self) -> None:
+        self.book = Bitfinex(symbol="BTC/USD", channel="book")
+        self.feed = WatchedBook(self.book.settings.subscription, MOMENT)
+        self.feed.readers = set()
+        self.feed.snapshot(Rows(1, [(b"7e-7", b"3", b"0.1"), (b"8e-7", b"1", b"-2")], 5, None), MOMENT)
+
+    def read(self) -> tuple[FeedState, OrderBook]:
+        return self.book.status, self.book.order_book
+
+    async def test_a_book_is_read_in_the_thread_that_changes_it(self) -> None:
+        self.book.attach(Market(books={"tBTCUSD": self.feed}), reactor)
+        status, book = await deferToThread(self.read)
+        self.assertEqual((status, book.status, book.bids), (FeedState.LIVE, FeedState.LIVE, self.book.order_book.bids))
+        self.assertEqual(self.feed.readers, {get_ident()})
+
+    async def test_a_reactor_that_stops_meanwhile_keeps_nobody_waiting(self) -> None:
+        stopping: Any = MemoryReactorClock()
+        stopping.running = True
+        stopping.callFromThread = lambda _read: setattr(stopping, "running", False)
+        self.book.attach(Market(books={"tBTCUSD": self.feed}), stopping)
+        status, book = await deferToThread(self.read)
+        self.assertEqual((status, book.status), (FeedState.LIVE, FeedState.LIVE))
 
 
 class Service(SynchronousTestCase):
