@@ -1,12 +1,12 @@
 """Comparing the file with the exchange's history: how far that has come, and what is to be asked next.
 
-The frontier V is the heart of it: every trade older than V less an overlap is on file or in the gap ledger. V moves only
-to a trade that REST itself showed, that is old enough for all its forerunners to be published, and below which REST showed
-every trade that is on file. Beginning again "from the last row" would be wrong: that row may be newer than a trade which is
-still under way, or was lost silently.
+At the heart of it is the frontier, a trade: all that is older, less an overlap, is on file or in the gap ledger. It moves
+only to a trade that REST itself showed, that is old enough for all its forerunners to be published, and below which REST
+showed every trade that is on file. Beginning again "from the last row" would be wrong: that row may be newer than a trade
+which is still under way, or was lost silently.
 
-Three jobs ask for pages, one page at a time: after a (re)connection the interval from V to what the socket told first; every
-minute an audit of what came after V; and the open gaps, for ever, at growing intervals.
+Three jobs ask for pages, one page at a time: after a (re)connection the interval from the frontier to what the socket told
+first; every minute an audit of what came after it; and the open gaps, for ever, at growing intervals.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,8 +42,8 @@ class Progress(msgspec.Struct):
     """What has been compared with history. It may become durable only after the rows that it speaks of."""
 
     start: int | None = None  # id of the first trade ever recorded here; older ones are not wanted
-    frontier: Mark | None = None  # V
-    floor: int = 0  # no trade that is still to be fetched from V on has a smaller id
+    frontier: Mark | None = None
+    floor: int = 0  # no trade that is still to be fetched from the frontier on has a smaller id
     gaps: list[Gap] = msgspec.field(default_factory=list)  # the open ones
 
     def copy(self) -> "Progress":
@@ -105,7 +105,7 @@ class Comparison:
         self._known = known
         self._written = progress.copy()
         self._written_revision = 0
-        self.recent: dict[int, Trade] = {}  # by id, the latest that this run released, beyond V
+        self.recent: dict[int, Trade] = {}  # by id, the latest that this run released, beyond the frontier
         self._sync: _Job | None = None
         self._audit: _Job | None = None
         self._repairs = [self._repair(gap, 0.0) for gap in progress.gaps]
@@ -141,7 +141,7 @@ class Comparison:
         self.recent = {trade_id: trade for trade_id, trade in self.recent.items() if trade_id > frontier.id}
 
     def synchronise(self, right: Mark | None, now: float) -> None:
-        """Compare from V until history has caught up with `right`."""
+        """Compare from the frontier until history has caught up with `right`."""
         assert self.progress.frontier is not None
         self._audit = None
         self._sync = _Job(Purpose.SYNC, self._walk(right and right.id), now, 1.0, 16.0)
@@ -156,7 +156,7 @@ class Comparison:
         self._sync = self._audit = None
 
     def set_aside(self, right: Mark, cause: str, moment: Moment) -> None:
-        """History did not come in time: what lies between V and `right` becomes an open gap, and V goes on."""
+        """History did not come in time: what lies before `right` becomes an open gap, and the frontier goes on."""
         frontier, job = self.progress.frontier, self._sync
         assert frontier is not None and job is not None
         gap = Gap(frontier, right, cause, moment.wall, frontier, self.progress.floor)
@@ -191,7 +191,7 @@ class Comparison:
     def take(self, page: Page, ceiling: int | None, moment: Moment) -> Found | None:
         """The page asked for came. None if it is of no use any more.
 
-        V stays below `ceiling`: trades from that id on are held back, and not on their way to the file.
+        The frontier stays below `ceiling`: trades from that id on are held back, and not on their way to the file.
         """
         self._ceiling = ceiling
         job, self._asked = self._asked, None
@@ -233,7 +233,7 @@ class Comparison:
     # --- the frontier and the gaps ------------------------------------------------------------------------
 
     def _advance(self, job: _Job, step: Step, moment: Moment) -> bool:
-        """Move V as far as a walk allows. False if history lacks a trade that is on file, and V stays for now."""
+        """Move the frontier as far as a walk allows. False if it stays: history lacks a trade that is on file."""
         target = self._target(job.walk, step)
         frontier = self.progress.frontier
         if target is None or frontier is None:
@@ -252,7 +252,7 @@ class Comparison:
         return True
 
     def _target(self, walk: Walk, step: Step) -> Mark | None:
-        """The newest trade that history has shown and V may move to."""
+        """The newest trade that history has shown and the frontier may move to."""
         frontier = self.progress.frontier
         if not walk.reached_back or step.again or frontier is None:
             return None
@@ -268,7 +268,7 @@ class Comparison:
         return Mark(trade_id, mts) if mts >= frontier.mts else None
 
     def _walk(self, right: int | None = None) -> Walk:
-        """From V on."""
+        """From the frontier on."""
         assert self.progress.frontier is not None
         return Walk(self.progress.frontier, right, limit=self._limits.page)
 

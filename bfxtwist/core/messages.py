@@ -14,6 +14,20 @@ import msgspec
 #: `(id, mts, amount, price)` of a trade.
 Row = tuple[bytes, ...]
 
+#: What the first three tokens of a row of a book say: to sort and to compare by, never to print.
+Numbers = tuple[float, float, float]
+
+#: Those three tokens as they stood on the wire, without brackets and white space: `b"6443.1,2,0.5"`. A book keeps these: one
+#: object for a level, where a tuple of tokens is four.
+RowText = bytes
+
+
+def read_row(row: Row) -> tuple[RowText, Numbers]:
+    """The text and the numbers of a book's row. Raises ValueError for what has not three of them."""
+    if len(row) < 3:
+        raise ValueError(f"a row of a book has three fields, not {len(row)}")
+    return b",".join(row[:3]), (float(row[0]), float(row[1]), float(row[2]))
+
 
 class ConfFlags(IntFlag):
     """What a `conf` asks for; each conf replaces the whole set (docs ws-general)."""
@@ -50,21 +64,6 @@ class ChannelName(StrEnum):
 
 
 # --- from the server: array frames --------------------------------------------------------------------------
-
-
-#: What the first three tokens of a row of a book say: to sort and to compare by, never to print.
-Numbers = tuple[float, float, float]
-
-#: Those three tokens as they stood on the wire, without brackets and white space: `b"6443.1,2,0.5"`. A book keeps these: one
-#: object for a level, where a tuple of tokens is four.
-RowText = bytes
-
-
-def read_row(row: Row) -> tuple[RowText, Numbers]:
-    """The text and the numbers of a book's row. Raises ValueError for what has not three of them."""
-    if len(row) < 3:
-        raise ValueError(f"a row of a book has three fields, not {len(row)}")
-    return b",".join(row[:3]), (float(row[0]), float(row[1]), float(row[2]))
 
 
 class BookUpdate(msgspec.Struct, array_like=True, gc=False):

@@ -102,7 +102,7 @@ class Tape:
             self._hold_back(trade, moment)
 
     def lost(self, reason: str) -> None:
-        """From here to the next snapshot anything may be missed. V has not moved over it, so nothing is.
+        """From here to the next snapshot anything may be missed. The frontier has not moved over it: nothing is.
 
         What is held back stays so: it may be a trade that history will never tell (8 te of 4,473 had no tu in a capture).
         """
@@ -203,7 +203,7 @@ class Tape:
     # --- held back, then live -----------------------------------------------------------------------------
 
     def _synchronise(self, right: Mark | None, moment: Moment) -> None:
-        """Hold live trades back until history has been told from V to `right`."""
+        """Hold live trades back until history has been told from the frontier to `right`."""
         if self.mode is not Mode.SYNC:
             self._holding_since, self._filled = moment.monotonic, 0
             self._before = self.last_trade or self.comparison.progress.frontier
@@ -224,7 +224,7 @@ class Tape:
             return
         frontier = self.comparison.progress.frontier
         if self._right is None or frontier is None or self._right.id <= frontier.id:
-            self._go_live(moment)  # there is nothing in between, and V stays where it is until history moves it
+            self._go_live(moment)  # there is nothing in between, and the frontier stays until history moves it
             return
         cause = f"{self.reason}; history did not follow in {HOLD:.0f} s: {self.comparison.error or 'too much to fetch'}"
         self.comparison.set_aside(self._right, cause, moment)

@@ -37,7 +37,6 @@ from bfxtwist.exchange.venue import Limits, Venue
 #: What the exchange itself allows a client (docs ws-public, requirements-and-limitations).
 REAL_LIMITS = Limits(channels=30, connects_per_minute=20, requests_per_minute=15)
 
-
 #: Seconds after which a market goes on that has met an error.
 _STUMBLE = 1.0
 
