@@ -1,4 +1,4 @@
-"""The one seam between the trade recorder and the file system: every call that can fail, and nothing else.
+"""The one seam between the trade recorder and the file system: every call that can fail, and what is made of several.
 
 Tests put their own disk here, one that fails at the n-th call, or loses what was not synced.
 """
@@ -165,3 +165,45 @@ _KINDS = {
 def _facts(status: os.stat_result) -> FileFacts:
     kind = stat.S_IFMT(status.st_mode)
     return FileFacts(status.st_dev, status.st_ino, status.st_size, kind == stat.S_IFREG, _KINDS.get(kind, "not a file"))
+
+
+# --- what takes several calls -------------------------------------------------------------------------------
+
+
+def replace_file(disk: Disk, path: str, text: bytes, mode: int) -> None:
+    """Put a whole new file in the place of an old one, or leave the old one as it is. Raises OSError."""
+    temporary = f"{path}.tmp"
+    disk.remove(temporary)
+    write_new(disk, temporary, text, mode)
+    disk.rename(temporary, path)
+    disk.sync_folder(os.path.dirname(path))
+
+
+def write_new(disk: Disk, path: str, text: bytes, mode: int) -> None:
+    """A new file with this content, synced. Raises OSError."""
+    fd = disk.create(path, mode)
+    try:
+        write_all(disk, fd, text)
+        disk.sync(fd)
+    finally:
+        disk.close(fd)
+
+
+def read_all(disk: Disk, fd: int, offset: int, length: int) -> bytes:
+    """`length` bytes, fewer only at the end of the file: one call may give less."""
+    pieces = []
+    while length > 0 and (piece := disk.read(fd, offset, length)):
+        pieces.append(piece)
+        offset += len(piece)
+        length -= len(piece)
+    return b"".join(pieces)
+
+
+def write_all(disk: Disk, fd: int, data: bytes, offset: int = 0) -> None:
+    """All of `data`, or OSError: where a write is short, the next one tells why."""
+    while data:
+        written = disk.write(fd, data, offset)
+        if not written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        data = data[written:]
+        offset += written

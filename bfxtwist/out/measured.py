@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from bfxtwist.core.histogram import Histogram
 from bfxtwist.core.market import Market
 from bfxtwist.core.moment import Moment
-from bfxtwist.out.trade_csv import InThread
+from bfxtwist.out.in_thread import InThread
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

@@ -22,9 +22,9 @@ from twisted.internet.task import Cooperator
 from twisted.internet.threads import deferToThread
 from twisted.web.iweb import IRequest
 
+from bfxtwist.out.in_thread import InThread
 from bfxtwist.out.query import query
 from bfxtwist.out.responses import Body, reply, representation
-from bfxtwist.out.trade_csv import InThread
 
 Source = Callable[[], Iterable[Metric]]
 

@@ -31,8 +31,8 @@ from bfxtwist.core.moment import Moment
 from bfxtwist.core.recovery import FileId
 from bfxtwist.core.trade_rows import HEADER
 from bfxtwist.files.trade_file import zstandard
-from bfxtwist.out.disk import Disk, OsDisk
-from bfxtwist.out.trade_csv import InThread
+from bfxtwist.out.disk import Disk, OsDisk, write_all
+from bfxtwist.out.in_thread import InThread
 from bfxtwist.out.trade_errors import WrongFile
 
 #: As trade.csv itself.
@@ -258,21 +258,14 @@ def _write_compressed(disk: Disk, path: str, half: str, compression: Compression
         fd = disk.create(half, _MODE)
         try:
             end = 0
-            for piece in _pieces(disk, source, stopped):
-                end = _append(disk, fd, compressor.compress(piece), end)
-            _append(disk, fd, compressor.flush(), end)
+            for packed in _compressed(_pieces(disk, source, stopped), compressor):
+                write_all(disk, fd, packed, end)
+                end += len(packed)
             disk.sync(fd)
         finally:
             disk.close(fd)
     finally:
         disk.close(source)
-
-
-def _append(disk: Disk, fd: int, data: bytes, end: int) -> int:
-    while data:  # a full disk takes a part of it, and then says so
-        written = disk.write(fd, data, end)
-        end, data = end + written, data[written:]
-    return end
 
 
 def _pieces(disk: Disk, fd: int, stopped: Callable[[], bool]) -> Iterator[bytes]:
@@ -300,6 +293,12 @@ def _hold_the_same(
             disk.close(packed)
     finally:
         disk.close(plain)
+
+
+def _compressed(pieces: Iterator[bytes], compressor: Any) -> Iterator[bytes]:
+    for piece in pieces:
+        yield compressor.compress(piece)
+    yield compressor.flush()
 
 
 def _unpacked(pieces: Iterator[bytes], decompressor: Any) -> Iterator[bytes]:

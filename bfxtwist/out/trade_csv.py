@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
 from itertools import accumulate
-from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -20,8 +19,6 @@ from twisted.logger import Logger
 from bfxtwist.core.limits import LIMITS
 from bfxtwist.core.trade_rows import Arrival, Layout
 from bfxtwist.out.trade_file import TradeFile
-
-_T = TypeVar("_T")
 
 #: Bytes in one write, and rows: few have less than 64 bytes.
 BATCH_LIMIT = 256 * 1024
@@ -40,13 +37,6 @@ class SyncPolicy(Enum):
 
 class RowsForgotten(Exception):
     """These rows were not written: the disk was full for too long. They will be fetched again."""
-
-
-class InThread(Protocol):
-    """Runs what blocks; `twisted.internet.threads.deferToThread` is one."""
-
-    def __call__(self, job: Callable[[], _T], /) -> "Deferred[_T]":
-        """Fires with the job's result."""
 
 
 class _Waiter:

@@ -18,9 +18,8 @@ from datetime import UTC, datetime
 from bfxtwist.core.limits import LIMITS
 from bfxtwist.core.recovery import FileId, Plan, Refused, Saved, plan
 from bfxtwist.core.trade_rows import HEADER, Layout
-from bfxtwist.out.disk import Disk, FileFacts
+from bfxtwist.out.disk import Disk, FileFacts, read_all, write_all, write_new
 from bfxtwist.out.trade_errors import WrongFile, explained
-from bfxtwist.out.trade_state import read_all, write_all, write_new
 
 _MODE = 0o640
 

@@ -30,8 +30,9 @@ from bfxtwist.core.recovery import FileId, Saved
 from bfxtwist.core.trade_rows import Arrival, Layout
 from bfxtwist.core.trades import Mode, Tape
 from bfxtwist.out.disk import Disk, OsDisk
+from bfxtwist.out.in_thread import InThread
 from bfxtwist.out.rotation import Rotation
-from bfxtwist.out.trade_csv import InThread, SyncPolicy, TradeCsv
+from bfxtwist.out.trade_csv import SyncPolicy, TradeCsv
 from bfxtwist.out.trade_errors import DiskFailed, TradeFileError, explained
 from bfxtwist.out.trade_file import TradeFile
 from bfxtwist.out.trade_folder import check_folder

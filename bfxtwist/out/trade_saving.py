@@ -21,7 +21,8 @@ from bfxtwist.core.recovery import EARLIER_AT_LEAST, EARLIER_AT_MOST, FileId, Sa
 from bfxtwist.core.trade_rows import Layout
 from bfxtwist.core.trades import Tape
 from bfxtwist.out.disk import Disk
-from bfxtwist.out.trade_csv import InThread, SyncPolicy, TradeCsv
+from bfxtwist.out.in_thread import InThread
+from bfxtwist.out.trade_csv import SyncPolicy, TradeCsv
 from bfxtwist.out.trade_errors import DiskFailed, TradeFileError
 from bfxtwist.out.trade_file import TradeFile
 from bfxtwist.out.trade_state import LedgerFile, StateFile

@@ -4,7 +4,6 @@ State and ledger are replaced whole: written under another name, synced, renamed
 whole all the same, or is of another version, is as good as none: everything is compared with history once more.
 """
 
-import errno
 import os
 from zlib import crc32
 
@@ -12,7 +11,7 @@ import msgspec
 
 from bfxtwist.core.gaps import Ledger
 from bfxtwist.core.recovery import Saved
-from bfxtwist.out.disk import Disk
+from bfxtwist.out.disk import Disk, read_all, replace_file, write_all
 from bfxtwist.out.trade_errors import DiskFailed, Locked, WrongFile, explained
 
 _PRIVATE = 0o600
@@ -112,45 +111,6 @@ class LedgerFile:
     def save(self, text: bytes) -> None:
         """Make it durable. Raises OSError."""
         replace_file(self._disk, self.path, text, _READABLE)
-
-
-def replace_file(disk: Disk, path: str, text: bytes, mode: int) -> None:
-    """Put a whole new file in the place of an old one, or leave the old one as it is. Raises OSError."""
-    temporary = f"{path}.tmp"
-    disk.remove(temporary)
-    write_new(disk, temporary, text, mode)
-    disk.rename(temporary, path)
-    disk.sync_folder(os.path.dirname(path))
-
-
-def write_new(disk: Disk, path: str, text: bytes, mode: int) -> None:
-    """A new file with this content, synced. Raises OSError."""
-    fd = disk.create(path, mode)
-    try:
-        write_all(disk, fd, text)
-        disk.sync(fd)
-    finally:
-        disk.close(fd)
-
-
-def read_all(disk: Disk, fd: int, offset: int, length: int) -> bytes:
-    """`length` bytes, fewer only at the end of the file: one call may give less."""
-    pieces = []
-    while length > 0 and (piece := disk.read(fd, offset, length)):
-        pieces.append(piece)
-        offset += len(piece)
-        length -= len(piece)
-    return b"".join(pieces)
-
-
-def write_all(disk: Disk, fd: int, data: bytes, offset: int = 0) -> None:
-    """All of `data`, or OSError: where a write is short, the next one tells why."""
-    while data:
-        written = disk.write(fd, data, offset)
-        if not written:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        data = data[written:]
-        offset += written
 
 
 def _load(disk: Disk, path: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The small files beside trade.csv, and the errors that all of them end in."""
+"""The small files beside trade.csv."""
 
 import errno
 import os
@@ -9,8 +9,8 @@ from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import Gap, Mark
 from bfxtwist.core.recovery import FileId, Saved
 from bfxtwist.out.disk import OsDisk
-from bfxtwist.out.trade_errors import CannotCreate, DiskFailed, Locked, TradeFileError, WrongFile, explained
-from bfxtwist.out.trade_state import LedgerFile, LockFile, StateFile, read_all, write_all
+from bfxtwist.out.trade_errors import DiskFailed, Locked, WrongFile
+from bfxtwist.out.trade_state import LedgerFile, LockFile, StateFile
 from tests.crash_disk import CrashDisk
 
 MARK = Mark(310628121, 1542045947738)
@@ -125,58 +125,3 @@ class LockFileTests(SynchronousTestCase):
         disk.before = fail
         self.assertRaises(DiskFailed, LockFile(disk, "/x.lock").acquire)
         self.assertEqual(disk.descriptors, 0)
-
-
-class DiskTests(SynchronousTestCase):
-    """`OsDisk`, where files do not show it, and what its errors become."""
-
-    def test_short_reads_and_writes_go_on(self) -> None:
-        """One call may do less than it was asked for."""
-
-        class Halting(CrashDisk):
-            def read(self, fd: int, offset: int, length: int) -> bytes:
-                return super().read(fd, offset, min(length, 3))
-
-            def write(self, fd: int, data: bytes, offset: int) -> int:
-                return super().write(fd, data[:2], offset)
-
-        disk = Halting()
-        fd = disk.create("/x", 0o600)
-        write_all(disk, fd, b"0123456789")
-        self.assertEqual(read_all(disk, fd, 2, 100), b"23456789")
-
-    def test_write_of_nothing_is_a_full_disk(self) -> None:
-        """It would go on for ever."""
-
-        class Full(CrashDisk):
-            def write(self, fd: int, data: bytes, offset: int) -> int:
-                return 0
-
-        disk = Full()
-        fd = disk.create("/x", 0o600)
-        self.assertEqual(self.assertRaises(OSError, write_all, disk, fd, b"1").errno, errno.ENOSPC)
-
-    def test_removing_what_is_not_there(self) -> None:
-        """Nothing happens; nothing is found."""
-        path = os.path.join(self.mktemp(), "x")
-        OsDisk().remove(path)
-        self.assertIsNone(OsDisk().find(path))
-
-    def test_lock_errors_other_than_being_locked(self) -> None:
-        """A descriptor that is none."""
-        self.assertRaises(OSError, OsDisk().lock, 10**6)
-
-    def test_errors_say_what_to_do(self) -> None:
-        """And have the exit codes of sysexits.h."""
-        cases: list[tuple[int, type[TradeFileError], int]] = [
-            (errno.EROFS, CannotCreate, 73),
-            (errno.ENOSPC, CannotCreate, 73),
-            (errno.EIO, DiskFailed, 74),
-            (errno.ELOOP, WrongFile, 78),
-        ]
-        for number, kind, code in cases:
-            error = explained("data/trade.csv", OSError(number, "x"))
-            self.assertIsInstance(error, kind)
-            self.assertEqual(error.exit_code, code)
-            self.assertTrue(str(error).startswith("data/trade.csv"))
-        self.assertIn("strange", str(explained("x", OSError("strange"))))

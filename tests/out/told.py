@@ -12,6 +12,7 @@ from twisted.web.resource import Resource
 from bfxtwist.core.histogram import Histogram
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Checksum
+from bfxtwist.out.in_thread import InThread
 from bfxtwist.out.measured import FLUSH_BOUNDS, LagSampler
 from bfxtwist.out.metric_figures import (
     build_figures,
@@ -23,7 +24,6 @@ from bfxtwist.out.metric_figures import (
     uplink_figures,
 )
 from bfxtwist.out.metrics import InTurns, Metrics
-from bfxtwist.out.trade_csv import InThread
 from tests.out.served import carry, live_book, moment, site_of
 
 UPLINK = {
