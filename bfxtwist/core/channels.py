@@ -139,20 +139,23 @@ class Channels:
         self._by_id[channel_id].has_put(*self._unsettled.pop(channel_id), moment)
 
     def subscribed(self, ack: Subscribed, moment: Moment) -> None:
-        """Raises WrongAnswer for what was never asked for."""
+        """Raises WrongAnswer for what was never asked for, and for an id that is another channel's."""
         channel = self._asked_by(ack.request)
         if channel is not None and channel.id == ack.channel_id:
             return  # said twice
         if channel is None or channel.state is not ChannelState.REQUESTED:
             echo = [f"{key} {ack.request[key]}" for key in ("channel", "symbol", "chanId") if key in ack.request]
             raise WrongAnswer(f"never asked for: {', '.join(echo)[:200]}")
+        if ack.channel_id in self._by_id:  # nobody could tell which of the two a frame is for
+            other = self._by_id[ack.channel_id].subscription
+            raise WrongAnswer(f"{channel.subscription} was given channel {ack.channel_id}, which is that of {other}")
         channel.acknowledged(ack.channel_id, moment)
         self._by_id[ack.channel_id] = channel
 
     def unsubscribed(self, channel_id: int, moment: Moment) -> None:
         """Where it was not asked for, the channel is subscribed again with the next tick, unless there is maintenance."""
         for channel in self:
-            if channel.id == channel_id:
+            if channel.id is not None and channel.id == channel_id:
                 asked_for = channel.state is ChannelState.LEAVING
                 self._by_id.pop(channel_id, None)
                 channel.left(moment)

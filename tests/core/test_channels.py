@@ -62,6 +62,21 @@ class Acknowledgements(SynchronousTestCase):
         with self.assertRaises(WrongAnswer):
             talk.acknowledge(channel_id=8)
 
+    def test_with_the_id_of_another_channel(self) -> None:
+        talk = Conversation([BOOK, Subscription(ChannelName.BOOK, "tETHUSD")]).ready()
+        talk.acknowledge()
+        talk.frame(7, ROWS)
+        with self.assertRaisesRegex(WrongAnswer, "ETH/USD book was given channel 7, which is that of BTC/USD book"):
+            talk.acknowledge(Subscription(ChannelName.BOOK, "tETHUSD"), 7)
+
+    def test_with_an_id_that_was_another_channels(self) -> None:
+        talk = Conversation([BOOK, Subscription(ChannelName.BOOK, "tETHUSD")]).ready()
+        talk.acknowledge()
+        talk.event({"event": "unsubscribed", "status": "OK", "chanId": 7})
+        talk.acknowledge(Subscription(ChannelName.BOOK, "tETHUSD"), 7)
+        talk.frame(7, ROWS)
+        self.assertIs(talk.market.books["tETHUSD"].state, FeedState.LIVE)
+
     def test_none_is_asked_again_and_then_given_up(self) -> None:
         talk = Conversation().ready()
         talk.taken()
@@ -193,6 +208,14 @@ class Refusals(SynchronousTestCase):
             talk.taken()
             talk.event({"event": "error", "chanId": 7, "code": code, "msg": "unsubscribe: invalid"})
             self.assertEqual(talk.taken(), [{**SUBSCRIBE, "subId": "1"}])
+
+    def test_a_refusal_that_names_no_channel_is_about_none_that_waits(self) -> None:
+        for named in ({}, {"chanId": None}):
+            talk = Conversation().ready()
+            talk.event({"event": "error", **named, "code": 10400, "msg": "unsubscribe: invalid"})
+            talk.acknowledge()
+            talk.frame(7, ROWS)
+            self.assertIs(talk.book.state, FeedState.LIVE)
 
     def test_an_unsubscribe_without_an_answer(self) -> None:
         talk = Conversation().live()
