@@ -137,6 +137,22 @@ class ComparisonTests(TapeTest):
         self.wait(3)
         self.assertEqual((sorted(self.file), self.progress.gaps, gap.filled), (ids, [], 17))
 
+    def test_rows_of_a_gap_that_were_forgotten_are_fetched_again(self) -> None:
+        """Its edge had moved over them; they never came to the file."""
+        for _ in range(20):
+            self.trade(told=False)
+        ids = self.everything()
+        marks = [Mark(i, self.exchange.ledger[i].told.mts) for i in ids]
+        gap = Gap(marks[0], marks[-2], "x", 0, marks[0], ids[0])
+        self.resume([ids[0], ids[-2], ids[-1]], Progress(ids[0], marks[-2], ids[0], [gap]))
+        self.clock.advance(100)
+        self.ask(write=False)
+        self.assertEqual(self.progress.gaps[0].left, marks[4])
+        self.tape.forgot(self.tape.released(), self.moment)
+        self.assertEqual(self.progress.gaps[0].left, marks[0])
+        self.wait(3)
+        self.assertEqual((sorted(self.file), self.progress.gaps), (ids, []))
+
     def test_full_page_of_a_long_walk_moves_the_frontier(self) -> None:
         """A restart in the middle goes on from there."""
         for _ in range(30):
@@ -170,6 +186,24 @@ class ComparisonTests(TapeTest):
             self.tape.comparison._asked = None
             waits.append(seconds)
         self.assertEqual(waits, [1, 2, 4, 8, 16, 16])
+
+    def test_waits_are_short_again_after_an_answer(self) -> None:
+        """A long walk is not slowed down by failures at its beginning."""
+        self.trade()
+        self.connect()
+        self.tape.lost("sequence")
+        for _ in range(20):
+            self.trade(told=False)
+        self.connect(1)
+        for _ in range(3):
+            self.assertIsNotNone(self.tape.request(self.moment))
+            self.tape.unanswered("no", self.moment)
+            self.clock.advance(4)
+        self.assertIsNotNone(self.ask())
+        self.assertIsNotNone(self.tape.request(self.moment))
+        self.tape.unanswered("no", self.moment)
+        self.clock.advance(1)
+        self.assertIsNotNone(self.tape.request(self.moment))
 
     def test_answer_for_a_walk_that_is_over_is_not_used(self) -> None:
         """The socket was lost while the page was on its way."""

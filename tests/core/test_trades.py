@@ -242,11 +242,13 @@ class TapeTests(TapeTest):
         self.exchange.fault = "empty"
         self.connect(2)
         live = self.trade()
+        without_gap = self.tape.comparison.revision
         self.wait(HOLD + 1, save=False)
         self.assertEqual((len(self.file), self.tape.mode, self.tape.urgent), (1, Mode.SYNC, True))
         (gap,) = self.progress.gaps
         self.assertEqual((gap.state, gap.start.id, gap.end.id), (GapState.OPEN, 1001, 1009))
-        self.tape.saved(self.tape.comparison.revision - 1, self.moment)
+        self.assertEqual(self.progress.frontier, gap.end)
+        self.tape.saved(without_gap, self.moment)  # that one was under way
         self.assertEqual(self.tape.mode, Mode.SYNC)
         self.tape.saved(self.tape.comparison.revision, self.moment)
         self.write()
@@ -255,6 +257,22 @@ class TapeTests(TapeTest):
         self.wait(660)
         self.assertEqual((sorted(self.file), self.progress.gaps), (self.everything(), []))
         self.assertEqual((gap.state, gap.filled), (GapState.FILLED, 7))
+
+    def test_history_that_comes_while_the_gap_is_being_saved(self) -> None:
+        """It fills the gap; live trades wait all the same until the gap is durable."""
+        self.trade()
+        self.connect()
+        self.tape.lost("restart")
+        self.trade(told=False)
+        self.exchange.fault = "empty"
+        self.connect(1)
+        self.trade(told=False)
+        self.wait(HOLD + 1, save=False)
+        self.exchange.fault = ""
+        self.wait(20, save=False)
+        self.assertEqual(self.tape.mode, Mode.SYNC)
+        self.wait(1)
+        self.assertEqual((self.tape.mode, self.progress.gaps), (Mode.LIVE, []))
 
     def test_short_connections_hold_back_for_a_minute_in_all(self) -> None:
         """In an outage of the exchange history fails, too: what the socket tells now and then comes to the file."""
@@ -356,5 +374,22 @@ class TapeTests(TapeTest):
         self.tape.forgot(rows, self.moment)
         self.assertEqual(self.tape.mode, Mode.DOWN)
         self.connect()
+        self.wait(3)
+        self.assertEqual(self.file, self.everything())
+
+    def test_forgotten_before_anything_was_written(self) -> None:
+        """At a first start on a full disk, and at the next one: there is something to go back to."""
+        self.trade(told=False)
+        self.tape.snapshot(self.exchange.snapshot(), self.moment)
+        self.tape.forgot(self.tape.released(), self.moment)
+        self.wait(3)
+        self.assertEqual(self.file, self.everything())
+        self.resume(self.file, self.progress.copy())
+        self.connect()
+        self.tape.executed([self.exchange.trade(publish_after=0).told], self.moment)
+        self.wait(3)
+        self.trade(told=False)
+        self.tape.executed([self.exchange.trade(publish_after=0).told], self.moment)
+        self.tape.forgot(self.tape.released(), self.moment)
         self.wait(3)
         self.assertEqual(self.file, self.everything())
