@@ -6,10 +6,9 @@
                    └──► web (page, GET /book, relay, metrics)
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from os import environ
-from os.path import commonpath
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -37,7 +36,7 @@ from bfxtwist.feed.rest import RequestFailed
 from bfxtwist.feed.service import FeedService
 from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
-from bfxtwist.recorders import EX_SOFTWARE, Recorders
+from bfxtwist.recorders import Recorders
 from bfxtwist.settings import FeedSettings, Settings
 from bfxtwist.state_log import StateLog
 from bfxtwist.web import Web
@@ -46,9 +45,6 @@ if TYPE_CHECKING:
     from bfxtwist.exchange.embedded import EmbeddedExchange
 
 _log = Logger()
-
-#: sysexits' EX_CONFIG: what was asked for cannot be, and trying again changes nothing.
-EX_CONFIG = 78
 
 #: So many books or files get a line each in the log.
 _FEW = 4
@@ -87,7 +83,7 @@ class Daemon(Service):
         if settings.demo:
             self._exchange = _demo_exchange(reactor, settings)
             self._listing = Listing(frozenset(pair.code for pair in settings.pairs), COMMON_NAMES)
-        self._endpoints = Endpoints(reactor, ca_file=settings.ca_file, environ=environ)
+        self._endpoints = Endpoints(reactor, ca_file=settings.ca_file, environ=os.environ)
         self._history_budget = RateBudget(reactor)
         self._states = StateLog(moment)
         sync = SyncPolicy(settings.sync)
@@ -134,7 +130,7 @@ class Daemon(Service):
             self.web.api.names = {**COMMON_NAMES, **self._listing.names}
         unknown = [line for pair in self.settings.pairs if (line := mistaken(pair, self._listing))]
         if unknown:
-            self._ended(EX_CONFIG, "; ".join(unknown))
+            self._ended(os.EX_CONFIG, "; ".join(unknown))
             return
         subscriptions = [feed.subscription for feed in self.settings.feeds]
         self._feed = FeedService(self._uplink(), subscriptions, self._refused)
@@ -144,7 +140,7 @@ class Daemon(Service):
         """Without a feed there is nothing to live on for; cancelled is what a stop does to it."""
         if failure.check(CancelledError) is None:
             _log.failure("a bug while starting", failure)
-            self._ended(EX_SOFTWARE, "the daemon cannot start: see the log")
+            self._ended(os.EX_SOFTWARE, "the daemon cannot start: see the log")
 
     async def _ask_for_listing(self) -> None:
         if self._exchange is not None:  # it has the pairs that it was made with, for ever
@@ -162,7 +158,7 @@ class Daemon(Service):
         if subscription in self._added or self.market.feed(subscription).counts.snapshots:
             _log.error("{line}; the other feeds go on", line=line)
         else:
-            self._ended(EX_CONFIG, line)
+            self._ended(os.EX_CONFIG, line)  # trying again changes nothing
 
     def _tell_addresses(self) -> None:
         """Where everything is. Of many, only where to find them all."""
@@ -181,7 +177,7 @@ class Daemon(Service):
                 query = f"?pair={feed.name}" if len(books) > 1 else ""
                 _log.info("{pair} book: {url}", pair=feed.name, url=f"{address}/book{query}")
         if len(recorders) > _FEW:
-            folder = Path(commonpath([one.folder for one in recorders]))
+            folder = Path(os.path.commonpath([one.folder for one in recorders]))
             _log.info("{count} trade files: {path}", count=len(recorders), path=str(folder / "…" / "trade.csv"))
             return
         for one in recorders:

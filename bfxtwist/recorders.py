@@ -1,7 +1,7 @@
 """The trade files of the daemon: one recorder for each pair that is recorded."""
 
+import os
 from collections.abc import Callable, Iterable
-from os.path import abspath
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,6 @@ from bfxtwist.out.trade_recorder import TradeRecorder
 from bfxtwist.settings import FeedSettings, Rotate
 
 _log = Logger()
-
-#: sysexits' EX_SOFTWARE: a bug.
-EX_SOFTWARE = 70
 
 
 class Recorders:
@@ -121,7 +118,7 @@ class Recorders:
         error = failure.value
         if not isinstance(error, TradeFileError):
             _log.failure("a bug while closing a trade file", failure)
-        self._not_safe(getattr(error, "exit_code", EX_SOFTWARE), str(error))
+        self._not_safe(getattr(error, "exit_code", os.EX_SOFTWARE), str(error))
 
     # --- what others want to know -----------------------------------------------------------------------------
 
@@ -146,4 +143,4 @@ class Recorders:
 
 def _absolute(folder: Path | None) -> Path:
     assert folder is not None  # as above
-    return Path(abspath(folder))
+    return Path(os.path.abspath(folder))

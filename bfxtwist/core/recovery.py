@@ -16,7 +16,7 @@ import msgspec
 from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import Mark
 from bfxtwist.core.known_ids import KnownIds, repeated
-from bfxtwist.core.trade_rows import BYTE_ORDER_MARK, HEADER, Layout
+from bfxtwist.core.trade_rows import BYTE_ORDER_MARK, HEADER, LONGEST_LINE, Layout
 
 #: Reads so many bytes from an offset; fewer only at the end.
 Read = Callable[[int, int], bytes]
@@ -31,7 +31,6 @@ EARLIER_AT_LEAST = 1_000
 EARLIER_AT_MOST = 200_000
 
 _CHUNK = 1024 * 1024
-_LONGEST_LINE = 1024
 
 
 class Refused(Exception):
@@ -107,8 +106,8 @@ def scan(layout: Layout, read: Read, size: int) -> Scan:
         end += len(lines)
     if repeated(ids):
         end, ids = _up_to_repeat(layout, read, end)
-    first = layout.read(read(len(HEADER), _LONGEST_LINE).split(b"\n", 1)[0]) if len(ids) else None
-    stranger = layout.stranger(read(end, _LONGEST_LINE).split(b"\n", 1)[0])
+    first = layout.read(read(len(HEADER), LONGEST_LINE).split(b"\n", 1)[0]) if len(ids) else None
+    stranger = layout.stranger(read(end, LONGEST_LINE).split(b"\n", 1)[0])
     return Scan(Header.WHOLE, end, ids, Mark(*first) if first else None, stranger)
 
 
@@ -221,7 +220,7 @@ def _ends_as_saved(layout: Layout, read: Read, end: int, saved: Saved) -> bool:
 
 def _row_before(layout: Layout, read: Read, end: int) -> Mark | None:
     """The row that ends there, if one does."""
-    start = max(end - _LONGEST_LINE, 0)
+    start = max(end - LONGEST_LINE, 0)
     lines = read(start, end - start).split(b"\n")
     last = layout.read(lines[-2]) if len(lines) > 1 and not lines[-1] else None
     return Mark(*last) if last is not None else None

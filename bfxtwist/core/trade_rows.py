@@ -27,6 +27,9 @@ _LARGEST_ID = 10**18
 _LARGEST_MTS = 10**14
 _LONGEST_NUMBER = 64
 
+#: More bytes than any row has.
+LONGEST_LINE = 1024
+
 (_MINUS,) = b"-"
 
 _NUMBER = rb"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from bfxtwist.core.history import OVERLAP, HistoryUnavailable
+from bfxtwist.core.history import OVERLAP, SKEW, HistoryUnavailable
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.moment import iso
 from bfxtwist.files.external_sort import sorted_lines
@@ -18,9 +18,6 @@ from bfxtwist.files.findings import Fault, Kind
 from bfxtwist.files.rest import RestHistory
 from bfxtwist.files.trade_file import read_trade_file
 from bfxtwist.files.verify import Report
-
-#: The socket's time and the database's differ by 1 to 9 ms (measured in a 2018 capture); a second is another trade's time.
-_SAME_TIME = 1_000
 
 #: What happened this shortly before now may not have been published, or back-filled by a running daemon, yet. ms.
 _SETTLED = 120_000
@@ -168,5 +165,5 @@ def _differences(row: Recorded, trade: Trade) -> Iterator[str]:
     ):
         if recorded != told:
             yield f"{name} {recorded} in the recording, {told} in the exchange's history"
-    if abs(row.mts - trade.mts) > _SAME_TIME:
+    if abs(row.mts - trade.mts) > SKEW:
         yield f"time {iso(row.mts)} in the recording, {iso(trade.mts)} in the exchange's history"

@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.recovery import FileId
-from bfxtwist.core.trade_rows import HEADER
+from bfxtwist.core.trade_rows import HEADER, LONGEST_LINE
 from bfxtwist.files.trade_file import zstandard
 from bfxtwist.out.disk import Disk, OsDisk, write_all
 from bfxtwist.out.in_thread import InThread
@@ -42,7 +42,6 @@ _MODE = 0o640
 _GZIP = 31
 
 _PIECE = 1 << 20
-_LONGEST_LINE = 1024
 
 #: Seconds from a rotation that the disk refused to the next attempt.
 _TRY_AGAIN = 60.0
@@ -135,7 +134,7 @@ class Rotation:
             disk = self._disk
             fd = disk.open(self._live)
             try:
-                line = disk.read(fd, len(HEADER), _LONGEST_LINE).split(b"\n", 1)[0]
+                line = disk.read(fd, len(HEADER), LONGEST_LINE).split(b"\n", 1)[0]
             finally:
                 disk.close(fd)
             self._began = file, max(_day(int(line.split(b",")[3])), self._not_before)

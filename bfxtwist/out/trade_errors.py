@@ -15,31 +15,31 @@ _CANNOT_CREATE = {
 class TradeFileError(Exception):
     """One line for people, which names the file, the reason and what to do."""
 
-    exit_code: ClassVar[int] = 74
+    exit_code: ClassVar[int] = os.EX_IOERR
 
 
 class CannotCreate(TradeFileError):
-    """The folder or the file cannot be made or opened (EX_CANTCREAT)."""
+    """The folder or the file cannot be made or opened."""
 
-    exit_code = 73
+    exit_code = os.EX_CANTCREAT
 
 
 class DiskFailed(TradeFileError):
-    """The disk does not do what it was asked for (EX_IOERR)."""
+    """The disk does not do what it was asked for."""
 
-    exit_code = 74
+    exit_code = os.EX_IOERR
 
 
 class Locked(TradeFileError):
-    """Another process records to this file (EX_TEMPFAIL)."""
+    """Another process records to this file."""
 
-    exit_code = 75
+    exit_code = os.EX_TEMPFAIL
 
 
 class WrongFile(TradeFileError):
-    """The file is not ours, is another pair's, or is damaged where no crash can have done it (EX_CONFIG)."""
+    """The file is not ours, is another pair's, or is damaged where no crash can have done it."""
 
-    exit_code = 78
+    exit_code = os.EX_CONFIG
 
 
 def explained(path: str, error: OSError) -> TradeFileError:

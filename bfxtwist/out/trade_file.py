@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from bfxtwist.core.limits import LIMITS
 from bfxtwist.core.recovery import FileId, Plan, Refused, Saved, plan
-from bfxtwist.core.trade_rows import HEADER, Layout
+from bfxtwist.core.trade_rows import HEADER, LONGEST_LINE, Layout
 from bfxtwist.out.disk import Disk, FileFacts, read_all, write_all, write_new
 from bfxtwist.out.trade_errors import WrongFile, explained
 
@@ -110,7 +110,7 @@ class TradeFile:
         self._ring.clear()
         self._barrier = self._suspect = False
         self.sync_failures = 0
-        last = self._layout.read(read(max(end - 1024, 0), min(end, 1024))[:-1].rpartition(b"\n")[2])
+        last = self._layout.read(read(max(end - LONGEST_LINE, 0), min(end, LONGEST_LINE))[:-1].rpartition(b"\n")[2])
         self.last_id = last[0] if last is not None else None
         return found
 

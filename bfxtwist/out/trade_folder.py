@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from bfxtwist.core.symbols import parse_pair
-from bfxtwist.core.trade_rows import HEADER, Layout
+from bfxtwist.core.trade_rows import HEADER, LONGEST_LINE, Layout
 from bfxtwist.out.disk import Disk, OsDisk
 from bfxtwist.out.trade_errors import CannotCreate, explained
 
@@ -40,7 +40,7 @@ def left_behind(folder: Path, symbol: str) -> Path | None:
         return None
     try:
         with other.open("rb") as file:
-            lines = file.readline(len(HEADER)), file.readline(1024)
+            lines = file.readline(len(HEADER)), file.readline(LONGEST_LINE)
     except OSError:
         return None  # whose it is cannot be seen, and nobody has asked for it
     is_ours = lines[0] == HEADER and Layout(symbol).read(lines[1].removesuffix(b"\n")) is not None
