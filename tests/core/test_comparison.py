@@ -3,7 +3,7 @@
 from bfxtwist.core.comparison import LACKS, Progress
 from bfxtwist.core.gaps import Gap, GapState, Mark
 from bfxtwist.core.history import Page
-from bfxtwist.core.trades import Mode
+from bfxtwist.core.trades import HOLD, Mode
 from tests.core.taped import TapeTest
 
 
@@ -218,3 +218,46 @@ class ComparisonTests(TapeTest):
         self.connect()
         self.wait(2)
         self.assertEqual(self.tape.mode, Mode.LIVE)
+
+    def test_answer_that_comes_after_its_rows_were_forgotten_moves_nothing(self) -> None:
+        """V would pass trades that are not on file."""
+        self.trade()
+        self.connect()
+        self.tape.lost("sequence")
+        for _ in range(20):
+            self.trade(told=False)
+        self.connect(1)
+        self.clock.advance(100)
+        first = self.progress.frontier
+        self.ask(write=False)
+        self.assertNotEqual(self.progress.frontier, first)
+        request = self.tape.request(self.moment)
+        assert request is not None
+        self.tape.forgot(self.tape.released(), self.moment)
+        page = [trade for trade in self.exchange.history() if trade.mts >= request.start][: request.limit]
+        self.tape.page(Page(page), self.moment)
+        self.write()
+        self.assertEqual((self.progress.frontier, len(self.file)), (first, 1))
+        self.wait(3)
+        self.assertEqual(self.file, self.everything())
+
+    def test_an_open_gap_says_why_history_did_not_follow(self) -> None:
+        """What the last question met with: no answer, or one that was not enough."""
+        self.trade()
+        for answer, cause in (("HTTP 500", "HTTP 500"), ("", "too much to fetch")):
+            self.connect()
+            self.tape.lost("restart")
+            self.trade(told=False)
+            last = self.trade(told=False)
+            self.tape.snapshot([last], self.moment)
+            self.assertIsNotNone(self.tape.request(self.moment))
+            self.tape.unanswered("HTTP 500", self.moment)
+            if not answer:
+                self.clock.advance(1)
+                self.exchange.fault = "empty"
+                self.ask()
+            self.clock.advance(HOLD)
+            self.tape.tick(self.moment)
+            self.assertEqual(self.progress.gaps[-1].cause, f"restart; history did not follow in 60 s: {cause}")
+            self.exchange.fault = ""
+            self.wait(700)
