@@ -107,7 +107,9 @@ class Storms:
 
     def _is_calm(self, event: LogEvent, now: float) -> bool:
         text, namespace = formatEvent(event), event.get("log_namespace")
-        kind, line = (namespace, event.get("log_format") or text), (namespace, _DIGITS.sub("#", text))
+        # What was printed comes line by line, all in one format: a traceback of Python's own is no storm.
+        form = text if "log_io" in event else event.get("log_format") or text
+        kind, line = (namespace, form), (namespace, _DIGITS.sub("#", text))
         # A change of state is news however often it happens: of all repeated lines the last one must not be withheld.
         return self._burst.passes(kind, event, now) and (
             bool(event.get("news")) or self._repeated.passes(line, event, now)

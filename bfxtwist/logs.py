@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from math import inf, isfinite
 from typing import Any
 
@@ -48,11 +49,16 @@ class Logs:
 
     def tick(self) -> None:
         """Tell of storms that are over."""
-        self._write_all(self._storms.summaries(self._seconds()))
+        self._summarise(self._seconds())
 
     def finish(self) -> None:
         """Tell of everything that was withheld."""
-        self._write_all(self._storms.summaries(inf))
+        self._summarise(inf)
+
+    def _summarise(self, now: float) -> None:
+        # Of a line that cannot be written Twisted takes care; here it would end signs of life, or take the exit code along.
+        with suppress(OSError):  # a full disk, a pipe that nobody reads any more
+            self._write_all(self._storms.summaries(now))
 
     def _write_all(self, events: Iterable[LogEvent]) -> None:
         for event in events:

@@ -63,6 +63,12 @@ class StormsTest(SynchronousTestCase):
         self.assertEqual(self.write(lines, 0), list("abcde"))
         self.assertEqual(self.told(10), ["f"])
 
+    def test_a_traceback_that_was_printed_is_whole(self) -> None:
+        lines = ["Traceback (most recent call last):", *(f'  File "{name}.py"' for name in "abcdefgh"), "ValueError: wrong"]
+        printed = [event("", "{log_io}") | {"log_io": line} for line in lines]
+        self.assertEqual(self.write(printed, 5.0), lines)
+        self.assertEqual(len(self.write(printed * 100, 5.0)), 20, "each twice more")
+
     def test_what_is_critical_is_written(self) -> None:
         ends = [event("the disk failed", level=LogLevel.critical)] * 20
         self.assertEqual(len(self.write(ends, 0)), 20)

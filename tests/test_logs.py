@@ -2,6 +2,7 @@
 
 import io
 import json
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,32 @@ class TextTests(LogsTestCase):
         self.assertEqual(len(file.getvalue().splitlines()), 3)
         self.logs.finish()
         self.assertEqual(sum(int(n) for n in _counts(file.getvalue())), 97)
+
+
+class FullDiskTests(SynchronousTestCase):
+    def test_what_cannot_be_told_does_not_end_the_one_that_calls(self) -> None:
+        """Signs of life, and the exit code."""
+        file = FullFile()
+        self.logs = Logs(file, "text", lambda: self.seconds)
+        log = Logger("bfxtwist.here", observer=self.logs)
+        self.seconds = 0.0
+        for number in range(10):
+            log.info("frame {number}", number=number)
+        file.is_full, self.seconds = True, 1000.0
+        self.logs.tick()
+        self.logs.finish()
+        file.is_full = False
+        self.logs.tick()
+        self.assertEqual(_counts(file.getvalue()), ["5", "2"], "it is told when it can be")
+
+
+class FullFile(io.StringIO):
+    is_full = False
+
+    def write(self, text: str) -> int:
+        if self.is_full:
+            raise OSError(ENOSPC, "No space left on device")
+        return super().write(text)
 
 
 def _counts(text: str) -> list[str]:
