@@ -300,9 +300,9 @@ class Unsubscribe(NamedTuple):
 
 
 class Ping(NamedTuple):
-    """Ask for a pong."""
+    """Ask for a pong, which echoes `cid`: our own is a number, that of others may be anything."""
 
-    cid: int | None
+    cid: Any
 
     def encode(self) -> bytes:
         """The JSON text."""
@@ -310,9 +310,10 @@ class Ping(NamedTuple):
 
 
 class UnknownRequest(NamedTuple):
-    """An event from a client that no server knows."""
+    """An event from a client that no server knows; `fields` are its others, for the error to echo."""
 
     name: str
+    fields: Mapping[str, Any]
 
 
 Request = Conf | Subscribe | Unsubscribe | Ping | UnknownRequest

@@ -301,18 +301,17 @@ def decode_request(payload: bytes) -> Request:
     """What a client asks. Raises MalformedMessage for text that is no JSON object: Bitfinex does not answer that at all."""
     try:
         request = _event_object(payload)
-        match request.get("event"):
+        match request.pop("event", None):
             case "conf":
                 return Conf(_integer(request.get("flags", 0)))
             case "subscribe":
-                rest = {k: v for k, v in request.items() if k not in ("event", "channel", "symbol")}
-                return Subscribe(str(request.get("channel", "")), str(request.get("symbol", "")), rest)
+                return Subscribe(str(request.pop("channel", "")), str(request.pop("symbol", "")), request)
             case "unsubscribe":
                 return Unsubscribe(_integer(request.get("chanId", 0)))
             case "ping":
-                return Ping(_integer_or_none(request.get("cid")))
+                return Ping(request.get("cid"))
             case name:
-                return UnknownRequest(str(name))
+                return UnknownRequest(str(name), request)
     except (ValueError, TypeError, RecursionError) as error:
         raise MalformedMessage(str(error), payload) from None
 

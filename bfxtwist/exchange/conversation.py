@@ -108,8 +108,8 @@ class Conversation:
                 self._unsubscribe(channel_id)
             case Ping(cid):
                 self._pong(cid)
-            case UnknownRequest(name):
-                self._say({"event": "error", "msg": f"event: invalid ({name})", "code": int(Code.UNKNOWN_EVENT)})
+            case UnknownRequest(name, fields):
+                self._say({**fields, "event": "error", "msg": f"event: invalid ({name})", "code": int(Code.UNKNOWN_EVENT)})
 
     def beat(self) -> None:
         """The global heartbeat: on every channel, busy or quiet."""
@@ -208,7 +208,7 @@ class Conversation:
             self._venue.close(channel.subscription, self)
         self._say({"event": "unsubscribed", "status": "OK", "chanId": channel.id})
 
-    def _pong(self, cid: int | None) -> None:
+    def _pong(self, cid: Any) -> None:
         # What a ping without a cid is answered is not known; this much every client understands.
         self._say({"event": "pong", "ts": self._now()} | ({} if cid is None else {"cid": cid}))
 

@@ -163,7 +163,7 @@ class FaultyConversation(Conversation):
         super()._close(channel)
         self._send_frames([(channel, HEARTBEAT)])
 
-    def _pong(self, cid: int | None) -> None:
+    def _pong(self, cid: Any) -> None:
         if "no-pong" not in self._faults:
             super()._pong(cid)
 

@@ -180,8 +180,8 @@ class Requests(SynchronousTestCase):
             self.assertEqual(decode_request(request.encode()), request)
 
     def test_what_no_server_knows(self) -> None:
-        self.assertEqual(decode_request(b'{"event":"nope"}'), UnknownRequest("nope"))
-        self.assertEqual(decode_request(b"{}"), UnknownRequest("None"))
+        self.assertEqual(decode_request(b'{"event":"nope","a":1}'), UnknownRequest("nope", {"a": 1}))
+        self.assertEqual(decode_request(b"{}"), UnknownRequest("None", {}))
         wrong = b'{"event":"unsubscribe","chanId":"x"}', b'{"event":"conf","flags":"1"}'
         for text in (b"", b"[]", b"hello", *wrong, b"{" * 100_000):
             with self.assertRaises(MalformedMessage, msg=str(text[:40])):

@@ -128,11 +128,18 @@ class ConversationTest(SynchronousTestCase):
             self.one.received(junk)
         self.assertEqual(self.ear.take(), [])
         self.assertEqual(
-            self.answers({"event": "ping", "cid": 7}, {"event": "ping"}, {"event": "nope"}),
+            self.answers({"event": "ping", "cid": 7}, {"event": "ping", "cid": "seven"}, {"event": "ping"}),
             [
                 {"event": "pong", "ts": 1000, "cid": 7},
+                {"event": "pong", "ts": 1000, "cid": "seven"},
                 {"event": "pong", "ts": 1000},
+            ],
+        )
+        self.assertEqual(
+            self.answers({"event": "nope"}, {"event": "nope", "chanId": 5, "code": 1}),
+            [
                 {"event": "error", "msg": "event: invalid (nope)", "code": 10000},
+                {"chanId": 5, "event": "error", "msg": "event: invalid (nope)", "code": 10000},
             ],
         )
 
