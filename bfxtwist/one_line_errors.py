@@ -3,7 +3,8 @@
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from twisted.python import usage
 
@@ -26,7 +27,25 @@ class OneLineErrors(usage.Options):
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
             super().parseOptions(options)
+            _check_files(self.parent or {})
         except usage.UsageError as error:
             hint = f": see twistd {self.command} --help" if "recognized" in str(error) or "requires" in str(error) else ""
             sys.stderr.write(f"{self.command}: {error}{hint}\n")
             raise SystemExit(error.exit_code if isinstance(error, Refusal) else os.EX_USAGE) from None
+
+
+def _check_files(twistd: Mapping[str, Any]) -> None:
+    """Of files that cannot be made twistd tells by a traceback. Raises Refusal, with the fix."""
+    pid = twistd.get("pidfile")
+    if not _can_be_written(pid):
+        raise Refusal(f"--pidfile {pid} cannot be written: name another, or --pidfile= for none", os.EX_CANTCREAT)
+    log = twistd.get("logfile") or ("" if twistd.get("nodaemon", True) else "twistd.log")
+    if log != "-" and not twistd.get("syslog") and not _can_be_written(log):
+        raise Refusal(f"--logfile {log} cannot be written: name another", os.EX_CANTCREAT)
+
+
+def _can_be_written(name: str | None) -> bool:
+    if not name:
+        return True
+    there = name if os.path.exists(name) else os.path.dirname(os.path.abspath(name))
+    return os.access(there, os.W_OK) and not os.path.isdir(name)

@@ -4,9 +4,12 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import trustme
+from twisted.scripts.twistd import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.options import Options
@@ -22,11 +25,11 @@ class CommandLine(SynchronousTestCase):
         options.parseOptions(line.split())
         return options.settings
 
-    def refused(self, line: str, code: int = os.EX_USAGE, *words: str) -> str:
+    def refused(self, line: str, code: int = os.EX_USAGE, *words: str, command: Callable[[], Any] = Options) -> str:
         """The one line on standard error."""
         stderr = io.StringIO()
         self.patch(sys, "stderr", stderr)
-        error = self.assertRaises(SystemExit, Options().parseOptions, [*line.split(), *words])
+        error = self.assertRaises(SystemExit, command().parseOptions, [*line.split(), *words])
         self.assertEqual(error.code, code)
         [text, rest] = stderr.getvalue().split("\n")
         self.assertEqual(rest, "")
@@ -40,6 +43,20 @@ class CommandLine(SynchronousTestCase):
             f"--pair BTC/USD, --pair eth-usd --channel book --channel trades --file_path data/ --listen {LOOPBACK}",
         ):
             self.assertEqual(self.parsed(line), short)
+
+    def test_files_of_twistd_that_cannot_be_made(self) -> None:
+        there = self.mktemp()
+        Path(there).mkdir()
+        words = ("bfx", "-p", "BTC/USD", "-c", "book")
+        for own, text in (
+            (["-n", "--pidfile=/nowhere/a.pid"], "--pidfile /nowhere/a.pid cannot be written: name another, or --pidfile="),
+            (["-n", f"--pidfile={there}"], "cannot be written"),
+            (["--pidfile=", "--logfile", "/nowhere/a.log"], "--logfile /nowhere/a.log cannot be written: name another"),
+            (["-n", "--pidfile=", f"--logfile={there}"], "cannot be written"),
+        ):
+            self.assertIn(text, self.refused("", os.EX_CANTCREAT, *own, *words, command=ServerOptions))
+        for log in ("-", "/dev/null", f"{there}/a.log"):
+            ServerOptions().parseOptions(["-n", "--logfile", log, f"--pidfile={there}/a.pid", *words])
 
     def test_every_option_arrives(self) -> None:
         self.assertEqual(
