@@ -170,13 +170,13 @@ def _order_book(feed: BookFeed) -> OrderBook:
         feed.status_now,
         updated and updated.wall // 1000,
         feed.nonce,
-        _levels(book.bids.rows[:length], book.raw),
-        _levels(book.asks.rows[:length], book.raw),
+        _levels(book.bids.rows[:length], book.columns),
+        _levels(book.asks.rows[:length], book.columns),
     )
 
 
-def _levels(rows: Iterable[Row], raw: bool) -> tuple[Level, ...]:
-    price, amount, count = (1, 2, 0) if raw else (0, 2, 1)
+def _levels(rows: Iterable[Row], columns: tuple[int, int, int]) -> tuple[Level, ...]:
+    price, amount, count = columns
     return tuple(Level(Decimal(row[price].decode()), abs(Decimal(row[amount].decode())), int(row[count])) for row in rows)
 
 

@@ -69,8 +69,6 @@ class Book:
     has met one so long goes on with decimals until the next snapshot.
     """
 
-    raw = False
-
     #: Which tokens of a row readers are given, and in which order: price, amount, count (of a raw book: id).
     columns = (0, 2, 1)
 

@@ -43,7 +43,6 @@ class Orders(Side):
 class RawBook(Book):
     """A book whose rows are `id,price,amount`."""
 
-    raw = True
     columns = (1, 2, 0)
     bids: Orders
     asks: Orders

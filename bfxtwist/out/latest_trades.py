@@ -9,7 +9,6 @@ than came since the last rotation. `format=csv` gives the rows of the file as th
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -18,7 +17,7 @@ from twisted.web.iweb import IRequest
 
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import Trade
-from bfxtwist.core.moment import iso
+from bfxtwist.core.moment import iso, milliseconds
 from bfxtwist.core.trade_feed import TradeFeed
 from bfxtwist.core.trade_rows import HEADER
 from bfxtwist.out.http import HttpApi
@@ -33,8 +32,6 @@ LIMIT, LARGEST_LIMIT = 100, 1000
 
 #: Milliseconds since the epoch have 13 digits from 2001 to 2286.
 _TIME_DIGITS = 14
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 CSV = b"text/csv; charset=utf-8"
 
@@ -126,8 +123,7 @@ def _since(asked: Mapping[str, str]) -> int:
     if text.isascii() and text.isdigit() and len(text) <= _TIME_DIGITS:
         return int(text)
     try:
-        moment = datetime.fromisoformat(text)
-        return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
-    except (ValueError, OverflowError):
+        return milliseconds(text)
+    except ValueError:
         fix = "use milliseconds since the epoch, or a time like 2026-11-22T16:00:00Z"
         raise Problem(400, f"since {text[:40]!r} is no time: {fix}") from None
