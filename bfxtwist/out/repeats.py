@@ -1,7 +1,7 @@
 """Requests that are sent again and again: what their bytes mean is found out once for each connection.
 
-    GET /book … ──► Channel: lines, headers, Request, guard, Klein's routes ──► answer(request) ──► head and body
-    GET /book … ──────────────────── the very same bytes ─────────────────────► answer(request) ──► head and body
+    GET /book … ──► HttpChannel: lines, headers, Request, guard, Klein's routes ──► answer(request) ──► head and body
+    GET /book … ────────────────────── the very same bytes ───────────────────────► answer(request) ──► head and body
 
 A client that polls sends the same bytes on its connection each time. What they are parsed into, that the guard lets them
 pass and which route they are matched to depends on nothing but these bytes, the connection and what the server was started
@@ -15,7 +15,7 @@ that knows repetitions against one that does not.
 
 from typing import NamedTuple
 
-from bfxtwist.out.channel import Channel, Phase
+from bfxtwist.out.http_channel import HttpChannel, Phase
 from bfxtwist.out.request import Request
 from bfxtwist.out.routes import Answer
 from bfxtwist.out.sending import send
@@ -30,7 +30,7 @@ class _Known(NamedTuple):
     answer: Answer
 
 
-class RepeatChannel(Channel):
+class RepeatChannel(HttpChannel):
     """A connection that knows its last request, if it came in one piece and was answered at once."""
 
     _known: _Known | None = None

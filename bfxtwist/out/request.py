@@ -36,7 +36,7 @@ class Request(server.Request):
 
     def process(self) -> None:
         """Find the resource and let it answer, if the guard agrees."""
-        self.site = self.channel.site  # type: ignore[attr-defined]  # a Channel's
+        self.site = self.channel.site  # type: ignore[attr-defined]  # an HttpChannel's
         self._take_absolute_form()
         preflight = self.site.guard.tell_origins(self)
         problem = self._malformed() or (None if preflight else self.site.guard.refusal(self))
@@ -80,7 +80,7 @@ class Request(server.Request):
                 self.postpath = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
                 self.render(self.site.getResourceFor(self))
             else:
-                self.channel.answered_by(self, answer)  # type: ignore[attr-defined]  # a Channel's
+                self.channel.answered_by(self, answer)  # type: ignore[attr-defined]  # an HttpChannel's
                 self.write(answer(self))
                 self.finish()
         except Exception:  # noqa: BLE001 - the boundary: a bug in a resource is logged and answered 500, and the server goes on

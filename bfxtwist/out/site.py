@@ -1,6 +1,6 @@
 """The web server under the routes: twisted.web, made fit for clients that mean no good.
 
-- What one connection may do is the `channel`'s; that a client repeats itself is seen by `repeats`.
+- What one connection may do is the `http_channel`'s; that a client repeats itself is seen by `repeats`.
 - Connections are bounded. The one that has gone longest without completing a request makes room for the next.
 - Who may ask is the `guard`'s decision. No Server header, no access log, no HTTP/2.
 """
@@ -12,14 +12,12 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web import http, server
 from twisted.web.resource import IResource
 
-from bfxtwist.out.channel import LINGER_BYTES, LINGER_SECONDS, Channel, Limits, Phase
 from bfxtwist.out.fairness import Turns
 from bfxtwist.out.guard import Guard
+from bfxtwist.out.http_channel import HttpChannel, HttpLimits, Phase
 from bfxtwist.out.repeats import RepeatChannel
 from bfxtwist.out.request import Request
 from bfxtwist.out.routes import Answer, AnswersAtOnce
-
-__all__ = ["LINGER_BYTES", "LINGER_SECONDS", "Channel", "Limits", "Phase", "Request", "Site"]
 
 #: Connections beyond the bound that are told so; further ones are closed without a word.
 _TURNED_AWAY = 64
@@ -32,15 +30,15 @@ class Site(server.Site):
     requestFactory = Request
     protocol = RepeatChannel  # type: ignore[assignment]  # without the layer that chooses between HTTP/1.1 and 2
 
-    def __init__(self, resource: IResource, reactor: IReactorTime, guard: Guard, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
+    def __init__(self, resource: IResource, reactor: IReactorTime, guard: Guard, limits: HttpLimits | None = None) -> None:
+        self.limits = limits or HttpLimits()
         super().__init__(resource, reactor=reactor, timeout=self.limits.idle_seconds, parsePOSTFormSubmission=False)
         self.guard = guard
         self._routes = resource if isinstance(resource, AnswersAtOnce) else None
         self.turns = Turns(reactor, self.limits.requests_per_turn)
         self.answered: Counter[int] = Counter()  # by status
-        self._open: dict[Channel, None] = {}
-        self._waiting: dict[Channel, None] = {}  # for a request, since it came or since its last answer: longest first
+        self._open: dict[HttpChannel, None] = {}
+        self._waiting: dict[HttpChannel, None] = {}  # for a request, since it came or since its last answer: longest first
         self._empty: Deferred[None] | None = None
 
     def route_of(self, method: bytes, path: bytes) -> Answer | None:
@@ -52,14 +50,14 @@ class Site(server.Site):
         """How many are open."""
         return len(self._open)
 
-    def buildProtocol(self, addr: IAddress | None) -> Channel | None:  # type: ignore[override]
+    def buildProtocol(self, addr: IAddress | None) -> HttpChannel | None:  # type: ignore[override]
         """A channel for a new connection, or None to close it."""
         if len(self._open) >= self.limits.connections:
             self._make_room()
         full = len(self._open) >= self.limits.connections
         if len(self._open) >= self.limits.connections + _TURNED_AWAY:
             return None
-        channel: Channel = super().buildProtocol(addr)
+        channel: HttpChannel = super().buildProtocol(addr)
         channel.turned_away = full
         self._open[channel] = None
         return channel
@@ -70,15 +68,15 @@ class Site(server.Site):
             self.is_gone(longest)
             longest.transport.abortConnection()
 
-    def waits(self, channel: Channel) -> None:
+    def waits(self, channel: HttpChannel) -> None:
         """The channel waits for a request from now on."""
         self._waiting[channel] = None
 
-    def is_served(self, channel: Channel) -> None:
+    def is_served(self, channel: HttpChannel) -> None:
         """The channel has a request."""
         self._waiting.pop(channel, None)
 
-    def is_gone(self, channel: Channel) -> None:
+    def is_gone(self, channel: HttpChannel) -> None:
         """The channel is closed, or is to be counted by somebody else."""
         self._open.pop(channel, None)
         self._waiting.pop(channel, None)

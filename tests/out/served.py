@@ -14,7 +14,8 @@ from bfxtwist.core.moment import Moment
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.trade_feed import TradeFeed
 from bfxtwist.out.guard import Guard
-from bfxtwist.out.site import Channel, Limits, Site
+from bfxtwist.out.http_channel import HttpChannel, HttpLimits
+from bfxtwist.out.site import Site
 
 START = 1_790_134_414_850_000  # µs: 2026-09-23T03:33:34.850Z
 
@@ -80,7 +81,7 @@ class Client:
         channel = site.buildProtocol(self.transport.getPeer())
         self.refused = channel is None
         if channel is not None:
-            self.channel: Channel = channel
+            self.channel: HttpChannel = channel
             channel.makeConnection(self.transport)
 
     def send(self, data: bytes) -> None:
@@ -128,4 +129,4 @@ def responses(data: bytes, *, head: bool = False) -> list[Response]:
 
 def site_of(resource: IResource, clock: Clock, guard: Guard | None = None, **limits: Any) -> Site:
     """A site in memory."""
-    return Site(resource, clock, guard or Guard(), Limits(**limits))
+    return Site(resource, clock, guard or Guard(), HttpLimits(**limits))

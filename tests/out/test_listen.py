@@ -19,8 +19,9 @@ from bfxtwist.cannot_listen import CannotListen
 from bfxtwist.core.market import Market
 from bfxtwist.out.guard import Guard
 from bfxtwist.out.http import HttpApi
+from bfxtwist.out.http_channel import HttpLimits
 from bfxtwist.out.listen import HttpService, check_listen, read_token
-from bfxtwist.out.site import Limits, Site
+from bfxtwist.out.site import Site
 from tests.out.served import Response, live_book, moment, request, responses
 
 reactor: Any = _reactor
@@ -144,7 +145,7 @@ class HttpServiceTests(TestCase):
         self.clients: list[Raw] = []
 
     async def serve(self, *descriptions: str, **limits: Any) -> HttpService:
-        site = Site(self.api.resource(), reactor, Guard(), Limits(**limits))
+        site = Site(self.api.resource(), reactor, Guard(), HttpLimits(**limits))
         service = HttpService(reactor, descriptions or ["tcp:0:interface=127.0.0.1"], site)
         service.privilegedStartService()
         service.startService()

@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import Rows
 from bfxtwist.out.http import HttpApi
+from bfxtwist.out.http_channel import LINGER_SECONDS, HttpChannel, Phase
 from bfxtwist.out.repeats import RepeatChannel
-from bfxtwist.out.site import LINGER_SECONDS, Channel, Phase, Site
+from bfxtwist.out.site import Site
 from tests.out.served import Client, TurningClock, change, live_book, moment, request, rows, site_of
 from tests.out.test_routes import requests, site_by, undated, whole_api
 
@@ -24,7 +25,7 @@ EVENTS = ["turn", "pause", "resume", "change", "half a minute"]
 class Served:
     """A book on a site, and one client."""
 
-    def __init__(self, protocol: type[Channel] = RepeatChannel, portion: int = 8) -> None:
+    def __init__(self, protocol: type[HttpChannel] = RepeatChannel, portion: int = 8) -> None:
         market = Market()
         self.feed = live_book(market, levels=60)
         self.clock = TurningClock()
@@ -187,7 +188,7 @@ class SameAsEverTests(SynchronousTestCase):
     @settings(max_examples=200, deadline=None)
     def test_any_requests_again_and_again(self, drawn: list[bytes], order: list[int]) -> None:
         seen = []
-        for protocol in (Channel, RepeatChannel):
+        for protocol in (HttpChannel, RepeatChannel):
             site = site_by(self.api, protocol=protocol)
             client = Client(site)
             for number in order:
@@ -206,7 +207,7 @@ class SameAsEverTests(SynchronousTestCase):
     def test_whatever_happens_between_them_and_however_they_are_cut(
         self, steps: list[tuple[bytes, list[str]]], portion: int, piece: int
     ) -> None:
-        seen = [list(self._live(Served(protocol, portion), steps, piece)) for protocol in (Channel, RepeatChannel)]
+        seen = [list(self._live(Served(protocol, portion), steps, piece)) for protocol in (HttpChannel, RepeatChannel)]
         self.assertEqual(seen[0], seen[1])
 
     def _live(self, served: Served, steps: Sequence[tuple[bytes, list[str]]], piece: int) -> Iterable[tuple[object, ...]]:

@@ -13,10 +13,11 @@ from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName
 from bfxtwist.out.guard import guard
 from bfxtwist.out.http import HttpApi
+from bfxtwist.out.http_channel import HttpChannel
 from bfxtwist.out.latest_trades import LatestTrades
 from bfxtwist.out.openapi import serve_openapi
 from bfxtwist.out.page_files import serve_page
-from bfxtwist.out.site import Channel, Site
+from bfxtwist.out.site import Site
 from tests.out.served import Client, carry, live_book, moment, request, site_of
 
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "DELETE", "BREW", "get"]
@@ -58,7 +59,7 @@ def whole_api() -> HttpApi:
     return api
 
 
-def site_by(api: HttpApi, *, klein_alone: bool = False, protocol: type[Channel] = Channel) -> Site:
+def site_by(api: HttpApi, *, klein_alone: bool = False, protocol: type[HttpChannel] = HttpChannel) -> Site:
     """A site in memory that takes Klein's detour or not, with channels that know repetitions or not."""
     resource = KleinResource(api._app) if klein_alone else api.resource()
     site = site_of(resource, Clock(), guard(origins=["https://a.example"]), requests_per_turn=1000)

@@ -7,7 +7,8 @@ from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerPr
 
 from bfxtwist.core.market import Market
 from bfxtwist.out.http import HttpApi
-from bfxtwist.out.site import LINGER_SECONDS, Site
+from bfxtwist.out.http_channel import LINGER_SECONDS
+from bfxtwist.out.site import Site
 from tests.out.counting import SiteTestCase
 from tests.out.served import Client, live_book, moment, request, site_of
 

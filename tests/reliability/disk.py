@@ -103,5 +103,10 @@ ROWS = [
             f"{_KERNEL}failing_and_slow_syncs",
         ],
     ),
-    Row("D13", "the folder for temporary files is full", "nothing is ever written there", ["out.test_channel.BodyTests.*"]),
+    Row(
+        "D13",
+        "the folder for temporary files is full",
+        "nothing is ever written there",
+        ["out.test_http_channel.BodyTests.*"],
+    ),
 ]

@@ -8,13 +8,13 @@ ROWS = [
         "slow heads and bodies",
         "a head has 10 s in all, an idle connection 30 s; 500 slow ones leave GET /book answering",
         [
-            "out.test_channel.HeadDeadlineTests.*",
-            "out.test_channel.IdleTests.*",
+            "out.test_http_channel.HeadDeadlineTests.*",
+            "out.test_http_channel.IdleTests.*",
             "out.test_listen.*.test_five_hundred_slow_heads_do_not_keep_the_book_from_its_readers",
         ],
     ),
-    Row("H2", "lines and heads too long, junk", "400, and closed", ["out.test_channel.MalformedTests.*"]),
-    Row("H3", "a body on any route", "refused before it is read", ["out.test_channel.BodyTests.*"]),
+    Row("H2", "lines and heads too long, junk", "400, and closed", ["out.test_http_channel.MalformedTests.*"]),
+    Row("H3", "a body on any route", "refused before it is read", ["out.test_http_channel.BodyTests.*"]),
     Row(
         "H4",
         "other methods, strange paths",
@@ -32,7 +32,7 @@ ROWS = [
         "H7",
         "5,000 requests at once on a connection",
         "in order, in portions, memory flat",
-        ["out.test_channel.PipeliningTests.*"],
+        ["out.test_http_channel.PipeliningTests.*"],
     ),
     Row(
         "H8",

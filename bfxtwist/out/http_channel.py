@@ -39,7 +39,7 @@ LINGER_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class HttpLimits:
     """What one client, and all of them together, may take."""
 
     head_seconds: float = 10  # from the first byte of a request to the end of its headers
@@ -60,7 +60,7 @@ class Phase(Enum):
     CLOSED = auto()  # nothing: the connection is gone, or is somebody else's
 
 
-class Channel(http.HTTPChannel):
+class HttpChannel(http.HTTPChannel):
     """One connection, from its accept to its end, with the bounds that the head of this file names."""
 
     site: "Site"

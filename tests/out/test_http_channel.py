@@ -6,7 +6,7 @@ import tempfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bfxtwist.out.channel import LINGER_BYTES, LINGER_SECONDS, Phase
+from bfxtwist.out.http_channel import LINGER_BYTES, LINGER_SECONDS, Phase
 from tests.out.counting import SiteTestCase
 from tests.out.served import Client, request, responses
 
