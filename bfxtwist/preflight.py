@@ -2,6 +2,7 @@
 
 import re
 from os import environ
+from urllib.parse import urlsplit
 
 from OpenSSL import SSL, crypto
 from twisted.internet.endpoints import serverFromString
@@ -65,8 +66,10 @@ def _check_zstandard() -> None:
 
 def _check_way(settings: Settings) -> None:
     """The way to the exchange: the proxy, the authorities, and what is shared with other daemons."""
-    if not settings.demo:
-        proxy_for("api-pub.bitfinex.com", environ)
+    for url in () if settings.demo else (settings.ws_url, settings.rest_url):
+        parts = urlsplit(url)
+        if parts.scheme in ("wss", "https"):
+            proxy_for(str(parts.hostname), environ)
     if settings.ca_file is not None:
         ExplainedTLS("localhost", settings.ca_file)
     if settings.lock_folder is not None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.subscription import FREQUENCIES, LENGTHS, PRECISIONS, Subscription
 from bfxtwist.core.symbols import Pair, parse_pair
+from bfxtwist.feed.hosts import is_host
 
 WS_URL = "wss://api-pub.bitfinex.com/ws/2"
 REST_URL = "https://api-pub.bitfinex.com/v2"
@@ -202,10 +203,10 @@ def checked_url(what: str, value: str, schemes: Sequence[str]) -> str:
     """The URL, if it is one. Raises ValueError, with the fix, if not; `what` is what it was asked for by."""
     try:
         parts = urlsplit(value)
-        complete = parts.scheme in schemes and parts.hostname and parts.port != 0
+        complete = parts.scheme in schemes and parts.port != 0 and value.split() == [value] and not parts.fragment
     except (ValueError, AttributeError, TypeError):  # the latter two for what is no text
-        complete = None
-    if not complete:
+        complete = False
+    if not complete or not is_host(parts.hostname):
         raise ValueError(f"{what} {value!r} is not a URL: write it like {schemes[0]}://host:port/path")
     return value
 

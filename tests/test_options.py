@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import trustme
-from twisted.scripts.twistd import ServerOptions
+from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.options import Options

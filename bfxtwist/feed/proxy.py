@@ -25,6 +25,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from bfxtwist.feed.hosts import is_host
+
 #: No proxy says more before the connection is through.
 LONGEST_ANSWER = 16 * 1024
 
@@ -53,14 +55,21 @@ def proxy_for(host: str, environ: Mapping[str, str]) -> SplitResult | None:
     suffixes = [entry.strip().lstrip(".") for entry in spared.split(",") if entry.strip()]
     if not named or any(suffix in ("*", host) or host.endswith(f".{suffix}") for suffix in suffixes):
         return None
-    proxy = urlsplit(named if "://" in named else f"http://{named}")
-    if proxy.scheme != "http" or not proxy.hostname:
-        raise ValueError(f"HTTPS_PROXY {_without_password(proxy)} cannot be used: give an http:// proxy, or unset it")
+    proxy = _proxy(named)
+    if proxy is None:
+        scheme, colon, place = named.rpartition("://")
+        shown = f"{scheme}{colon}{place.rpartition('@')[2]}"  # without its password
+        raise ValueError(f"HTTPS_PROXY {shown} cannot be used: give one like http://host:3128, or unset it")
     return proxy
 
 
-def _without_password(proxy: SplitResult) -> str:
-    return f"{proxy.scheme}://{proxy.netloc.rpartition('@')[2]}"
+def _proxy(named: str) -> SplitResult | None:
+    try:
+        proxy = urlsplit(named if "://" in named else f"http://{named}")
+        usable = proxy.scheme == "http" and proxy.port != 0 and is_host(proxy.hostname)
+    except ValueError:  # no port, or no address
+        return None
+    return proxy if usable else None
 
 
 @implementer(IStreamClientEndpoint)

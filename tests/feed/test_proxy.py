@@ -41,7 +41,15 @@ class Environment(SynchronousTestCase):
             self.assertIsNone(proxy_for("api-pub.bitfinex.com", environ), environ)
 
     def test_one_that_cannot_be_used_and_its_password_is_not_told(self) -> None:
-        for url in ("socks5://me:secret@proxy.test:1080", "https://me:secret@proxy.test", "http://"):
+        for url in (
+            "socks5://me:secret@proxy.test:1080",
+            "https://me:secret@proxy.test",
+            "http://",
+            "http://me:secret@proxy.test:99999",
+            "me:secret@proxy.test:port",
+            "http://me:secret@proxy test",
+            "http://me:secret@[::1",
+        ):
             with self.assertRaises(ValueError) as caught:
                 proxy_for("api-pub.bitfinex.com", {"HTTPS_PROXY": url})
             self.assertIn("HTTPS_PROXY", str(caught.exception))
