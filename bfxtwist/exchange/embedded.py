@@ -37,6 +37,10 @@ from bfxtwist.exchange.venue import Limits, Venue
 #: What the exchange itself allows a client (docs ws-public, requirements-and-limitations).
 REAL_LIMITS = Limits(channels=30, connects_per_minute=20, requests_per_minute=15)
 
+#: Channel ids are below this, which is a prime: so a stride comes to each of them once before it begins again.
+_CHANNEL_IDS = 999_983
+_STRIDE = 618_033
+
 #: Seconds after which a market goes on that has met an error.
 _STUMBLE = 1.0
 
@@ -85,6 +89,7 @@ class EmbeddedExchange(Service):
         self._endpoint = endpoint or TCP4ServerEndpoint(reactor, port, interface="127.0.0.1")
         self._began = wall() - reactor.seconds()
         self._random = Random(0)
+        self._channels = 0  # ids given
         self.sockets = ServerFactory(reactor, self._begin_conversation, self.limits)
         self.entrance = Entrance(self.sockets, self.faults, reactor, self.limits.connects_per_minute)
         self.rest = Rest(
@@ -190,8 +195,9 @@ class EmbeddedExchange(Service):
         return conversation
 
     def _new_channel_id(self) -> int:
-        """Any number that is not in use; some are small (42 and 89 have been seen)."""
-        return self._random.randint(10, 999_999)
+        """Each a million times apart; in no order, and some are small (42 and 89 have been seen)."""
+        self._channels += 1
+        return 10 + self._channels * _STRIDE % _CHANNEL_IDS
 
 
 class _Channel(HTTPChannel):

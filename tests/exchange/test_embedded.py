@@ -45,6 +45,12 @@ class EmbeddedTest(TestCase):
         self.assertEqual((answer.code, await answer.json()), (200, [1]))
         self.assertEqual(exchange.ws_url.replace("ws:", "http:").replace("/ws/2", "/v2"), exchange.rest_url)
 
+    async def test_no_two_channels_have_one_id(self) -> None:
+        exchange = await self.exchange()
+        ids = [exchange._new_channel_id() for _ in range(100_000)]
+        self.assertEqual(len(set(ids)), len(ids))
+        self.assertTrue(0 < min(ids) < 1000)
+
     async def test_nobody_who_says_nothing_stays(self) -> None:
         exchange = await self.exchange(limits=Limits(idle_seconds=0.5))
         idle, busy, pinging = [await connect(exchange.ws_url) for _ in range(3)]
