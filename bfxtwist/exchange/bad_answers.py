@@ -5,8 +5,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.web.server import Request
 
-from bfxtwist.exchange.entrance import FRONT_PAGE, transport_of
+from bfxtwist.exchange.entrance import FRONT_PAGE, FRONT_TYPE, transport_of
 from bfxtwist.exchange.faults import Faults
+from bfxtwist.exchange.replies import reply
 
 #: Both have been seen (ccxt #6384, #5621); there is no Retry-After with either.
 _TOO_MANY = {"a": b'["error",11010,"ratelimit: error"]', "b": b'{"error":"ERR_RATE_LIMIT"}'}
@@ -21,7 +22,7 @@ class BadAnswers:
 
     def too_many(self, request: Request, body: str) -> bytes:
         """The rate limit's answer."""
-        return _reply(request, 429, _TOO_MANY[body])
+        return reply(request, 429, _TOO_MANY[body])
 
     def instead(self, request: Request, status: int, answer: bytes) -> Deferred[bytes] | bytes | None:
         """What is sent instead of `answer`, or None if that may go."""
@@ -29,32 +30,25 @@ class BadAnswers:
         if (body := faults.word("rest-429")) is not None:
             return self.too_many(request, body)
         if (code := faults.word("rest-html")) is not None:
-            return _reply(request, int(code), FRONT_PAGE % code.encode(), b"text/html; charset=UTF-8")
+            return reply(request, int(code), FRONT_PAGE % code.encode(), FRONT_TYPE)
         if "rest-10020" in faults:
-            return _reply(request, 500, b'["error",10020,"limit: invalid"]')
+            return reply(request, 500, b'["error",10020,"limit: invalid"]')
         if "rest-redirect" in faults:
             request.setHeader(b"location", b"/v2/elsewhere")
-            return _reply(request, 302, b"")
+            return reply(request, 302, b"")
         if "rest-cut" in faults:
             return _cut(request, answer)
         if (where := faults.word("rest-stall")) is not None:
             return _stall(request, answer if where == "body" else None)
         if "rest-slow" in faults:
-            return deferLater(self._clock, faults.number("rest-slow"), _reply, request, status, answer)
+            return deferLater(self._clock, faults.number("rest-slow"), reply, request, status, answer)
         return None
-
-
-def _reply(request: Request, status: int, body: bytes, content_type: bytes = b"application/json; charset=utf-8") -> bytes:
-    request.setResponseCode(status)
-    request.setHeader(b"content-type", content_type)
-    request.setHeader(b"content-length", b"%d" % len(body))
-    return body
 
 
 def _stall(request: Request, answer: bytes | None) -> Deferred[bytes]:
     """Half of the answer, if there is one, and then nothing until the client has had enough."""
     if answer is not None:
-        _reply(request, 200, answer)
+        reply(request, 200, answer)
         request.write(answer[: len(answer) // 2])
     return Deferred()
 

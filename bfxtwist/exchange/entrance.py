@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 #: A page as the exchange's front shows one.
 FRONT_PAGE = b"<!DOCTYPE html>\n<html><head><title>%b | api-pub.bitfinex.com</title></head><body>cloudflare</body></html>\n"
+FRONT_TYPE = b"text/html; charset=UTF-8"
 
 _UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 
@@ -66,14 +67,14 @@ class Entrance(Resource):
 
     def _refuse(self, request: Request, code: int) -> bytes:
         request.setResponseCode(code, HTTPStatus(code).phrase.encode())  # of 429 Twisted does not know the words
-        request.setHeader(b"content-type", b"text/html; charset=UTF-8")
+        request.setHeader(b"content-type", FRONT_TYPE)
         if code == 301:
             request.setHeader(b"location", b"/elsewhere")
         return FRONT_PAGE % str(code).encode()
 
     def _misbehave(self, request: Request, kind: str) -> bytes | int:
         if kind == "html":
-            request.setHeader(b"content-type", b"text/html; charset=UTF-8")
+            request.setHeader(b"content-type", FRONT_TYPE)
             return FRONT_PAGE % b"Just a moment"
         transport = transport_of(request)
         if kind in _BYTES:

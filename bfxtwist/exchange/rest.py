@@ -31,6 +31,7 @@ from bfxtwist.exchange.control import Control
 from bfxtwist.exchange.faults import Faults
 from bfxtwist.exchange.numbers import token
 from bfxtwist.exchange.rates import RateLimit
+from bfxtwist.exchange.replies import HTML, reply
 from bfxtwist.exchange.tape import Query, Tape
 from bfxtwist.exchange.venue import Limits
 
@@ -41,8 +42,6 @@ LONGEST_PAGE = 10_000
 _FREER = {"book": 240, "ticker": 90, "tickers": 90, "conf": 90}
 
 _DAY = 86_400_000
-_JSON = b"application/json; charset=utf-8"
-_HTML = b"text/html; charset=utf-8"
 
 
 class Listed(Protocol):
@@ -143,7 +142,7 @@ class Rest:
         method, path = request.method.decode("ascii", "replace"), request.path.decode("ascii", "replace")
         head = "<!DOCTYPE html>\n<html><head><title>Error</title></head>"
         text = f"{head}<body><pre>Cannot {method} /api{escape(path)}</pre></body></html>\n"
-        return _reply(request, 404, _HTML, text.encode())
+        return reply(request, 404, text.encode(), HTML)
 
     # --- what they answer -----------------------------------------------------------------------------------
 
@@ -200,18 +199,11 @@ class Rest:
         except Invalid as reason:
             status, answer = 500, msgspec.json.encode(["error", 10020, str(reason)])
         bad = self._bad_answers.instead(request, status, answer)
-        return _reply(request, status, _JSON, answer) if bad is None else bad
+        return reply(request, status, answer) if bad is None else bad
 
     def _allowed(self, kind: str) -> int | None:
         least = self._per_minute
         return None if least is None else max(least, _FREER.get(kind, least))
-
-
-def _reply(request: Request, status: int, content_type: bytes, body: bytes) -> bytes:
-    request.setResponseCode(status)
-    request.setHeader(b"content-type", content_type)
-    request.setHeader(b"content-length", b"%d" % len(body))
-    return body
 
 
 def _written(number: float | None) -> msgspec.Raw | None:
