@@ -18,7 +18,6 @@ class Kind(StrEnum):
     FOREIGN = "foreign"
     DUPLICATE = "duplicate"
     TIME = "time"
-    ORDER = "order"
     LEDGER = "ledger"
     GAP = "gap"
     MISSING = "missing"

@@ -68,12 +68,10 @@ class _Check:
         self.report = Report(recording)
         self._pair: bytes | None = None
         self._ids = IdSet()
-        self._before = (0, 0, 0)  # local timestamp, timestamp, id of the row above
 
     def take(self, part: Path, block: Block) -> None:
         """Rows that stand one below the other."""
         report, ids = self.report, self._ids
-        local_before, time_before, id_before = self._before
         for line, (pair, timestamp, local_timestamp, trade_id, _) in enumerate(block.rows, block.first_line):
             if pair != self._pair and not self._same_pair(part, line, pair):
                 continue
@@ -82,9 +80,6 @@ class _Check:
                 report.findings.add(Kind.DUPLICATE, f"{part}:{line}", f"id {number} stands in the recording already")
             if time > local + _CLOCK_TOLERANCE or time < _EARLIEST:
                 report.findings.add(Kind.TIME, f"{part}:{line}", _implausible(time, local))
-            if local < local_before and (time, number) < (time_before, id_before):
-                text = "the row came before the one above it by either clock, and stands below it"
-                report.findings.add(Kind.ORDER, f"{part}:{line}", text)
             if time < report.last:
                 report.late += 1
             else:
@@ -93,8 +88,6 @@ class _Check:
             report.first = min(time, report.first or time)
             report.lowest_id = min(number, report.lowest_id or number)
             report.highest_id = max(number, report.highest_id)
-            local_before, time_before, id_before = local, time, number
-        self._before = (local_before, time_before, id_before)
 
     def _same_pair(self, part: Path, line: int, pair: bytes) -> bool:
         """Take the first row's pair for the recording's; any other is a stranger."""

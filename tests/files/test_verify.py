@@ -1,6 +1,7 @@
 """A faithful recording is clean, and each fault that is planted in one is found and named."""
 
 import gzip
+from math import inf
 from pathlib import Path
 
 from hypothesis import given
@@ -13,6 +14,7 @@ from bfxtwist.files.findings import Kind
 from bfxtwist.files.verify import Report, verify
 from tests.files.rows import FIRST_MTS, arrival, lines, recording, trades, write
 from tests.files.test_gap_ledger import gap
+from tests.out.recording import live
 
 
 class _Verifying(SynchronousTestCase):
@@ -85,8 +87,22 @@ class Rows(_Verifying):
         report = self.verified(lines([arrival(1), arrival(9), arrival(5, wall=now), arrival(6, wall=now + 1)]))
         self.assertEqual((report.clean, report.late), (True, 2))
 
-    def test_rows_that_no_writer_puts_in_this_order(self) -> None:
-        self.assertEqual(self.kinds(lines([arrival(1), arrival(3), arrival(2)])), {Kind.ORDER: 1})
+    def test_rows_that_were_held_back_stand_below_those_that_came_later(self) -> None:
+        """The socket told a trade that history never had; then the connection was lost, and what was missed was fetched."""
+        writer = live()
+        writer.recorder.lost("a cut", writer.exchange.moment())
+        writer.exchange.fault = "down"
+        writer.connect()
+        writer.trade(publish_after=inf)
+        writer.recorder.lost("another cut", writer.exchange.moment())
+        for _ in range(9):
+            writer.trade(told=False)
+        writer.exchange.fault = ""
+        writer.connect(2)
+        writer.wait(30)
+        self.assertEqual(sorted(writer.ids()), writer.ledger())
+        report = self.verified(writer.content().removeprefix(HEADER))
+        self.assertEqual((report.findings.shown, report.late), ([], 1))
 
     def test_damage_of_rows_comes_through(self) -> None:
         good = lines([arrival(1)])
