@@ -48,7 +48,7 @@ _HALF_WAY = 0.2
 
 
 class Block(NamedTuple):
-    """Rows that stand one below the other, and the line number of the first."""
+    """One or more rows that stand one below the other, and the line number of the first."""
 
     first_line: int
     rows: list[Row]
@@ -107,15 +107,32 @@ def _body(path: Path, file: BinaryIO, raw: BinaryIO, advance: Callable[[int], No
         if ROW.fullmatch(first.removesuffix(b"\n")):
             rest = first
     line, position, torn = 1 if rest else 2, 0, rest
-    for lines, left_over in _whole_lines(file, rest):
-        torn = left_over
-        yield from _examined(path, lines, line)
-        line += lines.count(b"\n")
-        advance(raw.tell() - position)
-        position = raw.tell()
+    while True:
+        for lines, left_over in _whole_lines(file, rest):
+            torn = left_over
+            yield from _examined(path, lines, line)
+            line += lines.count(b"\n")
+            advance(raw.tell() - position)
+            position = raw.tell()
+        if len(torn) <= _LONGEST_LINE:
+            break
+        yield Fault(*_endless_line(file, torn, f"{path}:{line}"))
+        line, torn, rest = line + 1, b"", b""
     if torn:
         kind, text = _diagnosis_of_tail(torn)
         yield Fault(kind, f"{path}:{line}", text)
+
+
+def _endless_line(file: BinaryIO, beginning: bytes, where: str) -> tuple[Kind, str, str]:
+    """Read on to the end of what is no line, a hole of zeros perhaps: good rows may follow it."""
+    length, nuls = len(beginning), beginning.count(0)
+    while piece := file.readline(_CHUNK):
+        length, nuls = length + len(piece), nuls + piece.count(0)
+        if piece.endswith(b"\n"):
+            break
+    if nuls:
+        return Kind.NUL, where, f"{nuls} NUL bytes"
+    return Kind.ROW, where, f"no line ends for {length} bytes"
 
 
 def _diagnosis_of_header(first: bytes) -> str:
@@ -131,8 +148,6 @@ def _diagnosis_of_header(first: bytes) -> str:
 def _diagnosis_of_tail(torn: bytes) -> tuple[Kind, str]:
     if nuls := torn.count(0):
         return Kind.NUL, f"{nuls} NUL bytes in the last {len(torn)}, which are no whole row"
-    if len(torn) > _LONGEST_LINE:
-        return Kind.ROW, "no line ends for 64 KiB: the rest of the file was not read"
     return Kind.TORN, f"the last row is torn after {len(torn)} bytes: {excerpt(torn)}"
 
 
@@ -155,7 +170,8 @@ def _whole_lines(file: BinaryIO, rest: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _examined(path: Path, lines: bytes, first_line: int) -> Iterator[Block | Fault]:
     rows = ROW.findall(lines)
     if len(rows) == lines.count(b"\n"):
-        yield Block(first_line, rows)
+        if rows:
+            yield Block(first_line, rows)
         return
     rows = []
     for number, line in enumerate(lines.split(b"\n")[:-1], first_line):
