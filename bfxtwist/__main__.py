@@ -19,7 +19,7 @@ from bfxtwist import __version__
 from bfxtwist.files.compare import compare
 from bfxtwist.files.merge import CannotMerge, Merged, merge
 from bfxtwist.files.progress import Progress
-from bfxtwist.files.recording import NoRecording, Recording, ledger_of, recordings
+from bfxtwist.files.recording import NoRecording, Recording, ledger_of, lock_of, recordings
 from bfxtwist.files.report import as_json, as_text
 from bfxtwist.files.rest import RestHistory
 from bfxtwist.files.trade_file import MissingDecompressor
@@ -143,7 +143,9 @@ def _merge(options: argparse.Namespace) -> int:
     if out.suffix == ".zst":
         return _complain("OUT can be plain or .gz", os.EX_USAGE)
     if _in_use(out):
-        return _complain(f"a daemon is writing to {out}: choose another OUT", os.EX_CANTCREAT)
+        return _complain(f"a daemon is writing to the recording of {out}: choose another OUT", os.EX_CANTCREAT)
+    if ledger_of(out).exists() and not options.force:
+        return _complain(f"{ledger_of(out)} exists: --force replaces it, too", os.EX_CANTCREAT)
     sources = recordings(options.paths)
     with Progress("merging", _size(sources), sys.stderr) as progress:
         merged = merge(sources, out, skip_damaged=options.skip_damaged, advance=progress.advance)
@@ -152,9 +154,9 @@ def _merge(options: argparse.Namespace) -> int:
 
 
 def _in_use(out: Path) -> bool:
-    """Whether a daemon holds the lock beside the file."""
+    """Whether a daemon holds the lock of the recording that the file would be of, as its live file or as a part."""
     try:
-        with out.with_name(f"{out.name}.lock").open("rb") as lock:
+        with lock_of(out).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -169,6 +171,7 @@ def _summary(out: Path, merged: Merged) -> str:
         (merged.conflicts, "repeated with another side, price or amount; the row that arrived first was taken"),
         (merged.other_times, "repeated with another timestamp; that of the row that arrived first was taken"),
         (merged.damaged, "damaged lines, left out"),
+        (merged.cut_off, "damaged archives, left out from the damage on"),
         (merged.gaps, f"gaps that remain, see {ledger_of(out)}"),
     ):
         if count:

@@ -1,26 +1,30 @@
 """In which intervals trades may be missing after a merge: what one recording missed, another may have.
 
 A gap is closed if another recording goes from before it to behind it without a gap of its own there. What lies between two
-recordings is in none of them, and becomes a gap.
+recordings is in none of them, and becomes a gap; so does what lies between the rows around damage.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from bfxtwist.core.gaps import Gap, GapState, Mark
+from bfxtwist.core.moment import iso, milliseconds
 from bfxtwist.files.gap_ledger import LedgerLine
+from bfxtwist.files.trade_file import Row
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: A row's id, in 18 digits so that they sort, and its timestamp (µs).
+_Edge = tuple[bytes, bytes]
 
 
 @dataclass(slots=True)
 class Source:
-    """One recording: its gap ledger, and its lowest and highest id (18 digits) with their timestamps (µs)."""
+    """One recording: its gap ledger, and the rows with its lowest and highest id."""
 
     ledger: list[LedgerLine]
-    lowest: tuple[bytes, bytes] = (b"", b"")
-    highest: tuple[bytes, bytes] = (b"", b"")
+    lowest: _Edge = (b"", b"")
+    highest: _Edge = (b"", b"")
+    above: _Edge = (b"", b"")  # the last row of the last block
+    is_damaged: bool = False  # below that one
 
     def extend(self, trade_id: bytes, timestamp: bytes) -> None:
         """One more row."""
@@ -29,6 +33,17 @@ class Source:
             self.lowest = self.lowest if self.lowest[0] else self.highest
         elif trade_id < self.lowest[0]:
             self.lowest = (trade_id, timestamp)
+
+    def damaged(self) -> None:
+        """Lines are left out, below the last block."""
+        self.is_damaged = bool(self.above[0])
+
+    def block(self, rows: Sequence[Row]) -> None:
+        """Rows that stand one below the other. What damage may have taken lies between them and the block above."""
+        if self.is_damaged:
+            self.ledger.append(_lost(self.above, _edge(rows[0])))
+            self.is_damaged = False
+        self.above = _edge(rows[-1])
 
     def gaps(self) -> list[LedgerLine]:
         """The gaps that are not filled."""
@@ -52,8 +67,20 @@ def unfilled_gaps(sources: Sequence[Source]) -> list[Gap]:
     return sorted([*own, *_between(sources)], key=lambda gap: gap.start.id)
 
 
+def _edge(row: Row) -> _Edge:
+    _, timestamp, _, trade_id, _ = row
+    return trade_id.zfill(18), timestamp
+
+
+def _lost(one: _Edge, other: _Edge) -> LedgerLine:
+    start, end = map(_mark, sorted((one, other)))
+    noticed = iso(end.mts)
+    cause = "damaged lines were left out"
+    return LedgerLine(iso(start.mts), noticed, start.id, end.id, cause, GapState.LOST, 0, noticed, noticed)
+
+
 def _between(sources: Iterable[Source]) -> Iterable[Gap]:
-    reached: tuple[bytes, bytes] = (b"", b"")
+    reached: _Edge = (b"", b"")
     for source in sorted((s for s in sources if s.lowest[0]), key=lambda source: source.lowest):
         if reached[0] and source.lowest[0] > reached[0]:
             start, end = _mark(reached), _mark(source.lowest)
@@ -62,19 +89,15 @@ def _between(sources: Iterable[Source]) -> Iterable[Gap]:
         reached = max(reached, source.highest)
 
 
-def _mark(edge: tuple[bytes, bytes]) -> Mark:
+def _mark(edge: _Edge) -> Mark:
     trade_id, timestamp = edge
     return Mark(int(trade_id), int(timestamp) // 1000)
 
 
 def _gap(line: LedgerLine) -> Gap:
-    start = Mark(line.start_id, _milliseconds(line.start_time))
-    end = Mark(line.end_id, _milliseconds(line.end_time))
-    closed = _milliseconds(line.closed) * 1000 if line.closed else None
+    start = Mark(line.start_id, milliseconds(line.start_time))
+    end = Mark(line.end_id, milliseconds(line.end_time))
+    closed = milliseconds(line.closed) * 1000 if line.closed else None
     return Gap(
-        start, end, line.cause, _milliseconds(line.noticed) * 1000, start, start.id, line.state, line.filled, closed
+        start, end, line.cause, milliseconds(line.noticed) * 1000, start, start.id, line.state, line.filled, closed
     )
-
-
-def _milliseconds(text: str) -> int:
-    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(milliseconds=1)

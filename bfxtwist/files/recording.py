@@ -14,6 +14,7 @@ _NAME = re.compile(
     r"(?P<stem>.+?)(?P<part>-\d{4}-\d\d-\d\d.*)?\.csv(?P<logrotate>\.\d+|-\d{8,})?(?P<packed>\.gz|\.zst)?"
 )
 _LEDGER = ".gaps.csv"
+_LOCK = ".csv.lock"
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -56,6 +57,11 @@ def _recording(parts: Iterable[Path]) -> Recording:
 def ledger_of(part: Path) -> Path:
     """Where the gap ledger of a file stands."""
     return part.with_name(_stem(part) + _LEDGER)
+
+
+def lock_of(part: Path) -> Path:
+    """What a daemon that writes to the recording of a file has locked."""
+    return part.with_name(_stem(part) + _LOCK)
 
 
 def _files(path: Path) -> list[Path]:

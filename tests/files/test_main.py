@@ -11,6 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import bfxtwist
+from bfxtwist.core.gaps import LEDGER_HEADER
 from bfxtwist.core.trade_rows import HEADER
 from tests.files.rows import arrival, lines, write
 from tests.files.test_rest import Exchange, trade
@@ -103,8 +104,19 @@ class Merge(Command):
         with self.path.with_name("trade.csv.lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self.assertComplains(73, "a daemon is writing", "sort", self.path, "-o", self.path, "--force")
+            part = self.folder / "trade-2026-11-21-sorted.csv"
+            self.assertComplains(73, "a daemon is writing", "sort", self.path, "-o", part)
         self.assertEqual(self.path.read_bytes(), before)
         self.assertEqual(self.run_it("sort", self.path, "-o", self.path, "--force").returncode, 0)
+
+    def test_a_ledger_of_gaps_is_not_replaced_unasked(self) -> None:
+        """A name like a part's has the ledger of the whole recording beside it."""
+        ledger = self.folder / "trade.gaps.csv"
+        ledger.write_bytes(LEDGER_HEADER)
+        part = self.folder / "trade-2026-11-21.csv"
+        self.assertComplains(73, "trade.gaps.csv exists", "sort", self.path, "-o", part)
+        self.assertEqual((ledger.read_bytes(), part.exists()), (LEDGER_HEADER, False))
+        self.assertEqual(self.run_it("sort", self.path, "-o", part, "--force").returncode, 0)
 
 
 class Help(Command):

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from unittest import mock
@@ -17,7 +18,7 @@ from bfxtwist.files.merge import CannotMerge, Merged, merge
 from bfxtwist.files.recording import recordings
 from bfxtwist.files.verify import verify
 from tests.files.rows import arrival, lines, recording, trades, write
-from tests.files.test_gap_ledger import gap
+from tests.files.test_gap_ledger import gap as gap_between
 
 
 class Merging(SynchronousTestCase):
@@ -75,7 +76,11 @@ class Union(Merging):
     def test_a_compressed_result_holds_the_same(self) -> None:
         self.out = self.folder / "out.csv.gz"
         self.merge(*self.written(map(arrival, range(1, 100))))
-        self.assertEqual(gzip.decompress(self.out.read_bytes()), HEADER + lines(map(arrival, range(1, 100))))
+        first = self.out.read_bytes()
+        self.assertEqual(gzip.decompress(first), HEADER + lines(map(arrival, range(1, 100))))
+        self.patch(time, "time", lambda: 2e9)
+        self.merge(*self.written(map(arrival, range(1, 100))))
+        self.assertEqual(self.out.read_bytes(), first)
 
 
 def _tied(pieces: list[list[Arrival]]) -> Iterable[bool]:
@@ -110,13 +115,26 @@ class Refusals(Merging):
         self.assertIn("no row, and 5 damaged lines", str(error))
         self.assertFalse(self.out.exists())
 
+    def test_a_damaged_ledger_of_gaps_is_none_of_no_gaps(self) -> None:
+        path = write(self.folder / "in" / "trade.csv", map(arrival, range(1, 5)))
+        path.with_name("trade.gaps.csv").write_bytes(b"edited\n")
+        error = self.assertRaises(CannotMerge, self.merge, path)
+        self.assertIn("trade.gaps.csv:1: the header is missing", str(error))
+        self.assertEqual(self.merge(path, skip_damaged=True).damaged, 1)
+
     def test_a_failure_leaves_what_was_there_and_nothing_else(self) -> None:
-        paths = self.written(map(arrival, range(1, 50)))
+        """Whichever of rows and gaps it is that cannot be synced."""
+        paths = self.written(map(arrival, range(1, 9)), map(arrival, range(20, 50)))
+        ledger = self.folder / "out.gaps.csv"
         self.out.write_bytes(b"what was there")
+        ledger.write_bytes(b"and its gaps")
         before = sorted(self.folder.iterdir())
-        with mock.patch.object(os, "fsync", side_effect=OSError(28, "No space left on device")):
-            self.assertRaises(OSError, self.merge, *paths)
-        self.assertEqual((self.out.read_bytes(), sorted(self.folder.iterdir())), (b"what was there", before))
+        full = OSError(28, "No space left on device")
+        for outcomes in ([full], [None, full]):
+            with mock.patch.object(os, "fsync", side_effect=outcomes):
+                self.assertRaises(OSError, self.merge, *paths)
+            self.assertEqual((self.out.read_bytes(), ledger.read_bytes()), (b"what was there", b"and its gaps"))
+            self.assertEqual(sorted(self.folder.iterdir()), before)
 
     def test_it_is_on_disk_before_it_takes_its_name(self) -> None:
         done: list[str] = []
@@ -132,7 +150,10 @@ class Refusals(Merging):
 
         with mock.patch.object(os, "fsync", synced), mock.patch.object(Path, "replace", replaced):
             self.merge(*self.written([arrival(1)]))
-        self.assertEqual(done, ["sync", "rename", "sync"])
+            self.assertEqual(done, ["sync", "sync", "rename", "sync"])
+            done.clear()
+            self.merge(*self.written([arrival(1)], [arrival(3)]))
+            self.assertEqual(done, ["sync", "sync", "rename", "rename", "sync"])
 
 
 class Gaps(Merging):
@@ -140,7 +161,7 @@ class Gaps(Merging):
         one = write(self.folder / "one" / "trade.csv", map(arrival, (*range(1, 10), *range(20, 30))))
         two = write(self.folder / "two" / "trade.csv", map(arrival, range(40, 50)))
         ledger = Ledger()
-        ledger.record(gap(9, 20, state=GapState.LOST))
+        ledger.record(gap_between(9, 20, state=GapState.LOST))
         one.with_name("trade.gaps.csv").write_bytes(ledger.text())
         self.assertEqual(self.merge(one, two).gaps, 2)
         report = verify(recording(self.out))
@@ -148,11 +169,44 @@ class Gaps(Merging):
                          [(9, 20, GapState.LOST), (29, 40, GapState.LOST)])  # fmt: skip
         self.assertEqual(report.findings.counts, {Kind.GAP: 2})
 
+    def test_damage_that_is_left_out_leaves_a_gap(self) -> None:
+        """Which a recording that has these rows closes; and one that lacks them closes no other's."""
+        rows = [*map(arrival, range(1, 30))]
+        one = write(self.folder / "one" / "trade.csv", rows[:9])
+        one.write_bytes(one.read_bytes() + bytes(500) + b"\n" + lines(rows[19:]))
+        self.assertEqual(self.merge(one, skip_damaged=True).gaps, 1)
+        [gap] = verify(recording(self.out)).gaps
+        self.assertEqual((gap.start_id, gap.end_id, gap.state), (9, 20, GapState.LOST))
+        two = write(self.folder / "two" / "trade.csv", rows[5:25])
+        self.assertEqual(self.merge(one, two, skip_damaged=True).gaps, 0)
+        self.assertEqual(verify(recording(self.out)).findings.shown, [])
+        lacking = write(self.folder / "three" / "trade.csv", [*rows[:11], *rows[14:]])
+        ledger = Ledger()
+        ledger.record(gap_between(11, 15))
+        lacking.with_name("trade.gaps.csv").write_bytes(ledger.text())
+        self.assertEqual(self.merge(one, lacking, skip_damaged=True).gaps, 2)
+
+    def test_the_rest_of_a_damaged_archive_is_a_gap(self) -> None:
+        live = write(self.folder / "in" / "trade.csv", map(arrival, range(100_000, 100_009)))
+        packed = gzip.compress(HEADER + lines(map(arrival, range(1, 100_000))))
+        live.with_name("trade-2026-11-21.csv.gz").write_bytes(packed[:-100_000])
+        counts = self.merge(live.parent, skip_damaged=True)
+        self.assertEqual((counts.damaged, counts.cut_off, counts.gaps), (0, 1, 1))
+        [gap] = verify(recording(self.out)).gaps
+        self.assertEqual((gap.start_id, gap.end_id), (counts.read - 9, 100_000))
+
+    def test_a_second_header_or_a_byte_order_mark_costs_no_row(self) -> None:
+        """`cat` of two files is sorted into what it was."""
+        [path] = self.written(map(arrival, range(1, 9)))
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes() + HEADER + lines(map(arrival, range(9, 20))))
+        counts = self.merge(path, skip_damaged=True)
+        self.assertEqual((counts.damaged, counts.gaps, counts.written), (2, 0, 19))
+
     def test_a_gap_that_another_recording_covers_is_gone_and_its_old_ledger_too(self) -> None:
         one = write(self.folder / "one" / "trade.csv", map(arrival, (*range(1, 10), *range(20, 30))))
         two = write(self.folder / "two" / "trade.csv", map(arrival, range(5, 25)))
         ledger = Ledger()
-        ledger.record(gap(9, 20))
+        ledger.record(gap_between(9, 20))
         for path in (one.with_name("trade.gaps.csv"), self.folder / "out.gaps.csv"):
             path.write_bytes(ledger.text())
         self.assertEqual(self.merge(one, two).gaps, 0)
