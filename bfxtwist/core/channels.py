@@ -175,8 +175,12 @@ class Channels:
             if channel.wanted:
                 self._observer.displaced(channel.subscription)
         else:
-            if channel.refused(refusal, operative, moment) and channel.wanted:
+            final = channel.refused(refusal, operative, moment)
+            if channel.wanted and final:
                 self._observer.refused(channel.subscription, refusal)
+            elif channel.wanted:
+                text = "{what} is refused for now: {text} ({code})"
+                self._observer.noted(text, what=str(channel.subscription), text=refusal.text[:200], code=refusal.code)
             self._forget_if_gone(channel)
 
     def _asked_by(self, echo: Mapping[str, Any]) -> Channel | None:

@@ -141,7 +141,7 @@ class Refusals(SynchronousTestCase):
         self.refuse(talk, 10300)
         talk.advance(1)
         self.assertEqual([m["event"] for m in talk.taken()], ["subscribe"])
-        self.assertEqual(talk.happened, [])
+        self.assertEqual(talk.happened, ["BTC/USD book is refused for now: subscribe: no (10300)"])
 
     def test_try_again_later_with_longer_and_longer_pauses(self) -> None:
         for code in (11000, 10020, 31337):
@@ -197,7 +197,7 @@ class Refusals(SynchronousTestCase):
     def test_a_lone_channel_is_not_displaced_but_asked_again(self) -> None:
         talk = Conversation().ready()
         self.refuse(talk, 10305)
-        self.assertEqual(talk.happened, [])
+        self.assertEqual(talk.happened, ["BTC/USD book is refused for now: subscribe: no (10305)"])
         talk.advance(1)
         self.assertEqual([m["event"] for m in talk.taken()], ["subscribe"])
 
