@@ -139,8 +139,10 @@ def _file(path: Path) -> Mapping[str, Any]:
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ValueError(f"--config {path}: write each feed under a line [[feed]]")
     for table in tables:
+        if above := [name for name in table if name in DEFAULTS.keys() - FEED_DEFAULTS.keys()]:
+            raise ValueError(f"--config {path}: {above[0]} is not a [[feed]]'s: write it above the first of them")
         _check_names(table, FEED_DEFAULTS, path)
-        if "pair" not in table and "pair" not in content:
+        if not table.get("pair", content.get("pair")):
             raise ValueError(f'--config {path}: a [[feed]] names no pair: add pair = "BTC/USD" to it')
     if "pair" in content and tables and all("pair" in table for table in tables):
         raise ValueError(f"--config {path}: pair = {content['pair']!r} is in no [[feed]]: give it one, or take it out")

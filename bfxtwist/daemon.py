@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from treq.client import HTTPClient
 from twisted.application.service import Service
@@ -192,9 +191,7 @@ class Daemon(Service):
     def _uplink(self) -> Uplink:
         settings, reactor = self.settings, self._reactor
         url = self._exchange.ws_url if self._exchange else settings.ws_url
-        ledger = None
-        if settings.lock_folder is not None:
-            ledger = SharedLedger(settings.lock_folder / f"connects-{urlsplit(url).hostname}.lock")
+        ledger = SharedLedger.within(settings.lock_folder, url) if settings.lock_folder is not None else None
         return Uplink(
             url=url,
             endpoint=self._endpoints.to(url),

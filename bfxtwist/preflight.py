@@ -51,7 +51,8 @@ def _check_endpoint(description: str) -> None:
     except LookupError:
         raise ValueError(f"--listen {description!r}: systemd gives no such socket: see its .socket unit") from None
     except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"--listen {description!r} is no endpoint ({error}): write it like {LISTEN}") from None
+        example = r"tcp6:8080:interface=\:\:1" if "::" in description else LISTEN
+        raise ValueError(f"--listen {description!r} is no endpoint ({error}): write it like {example}") from None
     port = _PORT.match(description)
     if port and int(port[1]) > _LAST_PORT:
         raise ValueError(f"--listen {description!r} has no port: they end at {_LAST_PORT}")
@@ -74,7 +75,7 @@ def _check_way(settings: Settings) -> None:
         ExplainedTLS("localhost", settings.ca_file)
     if settings.lock_folder is not None:
         try:
-            SharedLedger(settings.lock_folder / "connects.lock")
+            SharedLedger.within(settings.lock_folder, settings.ws_url)
         except OSError as error:
             why = error.strerror
             raise ValueError(f"--lock-folder {settings.lock_folder} cannot be used ({why}): name another") from None

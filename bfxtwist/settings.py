@@ -4,11 +4,11 @@ Every error here is the user's to mend, is found before anything starts, and say
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from os import PathLike
+from os.path import realpath
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -164,10 +164,10 @@ def _once(feeds: Iterable[FeedSettings]) -> list[FeedSettings]:
 
 def _apart(feeds: Sequence[FeedSettings]) -> tuple[FeedSettings, ...]:
     """Pairs that would share a folder get one each within it: `data/BTC-USD/trade.csv`."""
-    sharing = Counter(feed.folder for feed in feeds if feed.folder)
+    real = [feed.folder and realpath(feed.folder) for feed in feeds]  # the same however it is written
     return tuple(
-        replace(feed, folder=feed.folder / feed.pair.file_name) if feed.folder and sharing[feed.folder] > 1 else feed
-        for feed in feeds
+        replace(feed, folder=feed.folder / feed.pair.file_name) if feed.folder and real.count(folder) > 1 else feed
+        for feed, folder in zip(feeds, real, strict=True)
     )
 
 

@@ -58,12 +58,14 @@ class FromFile(SynchronousTestCase):
         for text, fix in (
             ("lenght = 25", "did you mean length?"),
             ("[[feed]]\nchanel = 'book'", "did you mean channel?"),
-            ("[[feed]]\nlisten = 'tcp:0'", "unknown key 'listen'"),
             ("[feed]\npair = 'BTC/USD'", "[[feed]]"),
             ("length = ", "is not TOML"),
             ("zzz = 1", "known are"),
             ("[[feed]]\nchannel = 'book'\n[[feed]]\npair = 'BTC/USD'\nchannel = 'book'", "names no pair"),
+            ("[[feed]]\npair = ''\nchannel = 'book'\n[[feed]]\npair = 'BTC/USD'\nchannel = 'book'", "names no pair"),
+            ("pair = 'BTC/USD'\n[[feed]]\npair = []\nchannel = 'book'", "names no pair"),
             ("pair = 'BTC/USD'\n[[feed]]\npair = 'ETH/USD'\nchannel = 'book'", "is in no [[feed]]"),
+            ("[[feed]]\npair = 'BTC/USD'\nchannel = 'book'\nlisten = 'tcp:9'", "listen is not a [[feed]]'s: write it above"),
         ):
             path = self.file(text)
             error = str(self.assertRaises(ValueError, gather, {}, {}, path))

@@ -113,9 +113,16 @@ class CommandLine(SynchronousTestCase):
         strange = self.refused("-p BTC/USD -c book -l ssl:8443:privateKey=key.pem:certKey=another.pem")
         self.assertIn("do not belong together", strange)
         self.assertIn("is no endpoint", self.refused("-p BTC/USD -c book -l ssl:8443:sslmethod=no"))
+        for colons in ("tcp6:8080:interface=::1", "tcp6:8080:interface=[::1]"):
+            self.assertIn(r"interface=\:\:1", self.refused(f"-p BTC/USD -c book -l {colons}"))
+        Path("bad.pem").write_text("-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n")
+        self.assertIn("bad.pem holds what is no", self.refused("-p BTC/USD -c book --ca-file bad.pem"))
         Path("in-the-way").touch()
         self.assertIn("--file-path", self.refused("-p BTC/USD -c trades -f in-the-way", os.EX_CANTCREAT))
         self.assertIn("--lock-folder", self.refused("-p BTC/USD -c book --lock-folder in-the-way"))
+        Path("locks/connects-exchange.test.lock").mkdir(parents=True)
+        where = "--ws-url wss://exchange.test/ws/2 --lock-folder locks"
+        self.assertIn("--lock-folder", self.refused(f"-p BTC/USD -c book {where}"))
         self.assertIn("not an origin", self.refused("-p BTC/USD -c book --allow-origin example.org"))
 
     def test_the_help_names_every_option(self) -> None:

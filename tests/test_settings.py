@@ -85,6 +85,9 @@ class WhatIsSubscribed(SynchronousTestCase):
         self.assertEqual([f.folder for f in settings(feeds=[one, elsewhere]).feeds], [Path("d"), Path("e")])
         shared = settings(feeds=[one, two, elsewhere]).feeds
         self.assertEqual([f.folder for f in shared], [Path("d/BTC-USD"), Path("d/BTC-USDT"), Path("e")])
+        again = feed(pair="ETH/USD", channel="trades", file_path=Path("d").absolute())
+        both = settings(feeds=[one, again]).feeds
+        self.assertEqual([f.folder for f in both], [Path("d/BTC-USD"), Path("d").absolute() / "ETH-USD"])
 
     def test_the_defaults_are_the_exchange_and_loopback(self) -> None:
         chosen = settings(feeds=[feed(pair="BTC/USD", channel="book")])

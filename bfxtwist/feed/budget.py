@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 from twisted.logger import Logger
@@ -65,6 +66,11 @@ class SharedLedger:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(self._descriptor())
+
+    @classmethod
+    def within(cls, folder: Path, url: str) -> "SharedLedger":
+        """The one for the server of `url`: each counts for itself. Raises OSError as above."""
+        return cls(folder / f"connects-{urlsplit(url).hostname}.lock")
 
     def _descriptor(self) -> int:
         return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -70,8 +70,8 @@ def _authorities(ca_file: Path) -> Any:
     blocks = [block + _END for block in ca_file.read_bytes().split(_END)[:-1]]
     try:
         certificates = [Certificate.loadPEM(block[block.index(b"-----BEGIN") :]) for block in blocks]
-    except (crypto.Error, ValueError) as error:
-        raise ValueError(f"--ca-file {ca_file} cannot be read: {error}") from None
+    except (crypto.Error, ValueError):
+        raise ValueError(f"--ca-file {ca_file} holds what is no certificate: give it those in PEM form only") from None
     if not certificates:
         raise ValueError(f"--ca-file {ca_file} holds no certificate: give it one in PEM form")
     return trustRootFromCertificates(certificates)
