@@ -68,7 +68,7 @@ class FeedProtocol(FastFrames):
         self._clock = clock
         self._moment = moment
         self._cause: Exception | None = None
-        self._closed_by_exchange = False
+        self._goodbye = ""  # the exchange's
 
     # --- Autobahn and the transport call ----------------------------------------------------------------------
 
@@ -110,8 +110,8 @@ class FeedProtocol(FastFrames):
         was_open = self.state == self.STATE_OPEN
         violated: bool | None = super().onCloseFrame(code, reasonRaw)
         if was_open and self.state == self.STATE_CLOSING:
-            self._closed_by_exchange = True
-            self._end_session(ConnectionEnded(self._words_of_close()))
+            self._goodbye = self._words_of_close()  # now: some servers answer our answer, with what that said
+            self._end_session(ConnectionEnded(self._goodbye))
             self._hang_up_soon()
         return violated
 
@@ -196,8 +196,8 @@ class FeedProtocol(FastFrames):
         return HandshakeRefused(why, _status(status_line), pause)
 
     def _last_words(self, reason: Failure) -> str:
-        if self._closed_by_exchange:
-            return self._words_of_close()
+        if self._goodbye:
+            return self._goodbye
         if self.droppedByMe and self.wasNotCleanReason:  # by Autobahn: a message too long, a ping without a pong
             return str(self.wasNotCleanReason)
         return f"the connection was lost: {reason.value}"

@@ -252,6 +252,11 @@ class Ends(Connected):
         self.protocol.dataReceived(b"\x88\x0a" + (1001).to_bytes(2, "big") + b"going it")
         self.assertEqual(str(self.lose(ConnectionDone())), "the exchange closed the connection: 1001 going it")
 
+    def test_the_exchange_closes_and_answers_our_answer(self) -> None:
+        self.protocol.dataReceived(b"\x88\x02" + (1013).to_bytes(2, "big"))
+        self.protocol.dataReceived(b"\x88\x02" + (1000).to_bytes(2, "big"))
+        self.assertEqual(str(self.lose(ConnectionDone())), "the exchange closed the connection: 1013")
+
     def test_the_exchange_closes_without_a_word(self) -> None:
         self.protocol.dataReceived(b"\x88\x00")
         self.assertEqual(str(self.lose(ConnectionDone())), "the exchange closed the connection")
