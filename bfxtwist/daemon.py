@@ -238,6 +238,7 @@ class Daemon(Service):
         if self._feed is None:
             raise ValueError("the daemon is still starting: send SIGHUP again in a moment")
         await self._check_pairs(settings)
+        await self.recorders.removed()
         if not self.running:
             raise ValueError("the daemon is stopping")
         old = {feed.subscription for feed in self.market.feeds()}

@@ -50,6 +50,7 @@ class Recorders:
         self._not_safe = not_safe
         self._rotate = rotate
         self._flushes: dict[str, TimedThread] = {}  # by symbol
+        self._closing: list[Deferred[None]] = []
 
     def open(self, feed: FeedSettings, history: History) -> TradeRecorder:
         """Lock and recover the file of a feed that the market carries. Raises TradeFileError, and nothing is kept."""
@@ -106,13 +107,19 @@ class Recorders:
             if feed.channel is ChannelName.TRADES and recorder is not None and recorder.folder != _absolute(feed.folder):
                 yield f"{recorder.folder}/trade.csv is written until the next start, then {feed.folder}/trade.csv"
 
-    def remove(self, symbol: str) -> "Deferred[None]":
-        """Close one file. Fires when that is done, well or not."""
-        return self.by_symbol.pop(symbol).stop().addErrback(self._tell)
+    def remove(self, symbol: str) -> None:
+        """Begin to close one file."""
+        still = [closing for closing in self._closing if not closing.called]
+        self._closing = [*still, self.by_symbol.pop(symbol).stop().addErrback(self._tell)]
+
+    def removed(self) -> "Deferred[Any]":
+        """Fires when all that were to be closed are, well or not: until then their files are locked."""
+        return DeferredList(self._closing)
 
     def stop(self) -> "Deferred[Any]":
         """Close them all."""
-        return DeferredList([recorder.stop().addErrback(self._tell) for recorder in self.by_symbol.values()])
+        stopping = [recorder.stop().addErrback(self._tell) for recorder in self.by_symbol.values()]
+        return DeferredList([*stopping, *self._closing])
 
     def _tell(self, failure: Any) -> None:
         error = failure.value

@@ -1,5 +1,6 @@
 """The trade files of a daemon: where each pair's is, and what its owner hears of it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from twisted.trial.unittest import TestCase
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.trade_rows import HEADER
+from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.out.trade_csv import SyncPolicy
+from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.recorders import Recorders
 from bfxtwist.settings import settings
 from tests.model_exchange import ModelExchange
 from tests.out.served import carry
-from tests.running import recordings
+from tests.running import WholeTest, recordings
 
 _ROW = b"bitfinex,BTCUSD,1542045947738000,1542045947801234,310628121,buy,6443.1,0.00265425\n"
 
@@ -40,3 +43,44 @@ class Warned(TestCase):
         self.assertEqual([(event["pair"], event["other"]) for event in warned], [("BTC/USD", str(folder / "trade.csv"))])
         self.assertEqual((folder / "trade.csv").read_bytes(), HEADER + _ROW)
         yield recorders.stop()
+
+
+class Removed(TestCase):
+    def setUp(self) -> None:
+        clock, market = Clock(), Market()
+        self.exchange = ModelExchange(clock)
+        how: Any = {"failed": self.fail, "not_safe": lambda *why: self.fail(str(why))}
+        self.recorders = Recorders(clock, market, self.exchange.moment, sync=SyncPolicy.SECOND, **how)
+        [self.feed] = settings(feeds=recordings(self.mktemp(), "BTC/USD")).feeds
+        carry(market, "tBTCUSD", ChannelName.TRADES)
+
+    @inlineCallbacks
+    def test_its_file_can_be_had_again(self) -> Any:
+        """Out of the settings and in again: the file is synced in between, which takes its time."""
+        for _ in range(2):
+            self.recorders.open(self.feed, self.exchange)
+            self.recorders.remove("tBTCUSD")
+            self.assertRaises(TradeFileError, self.recorders.open, self.feed, self.exchange)
+            yield self.recorders.removed()
+        self.recorders.open(self.feed, self.exchange)
+        yield self.recorders.stop()
+
+    @inlineCallbacks
+    def test_the_stop_waits_for_it(self) -> Any:
+        recorder = self.recorders.open(self.feed, self.exchange)
+        self.recorders.remove("tBTCUSD")
+        yield self.recorders.stop()
+        recorder.open()  # its lock is free
+        yield recorder.stop()
+
+
+class Reloaded(WholeTest):
+    async def test_a_pair_that_is_wanted_again_at_once(self) -> None:
+        exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD", "tETHUSD")))
+        both = recordings(self.mktemp(), "BTC/USD", "ETH/USD")
+        running = await self.daemon(exchange, both)
+        wanted = running.daemon.settings
+        await running.daemon.change_feeds(replace(wanted, feeds=wanted.feeds[:1]))
+        await running.daemon.change_feeds(wanted)
+        await self.until(lambda: running.live)
+        self.assertEqual(set(running.daemon.recorders.by_symbol), {"tBTCUSD", "tETHUSD"})
