@@ -120,18 +120,23 @@ class RelayConversation(Conversation):
                 super()._close(channel)
             elif not channel.open and venue.ready(channel.subscription):
                 super()._grant(channel)
-        paused = any(map(self._not_live, self.channels.values()))
+        channels = self.channels.values()
+        paused = any(map(self._not_live, channels)) or (self._paused and any(map(self._behind, channels)))
         if paused is not self._paused:
             self._paused = paused
             self.announce(Code.MAINTENANCE_START if paused else Code.MAINTENANCE_END)
 
     @property
     def waits(self) -> bool:
-        """Whether some channel is not acknowledged yet."""
-        return not all(channel.open for channel in self.channels.values())
+        """Whether some channel is not acknowledged yet, or was not live and is not announced to be."""
+        return self._paused or not all(channel.open for channel in self.channels.values())
 
     def _not_live(self, channel: Channel) -> bool:
         return not self._relay.venue.live(channel.subscription)
+
+    def _behind(self, channel: Channel) -> bool:
+        """Whether the client has not been told what there is after the gap."""
+        return not channel.open or not self._relay.venue.told(channel.subscription, self)
 
     def _admit(self, request: Subscribe) -> Channel:
         channel = super()._admit(request)
@@ -251,7 +256,7 @@ class Relay(Service):
     ) -> None:
         self.limits = limits or RelayLimits()
         self.clock = clock
-        self.venue = MarketVenue(market, clock, self._give_up)
+        self.venue = MarketVenue(market, clock, self._give_up, self._settle_soon)
         self.forms = Forms(self.now)
         self.ended: Counter[str] = Counter()  # connections that were ended from here, by kind of reason
         self._market = market
@@ -338,7 +343,7 @@ class Relay(Service):
         for feed in self._market.feeds():
             if feed not in self._watched:
                 self._watched.add(feed)
-                feed.watchers.append(self._state_changed)
+                feed.watchers.append(lambda _feed: self._settle_soon())
         patience = self.clock.seconds() - self.limits.unread_seconds
         for conversation in self._conversations():
             since = conversation.socket.choked_since
@@ -347,7 +352,7 @@ class Relay(Service):
             elif conversation.waits:
                 conversation.settle()
 
-    def _state_changed(self, _feed: Feed) -> None:
+    def _settle_soon(self) -> None:
         if self._settling is None:
             self._settling = self.clock.callLater(0, self._settle)
 

@@ -15,13 +15,13 @@ it, more may happen: that makes the next look say more, not the stream fall behi
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from bfxtwist.core.book_feed import BookFeed
-from bfxtwist.core.feed_state import FeedState
+from bfxtwist.core.feed_state import Feed, FeedState
 from bfxtwist.core.messages import Row, Trade
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.subscription import Subscription
@@ -70,13 +70,20 @@ GiveUp = Callable[[Reader, str], None]
 class Stream(Generic[Missed]):
     """One subscription and its readers: looks when something has changed, and tells them.
 
-    `give_up(reader, reason)` ends a reader who cannot be told.
+    `give_up(reader, reason)` ends a reader who cannot be told. `caught_up()` is called when what there is after a gap was
+    told. It must have been looked at since the feed is live: `current` says so, and `told` of one reader.
     """
 
-    def __init__(self, subscription: Subscription, clock: IReactorTime, give_up: GiveUp) -> None:
+    def __init__(
+        self, subscription: Subscription, feed: Feed, clock: IReactorTime, give_up: GiveUp, caught_up: Callable[[], None]
+    ) -> None:
         self.subscription = subscription
+        self.feed = feed
         self._clock = clock
         self._give_up = give_up
+        self._caught_up = caught_up
+        #: Since when the feed was live as it was last looked at, and as all were told it.
+        self._seen = self._told = feed.since
         self._pace = SLOW_PACE if subscription.frequency == "F1" else PACE
         self._seats: dict[Reader, Seat[Missed]] = {}
         self._dirty = self._busy = False  # whether there is something new; whether a look is on its way or being told
@@ -85,6 +92,15 @@ class Stream(Generic[Missed]):
 
     def __len__(self) -> int:
         return len(self._seats)
+
+    @property
+    def current(self) -> bool:
+        """Whether there was a look since the feed is in the state that it is in."""
+        return self._seen is self.feed.since
+
+    def told(self, reader: Reader) -> bool:
+        """Whether the reader has what was there at that look, and reads."""
+        return self._told is self.feed.since and self._seats[reader].missed is None
 
     def join(self, reader: Reader) -> Item:
         """From now on `reader` is told. The snapshot of what was told so far."""
@@ -128,6 +144,8 @@ class Stream(Generic[Missed]):
     def _look_now(self) -> None:
         self._dirty = self._busy = False  # so that a bug in what follows does not end the stream
         items, began = self._look(), self._clock.seconds()
+        if self.feed.status_now is FeedState.LIVE:
+            self._seen = self.feed.since
         self._busy = True
         self._tell(iter(list(self._seats.values())), items, began)
 
@@ -140,6 +158,9 @@ class Stream(Generic[Missed]):
             if told == PORTION:
                 self._call = self._clock.callLater(0, self._tell, seats, items, began)
                 return
+        if self._told is not self._seen:
+            self._told = self._seen
+            self._caught_up()
         took = self._clock.seconds() - began
         self._rest_until = began + max(self._pace, took / DUTY)
         if self._dirty:
@@ -163,9 +184,10 @@ _Sides = tuple[Sequence[Row], Sequence[Row]]
 class BookStream(Stream[_Sides]):
     """A book of so many levels, as its readers know it."""
 
-    def __init__(self, subscription: Subscription, feed: BookFeed, clock: IReactorTime, give_up: GiveUp) -> None:
-        super().__init__(subscription, clock, give_up)
-        self.feed = feed
+    feed: BookFeed
+
+    def __init__(self, subscription: Subscription, feed: BookFeed, *more: Any) -> None:
+        super().__init__(subscription, feed, *more)
         self._view = View(subscription, *self._sides())
         self._before = self._view.bids, self._view.asks  # what was told before the last look; never changed in place
         self._checked_at = feed.checksum_at
@@ -212,9 +234,10 @@ class BookStream(Stream[_Sides]):
 class TradeStream(Stream[list[Item]]):
     """The trades of one symbol: a TradeListener. A reader for whom too many wait is given up."""
 
-    def __init__(self, subscription: Subscription, feed: TradeFeed, clock: IReactorTime, give_up: GiveUp) -> None:
-        super().__init__(subscription, clock, give_up)
-        self.feed = feed
+    feed: TradeFeed
+
+    def __init__(self, subscription: Subscription, feed: TradeFeed, *more: Any) -> None:
+        super().__init__(subscription, feed, *more)
         self._new: list[Item] = []
         self._new_trades: list[Trade] = []
         self._latest = deque(feed.latest, maxlen=LATEST_TRADES)  # that were told

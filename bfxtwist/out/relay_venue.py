@@ -3,7 +3,7 @@
 A book can be had as it is carried and shorter, at once (F0) and every two seconds (F1); other precisions are other books.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 
 from twisted.internet.interfaces import IReactorTime
@@ -19,12 +19,16 @@ from bfxtwist.out.relay_streams import BookStream, GiveUp, TradeStream
 
 
 class MarketVenue:
-    """A Venue over the market. `give_up(reader, reason)` ends a reader who does not keep up."""
+    """A Venue over the market. `give_up(reader, reason)` ends a reader who does not keep up.
 
-    def __init__(self, market: Market, clock: IReactorTime, give_up: GiveUp) -> None:
+    `caught_up()` is called when something was told that came after a gap.
+    """
+
+    def __init__(self, market: Market, clock: IReactorTime, give_up: GiveUp, caught_up: Callable[[], None]) -> None:
         self._market = market
         self._clock = clock
         self._give_up = give_up
+        self._caught_up = caught_up
         self._streams: dict[Subscription, BookStream | TradeStream] = {}
         self._ids: dict[Subscription, int] = {}
         self._next_id = count(1)
@@ -83,8 +87,13 @@ class MarketVenue:
         """Whether there is a snapshot to be trusted: a book can be live and crossed, for a moment."""
         feed = self._feed(subscription)
         if isinstance(feed, BookFeed):
-            return feed.status_now is FeedState.LIVE
+            stream = self._streams.get(subscription)  # which may not have looked at the book since a gap
+            return feed.status_now is FeedState.LIVE and (stream is None or stream.current)
         return feed is not None and feed.state is FeedState.LIVE
+
+    def told(self, subscription: Subscription, reader: Reader) -> bool:
+        """Whether `reader`, who has it open, was told what there is after a gap."""
+        return self._streams[subscription].told(reader)
 
     def wake(self) -> None:
         """Some feed has changed its state: there may be something to tell."""
@@ -106,5 +115,5 @@ class MarketVenue:
     def _begin(self, subscription: Subscription) -> BookStream | TradeStream:
         feed = self._market.feed(subscription)
         if isinstance(feed, BookFeed):
-            return BookStream(subscription, feed, self._clock, self._give_up)
-        return TradeStream(subscription, feed, self._clock, self._give_up)
+            return BookStream(subscription, feed, self._clock, self._give_up, self._caught_up)
+        return TradeStream(subscription, feed, self._clock, self._give_up, self._caught_up)

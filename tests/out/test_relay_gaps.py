@@ -11,6 +11,8 @@ from bfxtwist.core.subscription import Subscription
 from tests.out.relayed import OB_CHECKSUM, SEQ_ALL, KeptBook, RelayClient, Relayed, trade
 from tests.out.served import moment
 
+ENDED = {"event": "info", "code": 20061, "msg": "Maintenance ended. Please unsubscribe and subscribe again"}
+
 
 class NotLive(SynchronousTestCase):
     """While a feed is not to be trusted."""
@@ -34,6 +36,56 @@ class NotLive(SynchronousTestCase):
         told = self.client.take()
         self.assertEqual([message["code"] for message in told if isinstance(message, dict)], [20061])
         self.assertTrue(self.kept.take(told).same_as(self.relayed.book))
+
+    def test_no_end_is_announced_before_the_difference(self) -> None:
+        """Also where streams rest after a look, as they do when an acknowledgement comes just before the snapshot."""
+        for freq in ("F0", "F1"):
+            client = self.relayed.connect()
+            _, (_, snapshot) = client.subscribe(freq=freq)
+            kept = KeptBook(snapshot)
+            self.relayed.update(b"6000.75", b"1", b"1")
+            self.relayed.turn(3)
+            self.relayed.lose()
+            self.relayed.clock.advance(2)
+            self.relayed.book.syncing("waiting for the snapshot", self.relayed.now())
+            self.relayed.clock.advance(0.0)
+            self.relayed.snapshot(3)
+            while (told := client.take())[-1:] != [ENDED]:
+                self.assertFalse([message for message in told if message == ENDED])
+                kept.take(told)
+                self.relayed.clock.advance(0.001)
+            self.assertTrue(kept.take(told).same_as(self.relayed.book), freq)
+            self.relayed.snapshot()
+
+    def test_no_end_is_announced_to_who_does_not_read_before_the_difference(self) -> None:
+        self.client.choke()
+        self.relayed.lose()
+        self.relayed.snapshot(3)
+        self.relayed.turn(2)
+        self.client.breathe()
+        self.relayed.turn(2)
+        told = self.client.take()
+        self.assertEqual(told[-1], ENDED)
+        self.assertTrue(self.kept.take(told).same_as(self.relayed.book))
+
+    def test_who_subscribes_after_a_gap_is_told_nothing_of_before(self) -> None:
+        """At 20061 a client should subscribe again. The new snapshot is one."""
+        for freq in ("F0", "F1"):
+            self.client.subscribe(freq=freq)  # so that there is a stream
+            self.relayed.snapshot()
+            self.relayed.turn(3)
+            self.relayed.lose()
+            self.relayed.clock.advance(2)
+            self.relayed.book.syncing("waiting for the snapshot", self.relayed.now())
+            self.relayed.clock.advance(0.0)
+            self.relayed.snapshot(3)
+            other = self.relayed.connect()
+            told = other.subscribe(freq=freq)
+            while not told:
+                self.relayed.clock.advance(0.001)
+                told = other.take()
+            snapshot = next(message[1] for message in told if isinstance(message, list))
+            self.assertTrue(KeptBook(snapshot).same_as(self.relayed.book), freq)
 
     def test_crossed_book_waits(self) -> None:
         """A book that is crossed for a moment is not told, and not announced either."""

@@ -33,7 +33,7 @@ class StreamTest(SynchronousTestCase):
         self.feed: BookFeed = live_book(Market())
         self.ended: list[tuple[Reader, str]] = []
         give_up = lambda reader, reason: self.ended.append((reader, reason))  # noqa: E731 - one line is what it is
-        self.stream = BookStream(self.feed.subscription, self.feed, self.clock, give_up)
+        self.stream = BookStream(self.feed.subscription, self.feed, self.clock, give_up, lambda: None)
 
     def join(self, count: int) -> list[Ear]:
         """So many readers."""

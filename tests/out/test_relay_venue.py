@@ -21,7 +21,7 @@ class VenueTest(SynchronousTestCase):
     def setUp(self) -> None:
         self.market = Market()
         self.feed = live_book(self.market)
-        self.venue = MarketVenue(self.market, Clock(), lambda reader, reason: None)
+        self.venue = MarketVenue(self.market, Clock(), lambda reader, reason: None, lambda: None)
 
     def test_one_stream_for_all(self) -> None:
         """Readers of the same thing share a stream and a channel id; the last one ends it."""
