@@ -305,9 +305,9 @@ class Comparison:
         self.changes.append(gap)
 
     def fills(self, trade_id: int, gap: Gap | None) -> bool:
-        """History told a trade that was missing. Whether it counts for a gap: the one it was asked for, or lies in."""
-        for candidate in self.progress.gaps if gap is None else [gap]:
-            if candidate.start.id < trade_id < candidate.end.id:
+        """History told a trade that was missing. Whether it counts for a gap: the one it was asked for, or another."""
+        for candidate in (gap, *self.progress.gaps):
+            if candidate is not None and candidate.start.id < trade_id < candidate.end.id:
                 candidate.filled += 1
                 return True
         return False

@@ -2,7 +2,7 @@
 
 from bfxtwist.core.comparison import LACKS, Progress
 from bfxtwist.core.gaps import Gap, GapState, Mark
-from bfxtwist.core.history import Page
+from bfxtwist.core.history import OVERLAP, Page
 from bfxtwist.core.trades import HOLD, Mode
 from tests.core.taped import TapeTest
 
@@ -51,6 +51,60 @@ class ComparisonTests(TapeTest):
         self.assertEqual((gap.start.id, gap.end.id), (hidden.id - 1, hidden.id + 1))
         self.assertEqual(self.progress.frontier.id, last.id)
 
+    def test_the_ledger_names_the_whole_interval_that_history_tells_with_something_missing(self) -> None:
+        self.trade()
+        self.connect()
+        first = self.trade(publish_after=float("inf"))
+        self.trade()
+        second = self.trade(publish_after=float("inf"))
+        self.trade()
+        self.wait(115)
+        (gap,) = self.tape.comparison.changes
+        self.assertEqual((gap.start.id, gap.end.id), (first.id - 1, second.id + 1))
+
+    def test_trade_that_history_shows_at_the_second_look_is_no_loss(self) -> None:
+        """Full pages had led past it: each look begins anew."""
+        self.trade()
+        self.connect()
+        self.trade(publish_after=93)
+        for _ in range(20):
+            self.trade(pause=0.5)
+        self.wait(200)
+        self.assertEqual(self.tape.comparison.changes, [])
+
+    def test_ids_that_history_may_still_show_are_not_below_the_floor(self) -> None:
+        """They are kept for the day when their rows are rotated away. The floor follows V all the same."""
+        self.trade()
+        self.connect()
+        for _ in range(300):
+            self.trade(pause=0)
+            self.wait(1)
+        frontier = self.progress.frontier
+        assert frontier is not None
+        shown = [made.told.id for made in self.exchange.ledger.values() if made.stored.mts >= frontier.mts - OVERLAP]
+        self.assertLessEqual(self.progress.floor, min(shown))
+        self.assertGreater(self.progress.floor, 1001)
+
+    def test_frontier_waits_for_its_witness_while_pages_are_full(self) -> None:
+        """The trade at V is gone, and none before it is on file: what comes next to it proves nothing."""
+        for _ in range(4):
+            self.trade(told=False)
+        gone = self.trade(told=False, pause=0.1)
+        del self.exchange.ledger[gone.id]
+        for _ in range(4):
+            self.trade(told=False, pause=0.1)
+        self.clock.advance(40)
+        mark = Mark(gone.id, gone.mts)
+        last = self.exchange.ledger[gone.id + 4].told
+        gap = Gap(mark, Mark(last.id, last.mts), "x", 0, mark, 1)
+        self.resume([gone.id, last.id], Progress(gone.id, mark, 1))
+        self.connect(1)
+        self.ask()
+        self.assertEqual(self.progress.frontier, mark)
+        self.resume([gone.id, last.id], Progress(gone.id, gap.end, 1, [gap]))
+        self.ask()
+        self.assertEqual(gap.left, mark)
+
     def test_each_trade_is_looked_for_however_many_have_come_since(self) -> None:
         self.trade()
         self.connect()
@@ -81,6 +135,7 @@ class ComparisonTests(TapeTest):
         through = self.tape.comparison.through()
         assert through is not None
         self.assertLessEqual(self.exchange.now() - through, 155_000)
+        self.assertGreaterEqual(self.exchange.now() - through, 90_000)  # what may still be under way is not promised
         self.trade()
         self.assertEqual(self.tape.comparison.through(), newest.mts - 60_000)
 
@@ -134,8 +189,67 @@ class ComparisonTests(TapeTest):
         self.ask()
         self.assertEqual(self.file[3:], ids[1:6])
         self.assertEqual(gap.left, marks[4])
+        self.assertNotEqual(self.tape.comparison.revision, 0)  # to be saved
         self.wait(3)
         self.assertEqual((sorted(self.file), self.progress.gaps, gap.filled), (ids, [], 17))
+        self.assertEqual((self.tape.counters.backfilled, self.tape.counters.audited), (17, 0))
+
+    def test_a_gap_with_a_full_page_in_one_millisecond(self) -> None:
+        """Its edge stays until there is a later time to move it to."""
+        first = self.trade(told=False)
+        for _ in range(8):
+            self.trade(told=False, pause=0)
+        self.clock.advance(1)
+        last = self.trade(told=False)
+        self.clock.advance(100)
+        left, end = Mark(first.id, first.mts), Mark(last.id, last.mts)
+        gap = Gap(left, end, "x", 0, left, first.id)
+        self.exchange.horizon = first.mts + 1000  # they come first
+        self.resume([first.id, first.id + 1, last.id], Progress(first.id, end, first.id, [gap]))
+        self.tape.comparison._repairs[0].walk.reached_back = True
+        self.ask()
+        self.assertEqual(gap.left, left)
+        self.wait(3)
+        self.assertEqual((sorted(self.file), self.progress.gaps), (self.everything(), []))
+
+    def test_a_gap_is_closed_when_its_end_is_passed(self) -> None:
+        """What came after it is not asked for once more: that may have been weeks."""
+        for _ in range(60):
+            self.trade(told=False, pause=5)
+        ids = self.everything()
+        marks = [Mark(i, self.exchange.ledger[i].told.mts) for i in ids]
+        gap = Gap(marks[0], marks[3], "x", 0, marks[0], ids[0])
+        self.resume([ids[0], *ids[3:]], Progress(ids[0], marks[-1], ids[0], [gap]))
+        while self.ask():
+            pass
+        self.assertEqual((sorted(self.file), self.progress.gaps), (ids, []))
+        self.assertLessEqual(len(self.exchange.asked), 4)
+
+    def test_a_trade_that_an_audit_finds_beside_an_open_gap_is_not_counted_for_it(self) -> None:
+        """The ledger counts what lies between its edges."""
+        self.trade()
+        self.connect()
+        gap = Gap(Mark(1, 1), Mark(2, 2), "x", 0, Mark(1, 1), 1)
+        self.progress.gaps.append(gap)
+        self.trade(told=False)
+        self.trade()
+        self.wait(95)
+        self.assertEqual((sorted(self.file), gap.filled), (self.everything(), 0))
+
+    def test_a_gap_that_was_filled_with_rows_that_were_forgotten_is_open_again(self) -> None:
+        """In the ledger, too."""
+        for _ in range(4):
+            self.trade(told=False)
+        ids = self.everything()
+        marks = [Mark(i, self.exchange.ledger[i].told.mts) for i in ids]
+        gap = Gap(marks[0], marks[-1], "x", 0, marks[0], ids[0])
+        self.resume([ids[0], ids[-1]], Progress(ids[0], marks[-1], ids[0], [gap]))
+        self.ask(write=False)
+        self.assertEqual([gap.state for gap in self.tape.comparison.changes], [GapState.FILLED])
+        self.tape.forgot(self.tape.released(), self.moment)
+        self.assertEqual([gap.state for gap in self.tape.comparison.changes], [GapState.FILLED, GapState.OPEN])
+        self.wait(3)
+        self.assertEqual((sorted(self.file), self.progress.gaps), (ids, []))
 
     def test_rows_of_a_gap_that_were_forgotten_are_fetched_again(self) -> None:
         """Its edge had moved over them; they never came to the file."""
