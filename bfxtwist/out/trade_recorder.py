@@ -1,12 +1,11 @@
 """The recorder of one pair: it hands trades to the tape, rows to the file, questions to history, progress to the disk.
 
 Everything that decides is in `core/trades.py` and `core/comparison.py`; everything that touches the disk is in
-`trade_file.py` and `trade_state.py`; what is promised of the rows, and when, in `trade_saving.py`. Here is only the order
-of things, and the order is what makes it durable:
+`trade_file.py` and `trade_state.py`; what is promised of the rows, and when, in `trade_saving.py`; what happens when another
+file becomes trade.csv, in `trade_succession.py`. Here is only the order of things, and the order is what makes it durable:
 
     rows into the file  →  the saving: rows synced, then what is true of them
     an open gap into the state  →  the rows that come after it              (a hole is written down before it is passed)
-    a file that is left is synced and in the state  →  the next one is in the state  →  rows into it
 """
 
 import os
@@ -26,7 +25,6 @@ from bfxtwist.core.history import History, HistoryUnavailable, PageRequest
 from bfxtwist.core.limits import LIMITS, Limits
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.moment import Moment, iso
-from bfxtwist.core.recovery import FileId, Saved
 from bfxtwist.core.trade_rows import Arrival, Layout
 from bfxtwist.core.trades import Mode, Tape
 from bfxtwist.out.disk import Disk, OsDisk
@@ -38,6 +36,7 @@ from bfxtwist.out.trade_file import TradeFile
 from bfxtwist.out.trade_folder import check_folder
 from bfxtwist.out.trade_saving import TradeSaving
 from bfxtwist.out.trade_state import LockFile
+from bfxtwist.out.trade_succession import TradeSuccession
 
 
 class TradeRecorder:
@@ -66,21 +65,13 @@ class TradeRecorder:
         self._history = history
         self._clock = clock
         self._moment = moment
-        self._limits = limits
-        self._rotation = rotation
         self._disk = disk if disk is not None else OsDisk()
         path = os.fspath(self.folder / "trade.csv")
         layout = Layout(symbol)
         self._lock = LockFile(self._disk, f"{path}.lock")
         self._file = TradeFile(self._disk, path, layout, limits.unsynced)
         self._csv = TradeCsv(
-            self._file,
-            layout,
-            clock,
-            forgotten=self._forgotten,
-            drained=self._drained,
-            sync=sync,
-            limit=limits.queue,
+            self._file, layout, clock, forgotten=self._forgotten, drained=self._drained, sync=sync, limit=limits.queue
         )
         self._saving = TradeSaving(
             self._file,
@@ -94,6 +85,7 @@ class TradeRecorder:
             bug=self._log_bug,
             gave_up=gave_up,
         )
+        self._succession = TradeSuccession(self._file, self._csv, self._saving, moment, limits=limits, rotation=rotation)
         self._tape: Tape | None = None
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
@@ -107,7 +99,7 @@ class TradeRecorder:
         check_folder(self.folder, self._disk)
         self._lock.acquire()
         try:
-            self._recover(self._saving.load())
+            self._tape = self._succession.recover(self._saving.load())
         except OSError as error:
             self._file.close()
             self._lock.release()
@@ -117,24 +109,12 @@ class TradeRecorder:
             raise
         self._opened = True
 
-    def _recover(self, saved: Saved | None) -> None:
-        if self._rotation is not None:
-            self._rotation.tidy()
-        plan = self._file.open(saved, self._moment().wall)
-        for note in plan.notes:
-            self._log.warn("{path}: {note}", path=self._file.path, note=note)
-        self._tape = Tape(plan.known, plan.progress, self._limits, plan.newest)
-        self._saving.follow(self._tape)
-        if saved is not None and saved.file != self._file.file:
-            self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
-
     def start(self) -> None:
         """Begin to work; `open` first if that has not been done. Raises TradeFileError."""
         if not self._opened:
             self.open()
         self._ticking.start(1.0, now=False)
-        if self._rotation is not None:
-            self._rotation.compress()
+        self._succession.start()
 
     async def _stop(self) -> None:
         if self._ticking.running:
@@ -148,8 +128,7 @@ class TradeRecorder:
         try:
             left = self._csv.stop()
             await self._saving.finish(state=left == 0)
-            if self._rotation is not None:
-                await self._rotation.stop()
+            await self._succession.stop()
             problem = self._problem()
         finally:
             self._file.close()
@@ -251,84 +230,13 @@ class TradeRecorder:
     def _tick(self) -> None:
         moment = self._moment()
         self.tape.tick(moment)
-        if not self._saving.under_way:
-            self._look_after_file(moment)
-            self._rotate(moment)
+        self._succession.tick(moment)
         self._saving.tick(moment)
         self._go_on(moment)
 
-    def _look_after_file(self, moment: Moment) -> None:
-        """Somebody may have rotated, removed or changed the file."""
-        if not self._file.is_open:  # it could not be opened anew
-            self._reopen(moment)
-            return
-        try:
-            done = self._file.interference()
-        except OSError as error:
-            self._saving.error = str(error)
-            return
-        if done is not None:
-            self._log.warn("{path}: {done}: opened anew", path=self._file.path, done=done)
-            self._reopen(moment)
-
     def reopen(self) -> None:
         """Finish the file that is open and go on with what has its name now, after SIGHUP. What fails is tried again."""
-        if self._saving.under_way:
-            self._saving.then(self.reopen)
-        else:
-            self._reopen(self._moment())
-
-    def _reopen(self, moment: Moment) -> None:
-        try:
-            self._leave()
-            self._enter(moment)
-        except (OSError, TradeFileError) as error:
-            reason = explained(self._file.path, error) if isinstance(error, OSError) else error
-            self._saving.error = f"opening anew failed: {reason}"
-            self._log.error("{error}", error=self._saving.error)
-        else:
-            self._saving.error = None
-            self._csv.retry()
-            if self._rotation is not None:
-                self._rotation.compress()
-
-    def _leave(self) -> None:
-        """Finish the open file: nobody will look into it again."""
-        if self._file.is_open:
-            self._saving.settle()
-            self._file.close()
-
-    def _rotate(self, moment: Moment) -> None:
-        """Close a part, if it is time: what was released must be in it, and the state know that, before it is renamed."""
-        file, rotation = self._file, self._rotation
-        if rotation is None or not file.is_open or file.file is None or not rotation.due(file.file, file.base, moment):
-            return
-        self._write()
-        self._csv.flush()
-        if self._saving.under_way or len(self._csv) or self.tape.has_released:
-            return  # the disk is busy, or does not take rows: at the next tick
-        try:
-            self._saving.settle()
-            part = rotation.close_part(file.file, moment.wall)
-        except OSError as error:
-            rotation.refused(error, moment)
-            return
-        self._log.info("{path} is closed as {part}", path=file.path, part=os.path.basename(part))
-        self._reopen(moment)
-
-    def _enter(self, moment: Moment) -> None:
-        """Open what has the file's name now. No row is written to it before the state knows of it."""
-        if self._rotation is not None:
-            self._rotation.check_live()
-        elsewhere = msgspec.structs.replace(self._saving.record(), file=FileId(0, 0))
-        plan = self._file.open(elsewhere, moment.wall)
-        try:
-            self._saving.promise()
-        except OSError:
-            self._file.close()
-            raise
-        known = self.tape.known
-        known.update([trade_id for trade_id in plan.known.newest(0, len(plan.known), None) if trade_id not in known])
+        self._succession.reopen()
 
     # --- what others want to know -------------------------------------------------------------------------
 

@@ -79,7 +79,7 @@ ROWS = [
         "renamed, removed, replaced, cut, written to by somebody else",
         "seen within a second; the next file goes on, and no trade is in two of them",
         [
-            f"{_RECORDER}file_that_*",
+            "out.test_trade_succession.SuccessionTests.test_file_that_*",
             "core.test_recovery.*.test_file_that_was_rotated_away",
             f"{_KERNEL}rotation*",
             f"{_KERNEL}copytruncate",

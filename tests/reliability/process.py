@@ -27,7 +27,7 @@ ROWS = [
         "files opened anew, settings read again; a mistake in them changes nothing",
         [
             "test_command.Running.test_sighup_reads_the_settings_again",
-            "out.test_trade_recorder.RecorderTests.test_sighup_after_a_rename",
+            "out.test_trade_succession.SuccessionTests.test_sighup_after_a_rename",
         ],
     ),
     Row(

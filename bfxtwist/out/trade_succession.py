@@ -1,0 +1,162 @@
+"""Which file is trade.csv: the one that is there at the start, and the next one whenever that changes.
+
+    the file that is left is synced and in the state  →  the next one is in the state  →  rows into it
+
+It changes when it is rotated (`rotation.py`), at SIGHUP after somebody else has renamed it, and when somebody has renamed,
+removed or cut it without a word, which is looked for every second. What may be made of a file that is there is decided in
+`core/recovery.py`.
+"""
+
+import os
+from collections.abc import Callable
+
+import msgspec
+from twisted.logger import Logger
+
+from bfxtwist.core.limits import Limits
+from bfxtwist.core.moment import Moment
+from bfxtwist.core.recovery import FileId, Saved
+from bfxtwist.core.trades import Tape
+from bfxtwist.out.rotation import Rotation
+from bfxtwist.out.trade_csv import TradeCsv
+from bfxtwist.out.trade_errors import TradeFileError, explained
+from bfxtwist.out.trade_file import TradeFile
+from bfxtwist.out.trade_saving import TradeSaving
+
+
+class TradeSuccession:
+    """Opens one trade.csv after another. `recover` comes first."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        file: TradeFile,
+        csv: TradeCsv,
+        saving: TradeSaving,
+        moment: Callable[[], Moment],
+        *,
+        limits: Limits,
+        rotation: Rotation | None,
+    ) -> None:
+        self._file = file
+        self._csv = csv
+        self._saving = saving
+        self._moment = moment
+        self._limits = limits
+        self._rotation = rotation
+        self._tape: Tape | None = None
+
+    @property
+    def _followed(self) -> Tape:
+        assert self._tape is not None
+        return self._tape
+
+    # --- start and stop -----------------------------------------------------------------------------------
+
+    def recover(self, saved: Saved | None) -> Tape:
+        """Open the file, as `saved` says or as it is. The tape that goes on from it. Raises TradeFileError or OSError."""
+        if self._rotation is not None:
+            self._rotation.tidy()
+        plan = self._file.open(saved, self._moment().wall)
+        for note in plan.notes:
+            self._log.warn("{path}: {note}", path=self._file.path, note=note)
+        self._tape = Tape(plan.known, plan.progress, self._limits, plan.newest)
+        self._saving.follow(self._tape)
+        if saved is not None and saved.file != self._file.file:
+            self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
+        return self._tape
+
+    def start(self) -> None:
+        """Compress the parts that an earlier run has left plain."""
+        if self._rotation is not None:
+            self._rotation.compress()
+
+    async def stop(self) -> None:
+        """Leave what is being compressed to the next start."""
+        if self._rotation is not None:
+            await self._rotation.stop()
+
+    # --- every second -------------------------------------------------------------------------------------
+
+    def tick(self, moment: Moment) -> None:
+        """See whether the file is still the file, and whether it is time for another one."""
+        if not self._saving.under_way:
+            self._look_after_file(moment)
+            self._rotate(moment)
+
+    def _look_after_file(self, moment: Moment) -> None:
+        """Somebody may have rotated, removed or changed the file."""
+        if not self._file.is_open:  # it could not be opened anew
+            self._reopen(moment)
+            return
+        try:
+            done = self._file.interference()
+        except OSError as error:
+            self._saving.error = str(error)
+            return
+        if done is not None:
+            self._log.warn("{path}: {done}: opened anew", path=self._file.path, done=done)
+            self._reopen(moment)
+
+    def _rotate(self, moment: Moment) -> None:
+        """Close a part, if it is time: what was released must be in it, and the state know that, before it is renamed."""
+        file, rotation = self._file, self._rotation
+        if rotation is None or not file.is_open or file.file is None or not rotation.due(file.file, file.base, moment):
+            return
+        if self._followed.has_released:
+            self._csv.put(self._followed.released())
+        self._csv.flush()
+        if self._saving.under_way or len(self._csv) or self._followed.has_released:
+            return  # the disk is busy, or does not take rows: at the next tick
+        try:
+            self._saving.settle()
+            part = rotation.close_part(file.file, moment.wall)
+        except OSError as error:
+            rotation.refused(error, moment)
+            return
+        self._log.info("{path} is closed as {part}", path=file.path, part=os.path.basename(part))
+        self._reopen(moment)
+
+    # --- the next file ------------------------------------------------------------------------------------
+
+    def reopen(self) -> None:
+        """Finish the file that is open and go on with what has its name now. What fails is tried again."""
+        if self._saving.under_way:
+            self._saving.then(self.reopen)
+        else:
+            self._reopen(self._moment())
+
+    def _reopen(self, moment: Moment) -> None:
+        try:
+            self._leave()
+            self._enter(moment)
+        except (OSError, TradeFileError) as error:
+            reason = explained(self._file.path, error) if isinstance(error, OSError) else error
+            self._saving.error = f"opening anew failed: {reason}"
+            self._log.error("{error}", error=self._saving.error)
+        else:
+            self._saving.error = None
+            self._csv.retry()
+            if self._rotation is not None:
+                self._rotation.compress()
+
+    def _leave(self) -> None:
+        """Finish the open file: nobody will look into it again."""
+        if self._file.is_open:
+            self._saving.settle()
+            self._file.close()
+
+    def _enter(self, moment: Moment) -> None:
+        """Open what has the file's name now. No row is written to it before the state knows of it."""
+        if self._rotation is not None:
+            self._rotation.check_live()
+        elsewhere = msgspec.structs.replace(self._saving.record(), file=FileId(0, 0))
+        plan = self._file.open(elsewhere, moment.wall)
+        try:
+            self._saving.promise()
+        except OSError:
+            self._file.close()
+            raise
+        known = self._followed.known
+        known.update([trade_id for trade_id in plan.known.newest(0, len(plan.known), None) if trade_id not in known])

@@ -1,0 +1,133 @@
+"""One trade.csv after another: what somebody else does to the file, and SIGHUP. Our own rotation is in test_rotation.py."""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.core.trade_rows import HEADER
+from bfxtwist.out.trade_errors import DiskFailed
+from tests.out.recording import LAYOUT, Recording, live
+
+
+class SuccessionTests(SynchronousTestCase):
+    """`TradeSuccession`, in a recorder on a disk in memory."""
+
+    def rotated(self, act: Callable[[Recording], None], seconds: float = 3) -> Recording:
+        """Record, let someone do something to the file, record on."""
+        recording = live()
+        recording.wait(3)
+        act(recording)
+        recording.trade()
+        recording.wait(seconds)
+        recording.trade()
+        recording.wait(100)
+        return recording
+
+    def test_file_that_was_renamed(self) -> None:
+        """logrotate: the old one is finished, a new one begun, and a restart doubles nothing."""
+
+        def rename(recording: Recording) -> None:
+            recording.crash_disk.names["/trade.csv.1"] = recording.crash_disk.names.pop("/trade.csv")
+
+        recording = self.rotated(rename)
+        older = recording.crash_disk.content("/trade.csv.1")[len(HEADER) :]
+        ids = [int(i) for i in LAYOUT.ids(older) or []]
+        self.assertEqual(ids + recording.ids(), recording.ledger())
+        recording.restart()
+        recording.connect()
+        recording.wait(100)
+        self.assertEqual(ids + recording.ids(), recording.ledger())
+
+    def test_sighup_after_a_rename(self) -> None:
+        """Not a row goes to the old file after it."""
+        recording = live()
+        recording.wait(3)
+        older = recording.crash_disk.names["/trade.csv.1"] = recording.crash_disk.names.pop("/trade.csv")
+        recording.recorder.reopen()
+        size = len(older.cache)
+        recording.trade()
+        self.assertEqual((len(older.cache), len(recording.ids())), (size, 1))
+
+    def test_file_that_was_removed(self) -> None:
+        """It is made again, and what was in it is known to have been recorded."""
+
+        def remove(recording: Recording) -> None:
+            del recording.crash_disk.names["/trade.csv"]
+
+        recording = self.rotated(remove)
+        self.assertEqual(recording.ids(), recording.ledger()[-1:])
+
+    def test_file_that_was_truncated(self) -> None:
+        """copytruncate: the header again, then the next rows. What came in between is in neither."""
+
+        def truncate(recording: Recording) -> None:
+            recording.crash_disk.names["/trade.csv"].change(0, None)
+
+        recording = self.rotated(truncate)
+        self.assertEqual(recording.ids(), recording.ledger()[-2:])
+
+    def test_file_that_was_cut_in_the_middle_of_a_row(self) -> None:
+        """The torn row is kept aside, the others stand."""
+
+        def cut(recording: Recording) -> None:
+            recording.crash_disk.names["/trade.csv"].change(len(HEADER) + 90, None)
+
+        recording = self.rotated(cut)
+        self.assertEqual(recording.ids(), [recording.ledger()[0], *recording.ledger()[-2:]])
+        self.assertEqual(len([name for name in recording.crash_disk.names if ".torn-" in name]), 1)
+
+    def test_file_that_someone_else_has_written_to(self) -> None:
+        """What is no row of it is kept aside."""
+
+        def write(recording: Recording) -> None:
+            recording.crash_disk.names["/trade.csv"].change(len(recording.content()), b"# a note\n")
+
+        recording = self.rotated(write)
+        self.assertEqual(recording.ids(), recording.ledger())
+        torn = [name for name in recording.crash_disk.names if ".torn-" in name]
+        self.assertEqual([recording.crash_disk.content(name) for name in torn], [b"# a note\n"])
+
+    def test_file_that_another_one_took_the_name_of(self) -> None:
+        """A foreign one is not touched: rows wait until it is gone."""
+        recording = self.rotated(lambda recording: recording.crash_disk.put("/trade.csv", b"a,b\n1,2\n"))
+        self.assertEqual(recording.content(), b"a,b\n1,2\n")
+        problem = str(recording.recorder.not_ready())
+        self.assertIn("not the header", problem)
+        self.assertEqual(problem.count("/trade.csv"), 1, problem)
+        del recording.crash_disk.names["/trade.csv"]
+        recording.wait(3)
+        self.assertEqual((recording.ids(), recording.recorder.not_ready()), (recording.ledger()[-1:], None))
+
+    def test_stop_without_a_file_says_why_there_is_none(self) -> None:
+        """And not merely that it is shut."""
+        recording = self.rotated(lambda recording: recording.crash_disk.put("/trade.csv", b"a,b\n1,2\n"))
+        error = self.failureResultOf(recording.recorder.stop(), DiskFailed).value
+        self.assertIn("rows could not be written: opening anew failed: /trade.csv: its first line", str(error))
+
+    def test_file_that_is_put_back(self) -> None:
+        """A copy of itself is continued; only what came before that was seen is in the older file."""
+
+        def copy(recording: Recording) -> None:
+            recording.crash_disk.put("/trade.csv", recording.content())
+
+        recording = self.rotated(copy)
+        self.assertEqual(recording.ids(), [*recording.ledger()[:3], recording.ledger()[4]])
+
+    def test_reopen_waits_for_a_sync_under_way(self) -> None:
+        """The thread has the file."""
+        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
+            jobs.append((job, Deferred()))
+            return jobs[-1][1]
+
+        recording = live(in_thread=thread)
+        recording.wait(2)
+        recording.crash_disk.names.pop("/trade.csv")
+        recording.recorder.reopen()
+        self.assertNotIn("/trade.csv", recording.crash_disk.names)
+        job, done = jobs.pop()
+        done.callback(job())
+        self.assertEqual(recording.ids(), [])
