@@ -20,6 +20,7 @@ from typing import Any
 from bfxtwist.core.book import Book
 from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.errors import ChannelSilent, ChannelWrong, MalformedMessage, SnapshotMissing, StillWrong, Unanswered
+from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.messages import (
     BookUpdate,
     BookUpdates,
@@ -228,19 +229,26 @@ class Channel:
 
     def held_up(self, moment: Moment) -> None:
         """This process was: what the exchange said meanwhile is not read yet, and what was read before it is old."""
-        if self.state is ChannelState.LIVE and self._silence(moment) > HEARTBEAT_LATE:
+        if self.state is ChannelState.LIVE and self._is_late(moment):
             self.feed.silent(moment)
 
     def _silence(self, moment: Moment) -> float:
         last = self.feed.last_frame
         return moment.monotonic - max(self._since, last.monotonic if last else -inf)
 
+    def _is_late(self, moment: Moment) -> bool:
+        return self._silence(moment) > HEARTBEAT_LATE or self.feed.delay > HEARTBEAT_LATE * 1000
+
     def _watch(self, moment: Moment) -> None:
         silence = self._silence(moment)
         if silence > SILENCE:
             raise ChannelSilent(f"no frame for {silence:.0f} s")
-        if silence > HEARTBEAT_LATE:
+        if self._is_late(moment):
             self.feed.silent(moment)
+        if self.feed.state is FeedState.LIVE:
+            self.feed.keep_time()
+        elif moment.monotonic - self.feed.since.monotonic > SILENCE:
+            raise ChannelSilent(f"for {SILENCE:g} s no frame was on time")
         if isinstance(self.feed, BookFeed):
             self.feed.check(moment)
 

@@ -12,6 +12,13 @@ from bfxtwist.core.moment import Moment, iso
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.symbols import parse_pair
 
+#: A feed that was late is live again when its frames come no more than this after their time (ms). The exchange itself tells
+#: of a book up to a second late (bitfinex-api-node #440).
+CAUGHT_UP = 2000
+
+#: So far (ms) the exchange's clock and ours may drift apart in a second: ten times what a poor quartz does.
+DRIFT = 1
+
 
 class FeedState(StrEnum):
     """Only what is live may be trusted."""
@@ -51,6 +58,7 @@ class Feed:
         self.blamed = -inf  # when a connection was last ended because of this feed, by the monotonic clock
         self.watchers: list[Callable[[Feed], None]] = []
         self._late = False
+        self._apart: int | None = None  # our monotonic clock less the exchange's, for a frame that is on time, ms
 
     @property
     def status_now(self) -> FeedState:
@@ -62,6 +70,23 @@ class Feed:
         """Why `status_now` is not live."""
         return self.reason
 
+    @property
+    def delay(self) -> int:
+        """How much later (ms) the last frame came than frames that are on time. By differences only: clocks may be wrong."""
+        apart = self._apart_now()
+        return 0 if apart is None or self._apart is None else apart - self._apart
+
+    def keep_time(self) -> None:
+        """Learn from the last frame when frames are on time. Once a second will do, while the feed is not late."""
+        apart = self._apart_now()
+        if apart is not None:
+            self._apart = apart if self._apart is None else min(apart, self._apart + DRIFT)
+
+    def _apart_now(self) -> int | None:
+        if self.last_frame is None or self.exchange_time is None:
+            return None
+        return round(self.last_frame.monotonic * 1000) - self.exchange_time  # which can be larger than any float
+
     def syncing(self, reason: str, moment: Moment) -> None:
         """Subscribed; what comes next must be a snapshot."""
         self._become(FeedState.SYNCING, reason, moment)
@@ -70,10 +95,14 @@ class Feed:
         """From here to the next snapshot anything may be missed."""
         had_data = self.counts.snapshots > 0
         self._late = False  # no frame makes up for what is lost now
+        self._apart = None
         self._become(FeedState.STALE if had_data else FeedState.CONNECTING, reason, moment)
 
     def silent(self, moment: Moment) -> None:
-        """The heartbeat is late. Nothing is known to be lost: the next frame in sequence makes the feed live again."""
+        """The heartbeat is late. Nothing is known to be lost: the next frame that is on time makes the feed live again.
+
+        What had to wait, in a process that was stopped or on a line that was down, is as old as it was late.
+        """
         if self.state is FeedState.LIVE:
             self._late = True
             self._become(FeedState.STALE, "the heartbeat is late", moment)
@@ -83,7 +112,7 @@ class Feed:
         self.counts.frames += count
         self.last_frame = moment
         self.exchange_time = timestamp
-        if self._late:
+        if self._late and self.delay <= CAUGHT_UP:
             self._become(FeedState.LIVE, "", moment)
 
     def _become(self, state: FeedState, reason: str, moment: Moment) -> None:

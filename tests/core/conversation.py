@@ -49,6 +49,7 @@ class Conversation:
 
     def __init__(self, subscriptions: Iterable[Subscription] = (BOOK,)) -> None:
         self.now = 1000.0
+        self.delay = 0.0
         self.seq = 0
         self.market = Market()
         self.sent: list[dict[str, Any]] = []
@@ -96,9 +97,10 @@ class Conversation:
         self.hear(json.dumps(event, separators=(",", ":")))
 
     def frame(self, channel_id: int, body: str) -> None:
-        """An array frame comes, with the next sequence number and a timestamp."""
+        """An array frame comes, with the next sequence number and a timestamp: it was sent `self.delay` seconds ago."""
         self.seq += 1
-        self.hear(f"[{channel_id},{body},{self.seq},1542045947738]")
+        sent = 1542045947738 + round((self.now - 1000 - self.delay) * 1000)
+        self.hear(f"[{channel_id},{body},{self.seq},{sent}]")
 
     def advance(self, seconds: float, beats: Iterable[int] = ()) -> None:
         """Time passes, ticked each second; these channels' heartbeats come every 15 s."""

@@ -302,15 +302,71 @@ class Watchdogs(SynchronousTestCase):
 
     def test_a_process_that_was_held_up_blames_nobody(self) -> None:
         talk = Conversation().live()
+        talk.advance(1)
         talk.now += 100
         talk.session.tick(talk.moment)
         self.assertIs(talk.book.state, FeedState.STALE, "until it has read what came meanwhile")
-        talk.frame(7, '"hb"')  # it was in the socket all the time
+        for talk.delay in (90, 70, 3):  # it was in the socket all the time
+            talk.frame(7, "[100,3,1]")
+            self.assertIs(talk.book.state, FeedState.STALE, "what is read now is the book as it was")
+        talk.delay = 0.1
+        talk.frame(7, '"hb"')
         talk.advance(1)
         self.assertIs(talk.book.state, FeedState.LIVE)
         talk.now += 10
         talk.session.tick(talk.moment)
         self.assertIs(talk.book.state, FeedState.LIVE, "no heartbeat was due")
+
+
+    def test_a_process_that_was_held_up_may_have_read_a_part_before_it_knows(self) -> None:
+        talk = Conversation().live()
+        talk.advance(1)
+        talk.now += 100
+        talk.delay = 90
+        talk.frame(7, "[100,3,1]")
+        talk.session.tick(talk.moment)
+        self.assertIs(talk.book.state, FeedState.STALE)
+
+    def test_what_waits_on_a_line_that_was_down_is_old_when_it_comes(self) -> None:
+        talk = Conversation().live()
+        talk.advance(25)
+        for talk.delay in (24, 9):
+            talk.frame(7, "[100,3,1]")
+            talk.advance(1)
+            self.assertEqual((talk.book.state, talk.book.reason), (FeedState.STALE, "the heartbeat is late"))
+        talk.delay = 0
+        talk.frame(7, "[100,3,1]")
+        self.assertIs(talk.book.state, FeedState.LIVE)
+
+    def test_a_line_that_falls_behind_more_and_more(self) -> None:
+        talk = Conversation().live()
+        for _ in range(210):
+            talk.delay += 0.1
+            talk.frame(7, "[100,3,1]")
+            talk.advance(1)
+        self.assertIs(talk.book.state, FeedState.STALE)
+
+    def test_clocks_that_are_wrong_or_drift_make_nothing_late(self) -> None:
+        talk = Conversation()
+        talk.delay = 3600
+        talk.live()
+        for _ in range(40_000):
+            talk.delay += 0.0005
+            talk.frame(7, '"hb"')
+            talk.advance(1)
+        self.assertIs(talk.book.state, FeedState.LIVE)
+
+    def test_the_exchange_sets_its_clock_back(self) -> None:
+        talk = Conversation().live()
+        talk.advance(1)
+        talk.delay = 3600
+        talk.advance(51, beats=[7])
+        self.assertEqual(talk.taken()[-1], {"event": "unsubscribe", "chanId": 7})
+        talk.event({"event": "unsubscribed", "status": "OK", "chanId": 7})
+        talk.acknowledge(channel_id=17)
+        talk.frame(17, ROWS)
+        talk.advance(100, beats=[17])
+        self.assertIs(talk.book.state, FeedState.LIVE)
 
 
 class Strange(SynchronousTestCase):
