@@ -6,10 +6,10 @@ the whole answer. A body that grows beyond its limit, unpacked too, ends the con
 
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -45,15 +45,20 @@ async def get(
     timeout: float = TIMEOUT,
     largest: int = LARGEST,
 ) -> Answer:
-    """Ask. `client` is a treq HTTPClient, or anything that has its `get`. Raises RequestFailed."""
+    """Ask. `client` is a treq HTTPClient, or anything that has its `get`. Raises RequestFailed; CancelledError if it is."""
     asking = Deferred.fromCoroutine(_get(client, url, params, largest))
-    asking.addTimeout(timeout, clock)
+    asking.addTimeout(timeout, clock, _too_late)
     try:
         return await asking
-    except TimeoutError:
-        raise RequestFailed(f"no whole answer within {timeout:.0f} s") from None
+    except ConnectingCancelledError:  # an endpoint's word for it
+        raise CancelledError from None
     except _FAILURES as error:
         raise RequestFailed(_text(error)) from error
+
+
+def _too_late(_: object, timeout: float) -> NoReturn:
+    """What the cancelling left behind is an error of whatever was being done: a name, a connection, a request, a body."""
+    raise RequestFailed(f"no whole answer within {timeout:.0f} s")
 
 
 async def _get(client: Any, url: str, params: Mapping[str, str], largest: int) -> Answer:
