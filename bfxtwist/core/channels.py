@@ -145,7 +145,7 @@ class Channels:
             return  # said twice
         if channel is None or channel.state is not ChannelState.REQUESTED:
             echo = [f"{key} {ack.request[key]}" for key in ("channel", "symbol", "chanId") if key in ack.request]
-            raise WrongAnswer(f"never asked for: {', '.join(echo)[:200]}")
+            raise WrongAnswer(f"never asked for: {', '.join(echo)}")
         if ack.channel_id in self._by_id:  # nobody could tell which of the two a frame is for
             other = self._by_id[ack.channel_id].subscription
             raise WrongAnswer(f"{channel.subscription} was given channel {ack.channel_id}, which is that of {other}")
@@ -168,7 +168,7 @@ class Channels:
         if refusal.code in (Code.UNSUBSCRIBE_FAILED, Code.NOT_SUBSCRIBED):
             self.unsubscribed(refusal.request.get("chanId", -1), moment)
         elif channel is None or channel.state is not ChannelState.REQUESTED:
-            self._observer.noted("the exchange refuses: {text} ({code})", text=refusal.text[:200], code=refusal.code)
+            self._observer.noted("the exchange refuses: {text} ({code})", text=refusal.text, code=refusal.code)
         elif refusal.code == Code.CHANNEL_LIMIT and len(self._channels) > 1:  # no other connection has room for a lone one
             channel.feed.lost(f"{refusal.text} ({refusal.code})", moment)
             del self._channels[channel.subscription]
@@ -180,7 +180,7 @@ class Channels:
                 self._observer.refused(channel.subscription, refusal)
             elif channel.wanted:
                 text = "{what} is refused for now: {text} ({code})"
-                self._observer.noted(text, what=str(channel.subscription), text=refusal.text[:200], code=refusal.code)
+                self._observer.noted(text, what=str(channel.subscription), text=refusal.text, code=refusal.code)
             self._forget_if_gone(channel)
 
     def _asked_by(self, echo: Mapping[str, Any]) -> Channel | None:

@@ -16,6 +16,10 @@ class ExchangeError(Exception):
     reason: ClassVar[str] = "exchange"
     ends_connection: ClassVar[bool] = True
 
+    def __str__(self) -> str:
+        """One line, whatever the exchange has said: it goes to logs, and into answers."""
+        return one_line(super().__str__())
+
 
 class MalformedMessage(ExchangeError):
     """A frame that is no message of the protocol: what it meant to say is lost, so the connection's state is too."""
@@ -166,6 +170,11 @@ class BookTooDeep(BookWrong):
 
 def excerpt(payload: bytes, limit: int = 80) -> str:
     """The head of a payload, printable and bounded, for a log line."""
-    head = payload[:limit].decode("ascii", "backslashreplace")
-    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in head)
+    shown = one_line(payload[:limit].decode("ascii", "backslashreplace"), 4 * limit)
     return shown if len(payload) <= limit else f"{shown}… ({len(payload)} bytes)"
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """The head of a text that is the exchange's, printable and bounded."""
+    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:limit])
+    return shown if len(text) <= limit else f"{shown}…"

@@ -269,7 +269,7 @@ class Session:
         elif info.code == Code.MAINTENANCE_END:
             self._end_maintenance(moment)
         elif info.code is not None:
-            self._observer.noted("the exchange says: {text} ({code})", text=info.text[:200], code=info.code)
+            self._observer.noted("the exchange says: {text} ({code})", text=info.text, code=info.code)
 
     def _begin_maintenance(self, moment: Moment) -> None:
         self.operative = False
@@ -305,7 +305,7 @@ class Session:
 
     def _refused_early(self, refusal: Refused, _moment: Moment) -> None:
         self._tally.refusals += 1
-        self._observer.noted("the exchange refuses: {text} ({code})", text=refusal.text[:200], code=refusal.code)
+        self._observer.noted("the exchange refuses: {text} ({code})", text=refusal.text, code=refusal.code)
 
     def _subscribed(self, ack: Subscribed, moment: Moment) -> None:
         self._channels.subscribed(ack, moment)
@@ -314,7 +314,7 @@ class Session:
         self._channels.unsubscribed(ack.channel_id, moment)
 
     def _unasked(self, message: ConfAck | Subscribed | Unsubscribed, _moment: Moment) -> None:
-        raise WrongAnswer(f"never asked for: {message}"[:200])
+        raise WrongAnswer(f"never asked for: {message}")
 
     def _pong(self, _message: Pong, _moment: Moment) -> None:
         self._tally.pongs += 1

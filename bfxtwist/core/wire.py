@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from bfxtwist.core.errors import MalformedMessage
+from bfxtwist.core.errors import MalformedMessage, one_line
 from bfxtwist.core.messages import (
     BookUpdate,
     Checksum,
@@ -243,7 +243,7 @@ def _info(event: Mapping[str, Any]) -> Info:
     return Info(
         _integer_or_none(event.get("version")),
         _integer_or_none(event.get("code")),
-        str(event.get("msg", "")),
+        one_line(str(event.get("msg", ""))),
         None if status is None else status == 1,
     )
 
@@ -263,7 +263,7 @@ _EVENTS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "conf": lambda e: ConfAck(e.get("status") == "OK", _integer(e.get("flags", 0))),
     "subscribed": lambda e: Subscribed(_integer(e["chanId"]), e),
     "unsubscribed": lambda e: Unsubscribed(_integer(e["chanId"])),
-    "error": lambda e: Refused(_integer(e["code"]), str(e.get("msg", "")), e),
+    "error": lambda e: Refused(_integer(e["code"]), one_line(str(e.get("msg", ""))), e),
     "pong": lambda e: Pong(_integer_or_none(e.get("cid")), _integer_or_none(e.get("ts"))),
 }
 

@@ -23,7 +23,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from bfxtwist.core.channels import Tally
-from bfxtwist.core.errors import ExchangeError, HandshakeRefused, ServerRestarting
+from bfxtwist.core.errors import ExchangeError, HandshakeRefused, ServerRestarting, one_line
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import Refused
 from bfxtwist.core.moment import Moment, iso
@@ -209,7 +209,7 @@ class Connection:
             uplink.budget.block(uplink.clock.seconds(), max(WINDOW, asked) if error.status == TOO_MANY else asked)
         reason = _word_for(error)
         uplink.ends[reason] += 1
-        self._last_end = f"{reason}: {explain(error)}"[:300]
+        self._last_end = f"{reason}: {one_line(explain(error))}"
         text = "connection {number} ended, {end}; again in {pause:.1f} s"
         _log.warn(text, number=self.number, end=self._last_end, pause=pause)
         return pause
@@ -238,7 +238,7 @@ class Connection:
 
     def refused(self, subscription: Subscription, refusal: Refused) -> None:
         """The exchange does not have it, or not now. The session goes on asking now and then."""
-        _log.error("{what} is refused: {text} ({code})", what=str(subscription), text=refusal.text[:200], code=refusal.code)
+        _log.error("{what} is refused: {text} ({code})", what=str(subscription), text=refusal.text, code=refusal.code)
         self._tell_refused(subscription, refusal)
 
     def displaced(self, subscription: Subscription) -> None:

@@ -143,6 +143,12 @@ class Refusals(SynchronousTestCase):
         self.assertEqual([m["event"] for m in talk.taken()], ["subscribe"])
         self.assertEqual(talk.happened, ["BTC/USD book is refused for now: subscribe: no (10300)"])
 
+    def test_why_is_one_line_whatever_it_says(self) -> None:
+        talk = Conversation().ready()
+        self.refuse(talk, 11000, msg="later\n2026-11-22 critical" + "x" * 70_000)
+        self.assertIn("refused: later\\x0a2026", talk.book.reason)
+        self.assertLess(len(talk.book.reason), 400)
+
     def test_try_again_later_with_longer_and_longer_pauses(self) -> None:
         for code in (11000, 10020, 31337):
             talk = Conversation().ready()

@@ -3,7 +3,15 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core import errors
-from bfxtwist.core.errors import ChannelWrong, ChecksumMismatch, ExchangeError, MalformedMessage, SequenceLost, excerpt
+from bfxtwist.core.errors import (
+    ChannelWrong,
+    ChecksumMismatch,
+    ExchangeError,
+    MalformedMessage,
+    SequenceLost,
+    ServerRestarting,
+    excerpt,
+)
 
 
 class Kinds(SynchronousTestCase):
@@ -27,6 +35,10 @@ class Kinds(SynchronousTestCase):
         self.assertEqual(str(SequenceLost(18, None)), "expected sequence number 18, received None")
         self.assertEqual(str(ChecksumMismatch(-1, 5)), "checksum -1 sent, 5 computed")
         self.assertEqual(str(MalformedMessage("no JSON", b"hello")), "no JSON: hello")
+
+    def test_what_the_exchange_says_is_one_line(self) -> None:
+        self.assertEqual(str(ServerRestarting("bye\n2026-11-22 \x1b[31mcritical")), "bye\\x0a2026-11-22 \\x1b[31mcritical")
+        self.assertEqual(str(ServerRestarting("x" * 70_000)), "x" * 300 + "…")
 
 
 class Excerpts(SynchronousTestCase):
