@@ -210,7 +210,7 @@ ROWS = [
         [
             "feed.test_history.*.*",
             "core.test_history.*.*",
-            "core.test_trades.TapeTests.*history*",
+            "core.test_trades_held_back.HoldingBackTests.*history*",
             "core.test_trades_machine.*.*",
         ],
         found="a gap was written down only together with the frontier; a gap that stayed open in a quiet market, since full "
