@@ -214,7 +214,7 @@ ROWS = [
             "core.test_trades_machine.*.*",
         ],
         found="a gap was written down only together with the frontier; a gap that stayed open in a quiet market, since full "
-        "pages had led past its edge before that was published; more trades counted for a gap than lay in it",
+        "pages had led past its edge before that was published; more trades counted for a gap than lay in it, and fewer",
     ),
     Row(
         "N21",
