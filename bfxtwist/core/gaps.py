@@ -66,7 +66,7 @@ class Gap(msgspec.Struct):
         return (",".join(cells).replace("\n", " ") + "\n").encode()
 
 
-class Ledger:
+class GapLedger:
     """The text of the ledger: one line a gap, the last one said about it, in the order in which they were noticed."""
 
     def __init__(self, text: bytes = b"") -> None:

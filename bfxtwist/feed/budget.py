@@ -36,7 +36,7 @@ class Attempts(msgspec.Struct):
     blocked_until: float = 0.0
 
 
-class Ledger(Protocol):
+class AttemptLedger(Protocol):
     """Where the attempts are written down."""
 
     def open(self) -> Any:
@@ -100,10 +100,10 @@ def _read(descriptor: int) -> Attempts:
 class ConnectBudget:
     """Says when the next connection may be made."""
 
-    def __init__(self, ledger: Ledger | None = None) -> None:
+    def __init__(self, ledger: AttemptLedger | None = None) -> None:
         self._first = self._to_come = 0
         self._own = OwnLedger()
-        self._ledger: Ledger = ledger or self._own
+        self._ledger: AttemptLedger = ledger or self._own
 
     def begin(self, needed: int) -> None:
         """So many are needed at once. More than ten a minute are allowed for these, and for none after them."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, cast
 
-from bfxtwist.core.gaps import Ledger
+from bfxtwist.core.gaps import GapLedger
 from bfxtwist.core.trade_rows import HEADER
 from bfxtwist.files.external_sort import FAN_IN, RUN_LINES, sorted_lines
 from bfxtwist.files.findings import Fault, Findings, Kind
@@ -149,7 +149,7 @@ def _each_once(by_id: Iterable[bytes], merged: Merged) -> Iterator[bytes]:
 
 
 def _write_ledger(file: BinaryIO, merged: Merged) -> None:
-    text = Ledger()
+    text = GapLedger()
     for gap in unfilled_gaps(merged.sources):
         text.record(gap)
         merged.gaps += 1

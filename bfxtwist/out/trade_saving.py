@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from bfxtwist.core.gaps import Ledger
+from bfxtwist.core.gaps import GapLedger
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.recovery import EARLIER_AT_LEAST, EARLIER_AT_MOST, FileId, Saved
 from bfxtwist.core.trade_rows import Layout
@@ -62,7 +62,7 @@ class TradeSaving:
         """
         #: What the disk does not do, beside what the queue knows. Who else fails on it says so here; a sync takes it back.
         self.error: str | None = None
-        self.ledger = Ledger()
+        self.ledger = GapLedger()
         self._file = file
         self._csv = csv
         self._layout = layout

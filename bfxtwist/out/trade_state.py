@@ -9,7 +9,7 @@ from zlib import crc32
 
 import msgspec
 
-from bfxtwist.core.gaps import Ledger
+from bfxtwist.core.gaps import GapLedger
 from bfxtwist.core.recovery import Saved
 from bfxtwist.out.disk import Disk, read_all, replace_file, write_all
 from bfxtwist.out.trade_errors import DiskFailed, Locked, WrongFile, explained
@@ -101,10 +101,10 @@ class LedgerFile:
         self._disk = disk
         self.path = path
 
-    def load(self) -> Ledger:
+    def load(self) -> GapLedger:
         """What was written last. Raises TradeFileError, of a file that is something else too."""
         try:
-            return Ledger(_load(self._disk, self.path))
+            return GapLedger(_load(self._disk, self.path))
         except ValueError as error:
             raise WrongFile(f"{self.path} is no ledger of gaps, {error}: move it away or name another folder") from None
 

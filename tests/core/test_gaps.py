@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.gaps import LEDGER_HEADER, Gap, GapState, Ledger, Mark
+from bfxtwist.core.gaps import LEDGER_HEADER, Gap, GapLedger, GapState, Mark
 
 START, END = Mark(310628121, 1542045947738), Mark(310629002, 1542046032000)
 NOTICED = 1542046100000000
@@ -14,11 +14,11 @@ def gap(cause: str = "REST did not answer") -> Gap:
 
 
 class LedgerTests(SynchronousTestCase):
-    """`Ledger`."""
+    """`GapLedger`."""
 
     def test_line(self) -> None:
         """Times in words, the cause in quotes."""
-        ledger = Ledger()
+        ledger = GapLedger()
         ledger.record(gap())
         line = (
             b'2018-11-12T18:05:47.738Z,2018-11-12T18:07:12.000Z,310628121,310629002,"REST did not answer",open,0,'
@@ -28,9 +28,9 @@ class LedgerTests(SynchronousTestCase):
 
     def test_last_word_on_a_gap_replaces_the_ones_before(self) -> None:
         """Also those of an earlier run."""
-        ledger, one = Ledger(), gap()
+        ledger, one = GapLedger(), gap()
         ledger.record(one)
-        ledger = Ledger(ledger.text())
+        ledger = GapLedger(ledger.text())
         one.filled = 12
         one.close(GapState.FILLED, NOTICED + 5_000_000)
         ledger.record(one)
@@ -40,7 +40,7 @@ class LedgerTests(SynchronousTestCase):
 
     def test_two_causes_are_two_gaps(self) -> None:
         """Of one interval, noticed at once: a part that was filled does not hide one that is lost."""
-        ledger = Ledger()
+        ledger = GapLedger()
         for cause, state in (("does not reach back", GapState.LOST), ("restart", GapState.FILLED)):
             one = gap(cause)
             one.close(state, NOTICED)
@@ -49,12 +49,12 @@ class LedgerTests(SynchronousTestCase):
 
     def test_any_cause_makes_one_line(self) -> None:
         """Texts of servers get in there."""
-        ledger = Ledger()
+        ledger = GapLedger()
         ledger.record(gap('a "quote",\nand a line'))
-        self.assertEqual(Ledger(ledger.text()).text(), ledger.text())
+        self.assertEqual(GapLedger(ledger.text()).text(), ledger.text())
 
     def test_what_is_no_ledger(self) -> None:
         """Another header, or a line that is none of its."""
         for text in (b"a,b\n", LEDGER_HEADER + b"1,2,3\n", LEDGER_HEADER[:-3]):
-            self.assertRaises(ValueError, Ledger, text)
-        self.assertEqual(Ledger(LEDGER_HEADER).text(), LEDGER_HEADER)
+            self.assertRaises(ValueError, GapLedger, text)
+        self.assertEqual(GapLedger(LEDGER_HEADER).text(), LEDGER_HEADER)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.gaps import GapState, Ledger
+from bfxtwist.core.gaps import GapLedger, GapState
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.trade_rows import Arrival
 from bfxtwist.files.compare import compare
@@ -21,7 +21,9 @@ _LATER = FIRST_MTS + 86_400_000
 
 
 class Comparing(SynchronousTestCase):
-    def compared(self, rows: list[Arrival], exchange: Exchange, now: int = _LATER, ledger: Ledger | None = None) -> Report:
+    def compared(
+        self, rows: list[Arrival], exchange: Exchange, now: int = _LATER, ledger: GapLedger | None = None
+    ) -> Report:
         path = write(Path(self.mktemp()) / "trade.csv", rows)
         if ledger is not None:
             path.with_name("trade.gaps.csv").write_bytes(ledger.text())
@@ -72,7 +74,7 @@ class Comparing(SynchronousTestCase):
                          [("id 2", "side"), ("id 3", "price"), ("id 4", "amount"), ("id 5", "time")])  # fmt: skip
 
     def test_what_the_ledger_names_is_excused(self) -> None:
-        ledger = Ledger()
+        ledger = GapLedger()
         ledger.record(gap(3, 8, state=GapState.LOST))
         ledger.record(gap(12, 18, state=GapState.FILLED, filled=0))
         rows = [arrival(n) for n in (*range(1, 4), *range(8, 15), *range(16, 20))]

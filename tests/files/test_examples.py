@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.gaps import Gap, GapState, Ledger, Mark
+from bfxtwist.core.gaps import Gap, GapLedger, GapState, Mark
 from bfxtwist.core.moment import iso
 from bfxtwist.core.trade_rows import HEADER, Arrival
 from tests.files.rows import FIRST_MTS, arrival, lines, write
@@ -121,7 +121,7 @@ class Commands(SynchronousTestCase):
         rows = [_trade(number, fetched_at if 4000 <= number < 4120 else None) for number in live]
         write(data / "trade.csv", rows)
         (data / "trade-2018-11-13.csv.gz").write_bytes(gzip.compress(HEADER + lines(map(_trade, range(2880)))))
-        ledger = Ledger()
+        ledger = GapLedger()
         ledger.record(_filled(_trade(3999), _trade(4120), 120, fetched_at))
         (data / "trade.gaps.csv").write_bytes(ledger.text())
         write(second / "trade.csv", map(_trade, range(2880, 8640)))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.gaps import GapState, Ledger
+from bfxtwist.core.gaps import GapLedger, GapState
 from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.files.findings import Kind
 from bfxtwist.files.merge import CannotMerge, Merged, merge
@@ -160,7 +160,7 @@ class Gaps(Merging):
     def test_what_no_recording_has_is_in_the_ledger_beside_the_result(self) -> None:
         one = write(self.folder / "one" / "trade.csv", map(arrival, (*range(1, 10), *range(20, 30))))
         two = write(self.folder / "two" / "trade.csv", map(arrival, range(40, 50)))
-        ledger = Ledger()
+        ledger = GapLedger()
         ledger.record(gap_between(9, 20, state=GapState.LOST))
         one.with_name("trade.gaps.csv").write_bytes(ledger.text())
         self.assertEqual(self.merge(one, two).gaps, 2)
@@ -181,7 +181,7 @@ class Gaps(Merging):
         self.assertEqual(self.merge(one, two, skip_damaged=True).gaps, 0)
         self.assertEqual(verify(recording(self.out)).findings.shown, [])
         lacking = write(self.folder / "three" / "trade.csv", [*rows[:11], *rows[14:]])
-        ledger = Ledger()
+        ledger = GapLedger()
         ledger.record(gap_between(11, 15))
         lacking.with_name("trade.gaps.csv").write_bytes(ledger.text())
         self.assertEqual(self.merge(one, lacking, skip_damaged=True).gaps, 2)
@@ -205,10 +205,10 @@ class Gaps(Merging):
     def test_a_gap_that_another_recording_covers_is_gone_and_its_old_ledger_too(self) -> None:
         one = write(self.folder / "one" / "trade.csv", map(arrival, (*range(1, 10), *range(20, 30))))
         two = write(self.folder / "two" / "trade.csv", map(arrival, range(5, 25)))
-        ledger = Ledger()
+        ledger = GapLedger()
         ledger.record(gap_between(9, 20))
         for path in (one.with_name("trade.gaps.csv"), self.folder / "out.gaps.csv"):
             path.write_bytes(ledger.text())
         self.assertEqual(self.merge(one, two).gaps, 0)
         self.assertEqual(verify(recording(self.out)).findings.shown, [])
-        self.assertEqual((self.folder / "out.gaps.csv").read_bytes(), Ledger().text())
+        self.assertEqual((self.folder / "out.gaps.csv").read_bytes(), GapLedger().text())

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.gaps import Gap, GapState, Ledger
+from bfxtwist.core.gaps import Gap, GapLedger, GapState
 from bfxtwist.files.findings import Findings
 from bfxtwist.files.gap_ledger import read_gap_ledger
 from bfxtwist.files.merge_gaps import Source, unfilled_gaps
@@ -16,7 +16,7 @@ from tests.files.test_gap_ledger import gap
 
 class Remaining(SynchronousTestCase):
     def source(self, first: int, last: int, *gaps: Gap) -> Source:
-        path, ledger = Path(self.mktemp()), Ledger()
+        path, ledger = Path(self.mktemp()), GapLedger()
         for one in gaps:
             ledger.record(one)
         path.write_bytes(ledger.text())

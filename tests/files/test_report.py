@@ -5,7 +5,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.gaps import GapState, Ledger
+from bfxtwist.core.gaps import GapLedger, GapState
 from bfxtwist.files.report import as_json, as_text
 from bfxtwist.files.verify import Report, verify
 from tests.files.rows import arrival, recording, write
@@ -18,7 +18,7 @@ class Reports(SynchronousTestCase):
         self.good = verify(recording(write(self.folder / "good.csv", map(arrival, range(1, 2001)))))
         bad = write(self.folder / "bad.csv", [arrival(1), arrival(2), arrival(2)], "tDOGE:USD")
         bad.write_bytes(bad.read_bytes() + b"junk\n" * 7)
-        ledger = Ledger()
+        ledger = GapLedger()
         ledger.record(gap(1, 2, state=GapState.LOST))
         bad.with_name("bad.gaps.csv").write_bytes(ledger.text())
         self.bad = verify(recording(bad))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.gaps import GapState, Ledger
+from bfxtwist.core.gaps import GapLedger, GapState
 from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.files.findings import Kind
 from bfxtwist.files.verify import Report, verify
@@ -122,7 +122,7 @@ class Rows(_Verifying):
 
 class Gaps(_Verifying):
     def ledger(self, *gaps: object) -> None:
-        ledger = Ledger()
+        ledger = GapLedger()
         for one in gaps:
             ledger.record(one)  # type: ignore[arg-type]
         self.path.with_name("trade.gaps.csv").write_bytes(ledger.text())

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.gaps import GapState, Ledger
+from bfxtwist.core.gaps import GapLedger, GapState
 from bfxtwist.core.trades import Mode
 from bfxtwist.out.trade_csv import SyncPolicy
 from tests.crash_disk import CrashDisk
@@ -80,7 +80,7 @@ class SavingTests(SynchronousTestCase):
         recording.wait(28)
         recording.trade()
         recording.wait(8)
-        ledger = Ledger(recording.crash_disk.content("/trade.gaps.csv"))
+        ledger = GapLedger(recording.crash_disk.content("/trade.gaps.csv"))
         self.assertEqual(ledger.count(GapState.LOST), 1)
         self.assertEqual(recording.saved().progress.frontier.id, recording.ledger()[0])
 
@@ -100,14 +100,14 @@ class SavingTests(SynchronousTestCase):
         recording.crash_disk.mend()
         recording.wait(2)
         self.assertEqual((len(recording.ids()), len(recording.saved().progress.gaps)), (6, 1))
-        ledger = Ledger(recording.crash_disk.content("/trade.gaps.csv"))
+        ledger = GapLedger(recording.crash_disk.content("/trade.gaps.csv"))
         self.assertEqual(ledger.count(GapState.OPEN), 1)
         recording.restart()
         recording.exchange.fault = ""
         recording.connect()
         recording.wait(700)
         self.assertEqual(sorted(recording.ids()), recording.ledger())
-        ledger = Ledger(recording.crash_disk.content("/trade.gaps.csv"))
+        ledger = GapLedger(recording.crash_disk.content("/trade.gaps.csv"))
         self.assertEqual(ledger.count(GapState.OPEN), 0)
         self.assertIn(b",filled,3,", ledger.text())
 
