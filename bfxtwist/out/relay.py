@@ -305,6 +305,7 @@ class Relay(Service):
         self._factory.rest()
         if self._settling is not None:
             self._settling.cancel()
+            self._settling = None
         self._stopping = Deferred()
         for conversation in self._conversations():
             conversation.announce(Code.RESTART)
@@ -353,7 +354,7 @@ class Relay(Service):
                 conversation.settle()
 
     def _settle_soon(self) -> None:
-        if self._settling is None:
+        if self._settling is None and self.running:
             self._settling = self.clock.callLater(0, self._settle)
 
     def _settle(self) -> None:

@@ -236,3 +236,21 @@ class Stop(SynchronousTestCase):
         relayed = Relayed()
         self.successResultOf(relayed.relay.stopService())
         self.assertEqual(relayed.clock.getDelayedCalls(), [])
+
+    def test_and_is_started_again(self) -> None:
+        """A program may do so: what happens to the feeds is told as before, and it can be stopped again."""
+        relayed = Relayed()
+        relayed.book.lost("the connection is gone", relayed.now())
+        self.successResultOf(relayed.relay.stopService())
+        relayed.book.syncing("waiting for the snapshot", relayed.now())
+        relayed.relay.startService()
+        relayed.snapshot()
+        client = relayed.connect()
+        client.subscribe()
+        relayed.lose()
+        self.assertEqual([message["code"] for message in client.take()], [20060])
+        stopped = relayed.relay.stopService()
+        relayed.turn(1)
+        client.take()
+        self.successResultOf(stopped)
+        self.assertEqual(relayed.clock.getDelayedCalls(), [])
