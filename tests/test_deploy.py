@@ -20,6 +20,40 @@ from tests.running import ROOT
 
 yaml: Any = import_module("yaml") if find_spec("yaml") else None
 
+#: For each alert what is told minute by minute, in promtool's notation: an hour of calm, and then two of trouble.
+TROUBLE = {
+    "BfxDown": {'up{job="bfxtwist"}': "1x59 0x120"},
+    "BfxRestarting": {"bfxtwist_start_time_seconds": "1000x59 2000+60x120"},
+    "BfxFeedNotLive": {'bfxtwist_feed_live{pair="BTC/USD",channel="book"}': "1x59 0x120"},
+    "BfxFeedSilent": {'bfxtwist_feed_silence_seconds{pair="BTC/USD",channel="book"}': "15x59 60+60x120"},
+    "BfxNoConnection": {"bfxtwist_connections_open": "2x59 1x120", "bfxtwist_connections_wanted": "2x180"},
+    "BfxReconnecting": {'bfxtwist_reconnects_total{reason="lost"}': "0+0.1x59 6+1x120"},
+    "BfxChecksumMismatch": {'bfxtwist_checksum_mismatches_total{pair="BTC/USD",channel="book"}': "0x59 0+1x120"},
+    "BfxBookUnverified": {
+        'bfxtwist_book_verified{pair="BTC/USD",channel="book"}': "1x59 0x120",
+        'bfxtwist_feed_live{pair="BTC/USD",channel="book"}': "1x180",
+    },
+    "BfxBugs": {'bfxtwist_reconnects_total{reason="bug"}': "0x59 1x120"},
+    "BfxBehindExchange": {
+        'bfxtwist_exchange_lag_seconds_bucket{le="1.0"}': "0+60x59 3540x120",
+        'bfxtwist_exchange_lag_seconds_bucket{le="2.5"}': "0+60x59 3540x120",
+        'bfxtwist_exchange_lag_seconds_bucket{le="5.0"}': "0+60x180",
+        'bfxtwist_exchange_lag_seconds_bucket{le="+Inf"}': "0+60x180",
+    },
+    "BfxDiskFailing": {'bfxtwist_trade_disk_failing{pair="BTC/USD"}': "0x59 1x120"},
+    "BfxDiskSlow": {
+        'bfxtwist_trade_flush_seconds_bucket{pair="BTC/USD",le="1.0"}': "0+60x59 3540x120",
+        'bfxtwist_trade_flush_seconds_bucket{pair="BTC/USD",le="2.5"}': "0+60x180",
+        'bfxtwist_trade_flush_seconds_bucket{pair="BTC/USD",le="+Inf"}': "0+60x180",
+    },
+    "BfxTradesUnverified": {'bfxtwist_trade_verified_lag_seconds{pair="BTC/USD"}': "120x59 180+60x120"},
+    "BfxTradeGapOpen": {'bfxtwist_trade_gaps{pair="BTC/USD",state="open"}': "0x59 1x120"},
+    "BfxTradesLost": {'bfxtwist_trade_gaps{pair="BTC/USD",state="lost"}': "1x59 2x120"},
+    "BfxRelayDropsClients": {'bfxtwist_relay_drops_total{reason="too slow"}': "0x59 0+1x120"},
+    "BfxHttpErrors": {'bfxtwist_http_requests_total{code="500"}': "0x59 1x120"},
+    "BfxFilesRunOut": {'process_open_fds{job="bfxtwist"}': "30x59 4000x120", 'process_max_fds{job="bfxtwist"}': "4096x180"},
+}
+
 DEPLOY = files("bfxtwist").joinpath("deploy")
 
 _NAME = re.compile(r"\b((?:bfxtwist|process|python)_[a-z_]+)\b(?:\{([^}]*)\})?")
@@ -28,6 +62,9 @@ _GROUPED = re.compile(r"\bby \(([a-z_, ]*)\)")
 
 #: Of the settings that are documented.
 FEEDS = ["BTC/USD book", "BTC/USD trades", "ETH/USD book", "ETH/USD trades", "LTC/USD book"]
+
+#: Prometheus' own metric: whether there is anything to scrape.
+_UP = 'up{job="bfxtwist"} == 0'
 
 #: What Prometheus itself adds to every sample.
 _ADDED = {"instance", "job"}
@@ -40,7 +77,7 @@ class Expressions(SynchronousTestCase):
     def check(self, expression: str) -> None:
         """Every name exists, and has the labels it is asked for by."""
         found = _NAME.findall(expression)
-        self.assertTrue(found, expression)
+        self.assertTrue(found or expression == _UP, expression)
         for name, selector in found:
             self.assertIn(name, self.labels, expression)
             asked = set(_LABEL.findall(selector)) | {
@@ -87,12 +124,38 @@ class Expressions(SynchronousTestCase):
             self.assertIn(rule["labels"]["severity"], ("page", "ticket"))
             for label in re.findall(r"\$labels\.([a-z]+)", str(rule["annotations"])):
                 names = [self.labels[name] for name, _ in _NAME.findall(rule["expr"])]
-                self.assertIn(label, set.union(*names) | _ADDED, rule["alert"])
+                self.assertIn(label, set.union(_ADDED, *names), rule["alert"])
 
     @skipUnless(shutil.which("promtool"), "promtool is not here")
     def test_prometheus_takes_the_alerts(self) -> None:
         with as_file(DEPLOY.joinpath("alerts.yml")) as path:
             subprocess.run(["promtool", "check", "rules", str(path)], check=True, capture_output=True)
+
+    @skipUnless(yaml and shutil.which("promtool"), "promtool or PyYAML is not here")
+    def test_each_alert_fires_when_there_is_trouble_and_not_before(self) -> None:
+        rules = DEPLOY.joinpath("alerts.yml")
+        self.assertEqual({rule["alert"] for rule in yaml.safe_load(rules.read_text())["groups"][0]["rules"]}, set(TROUBLE))
+        fired = 'count by (alertname) (count_over_time(ALERTS{%s alertstate="firing"}[2h]))'
+        tests = [
+            {
+                "interval": "1m",
+                "input_series": [{"series": series, "values": values} for series, values in told.items()],
+                "promql_expr_test": [
+                    {"expr": fired % "", "eval_time": "59m", "exp_samples": []},
+                    {
+                        "expr": fired % f'alertname="{alert}",',
+                        "eval_time": "180m",
+                        "exp_samples": [{"labels": f'{{alertname="{alert}"}}', "value": 1}],
+                    },
+                ],
+            }
+            for alert, told in TROUBLE.items()
+        ]
+        path = Path(self.mktemp())
+        with as_file(rules) as shipped:
+            path.write_text(json.dumps({"rule_files": [str(shipped)], "tests": tests}))
+            run = subprocess.run(["promtool", "test", "rules", str(path)], check=False, capture_output=True, text=True)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
 
 
 def _expressions(part: object) -> Iterator[str]:

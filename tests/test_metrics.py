@@ -14,7 +14,8 @@ class BadDay(WholeTest):
         """Values by name and the label that tells them apart here."""
         _, body = await running.get("/metrics")
         samples = [sample for family in parse(body.decode()) for sample in family.samples]
-        return {(one.name, one.labels.get("reason") or one.labels.get("channel", "")): one.value for one in samples}
+        apart = {"reason", "channel", "code"}
+        return {(one.name, "".join(one.labels[name] for name in apart & set(one.labels))): one.value for one in samples}
 
     async def test_a_lost_sequence_number_and_wrong_checksums(self) -> None:
         exchange = await self.exchange(SimulatedMarket(7, ["tBTCUSD"], rate=20))
@@ -38,7 +39,8 @@ class BadDay(WholeTest):
         self.assertGreaterEqual(after["bfxtwist_resubscribes_total", "book"], 1)
         self.assertGreater(after["bfxtwist_trades_written_total", ""], 0)
         self.assertGreater(after["bfxtwist_messages_total", ""], before["bfxtwist_messages_total", ""])
-        self.assertGreater(after["bfxtwist_http_requests_total", ""], 0)
+        self.assertGreater(after["bfxtwist_http_requests_total", "200"], 0)
+        self.assertEqual(before["bfxtwist_http_requests_total", "500"], 0, "an alert sees no increase of what is not there")
         self.assertEqual(after["bfxtwist_relay_connections", ""], 0)
 
     async def test_the_daemon_tells_every_metric(self) -> None:

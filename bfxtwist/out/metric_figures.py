@@ -249,8 +249,8 @@ def recorder_figures(
 def http_figures(site: Site) -> Iterator[Metric]:
     """The server that tells this."""
     requests = CounterMetricFamily("bfxtwist_http_requests", "Requests that were answered, by status.", labels=("code",))
-    for code, count in sorted(site.answered.items()):
-        requests.add_metric((str(code),), count)
+    for code in sorted({500} | site.answered.keys()):  # a zero for what there is an alert, as above
+        requests.add_metric((str(code),), site.answered[code])
     yield requests
     text = "Connections of clients that may ask; those of the relay have become WebSockets."
     yield GaugeMetricFamily("bfxtwist_http_connections", text, site.connections)
