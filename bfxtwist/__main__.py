@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from bfxtwist import __version__
 from bfxtwist.files.compare import compare
 from bfxtwist.files.merge import CannotMerge, Merged, merge
-from bfxtwist.files.progress import Progress
+from bfxtwist.files.progress import ProgressBar
 from bfxtwist.files.recording import NoRecording, Recording, ledger_of, lock_of, recordings
 from bfxtwist.files.report import as_json, as_text
 from bfxtwist.files.rest import RestHistory
@@ -116,7 +116,7 @@ def _url(text: str) -> str:
 
 def _verify(options: argparse.Namespace) -> int:
     found = recordings(options.paths)
-    with Progress("reading", _size(found), sys.stderr) as progress:
+    with ProgressBar("reading", _size(found), sys.stderr) as progress:
         reports = [verify(recording, progress.advance, options.allow_gaps) for recording in found]
     if options.rest:
         for report in reports:
@@ -128,7 +128,7 @@ def _verify(options: argparse.Namespace) -> int:
 def _compare(report: Report, url: str) -> None:
     history = RestHistory(url, f"t{report.symbol}")
     now = time.time_ns() // 1_000_000
-    with TemporaryDirectory(prefix="bfxtwist-") as folder, Progress("comparing", 1, sys.stderr) as progress:
+    with TemporaryDirectory(prefix="bfxtwist-") as folder, ProgressBar("comparing", 1, sys.stderr) as progress:
         compare(report, history, Path(folder), now, progress.to)
 
 
@@ -147,7 +147,7 @@ def _merge(options: argparse.Namespace) -> int:
     if ledger_of(out).exists() and not options.force:
         return _complain(f"{ledger_of(out)} exists: --force replaces it, too", os.EX_CANTCREAT)
     sources = recordings(options.paths)
-    with Progress("merging", _size(sources), sys.stderr) as progress:
+    with ProgressBar("merging", _size(sources), sys.stderr) as progress:
         merged = merge(sources, out, skip_damaged=options.skip_damaged, advance=progress.advance)
     sys.stdout.write(_summary(out, merged))
     return _CLEAN

@@ -33,7 +33,7 @@ EARLIER_AT_MOST = 200_000
 _CHUNK = 1024 * 1024
 
 
-class Refused(Exception):
+class CannotContinue(Exception):
     """The file cannot be continued. `fix` says what its owner can do."""
 
     def __init__(self, reason: str, fix: str) -> None:
@@ -149,14 +149,15 @@ def _up_to_repeat(layout: Layout, read: Read, end: int) -> "tuple[int, array[int
 
 
 def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | None) -> Plan:
-    """Decide. Raises Refused."""
+    """Decide. Raises CannotContinue."""
     if saved is not None and (saved.exchange, saved.symbol) != (layout.exchange, layout.symbol):
-        raise Refused(f"the state beside it is of {saved.symbol} of {saved.exchange}", "name another folder for this pair")
+        reason = f"the state beside it is of {saved.symbol} of {saved.exchange}"
+        raise CannotContinue(reason, "name another folder for this pair")
     found = scan(layout, read, size)
     if found.header is Header.FOREIGN:
         raise _foreign(read(0, len(BYTE_ORDER_MARK + HEADER) + 1))
     if found.stranger:
-        raise Refused(f"it records {found.stranger}", "name another folder for this pair")
+        raise CannotContinue(f"it records {found.stranger}", "name another folder for this pair")
     if found.header is Header.TORN or not len(found.ids):
         notes = ["the trade file is new or was rotated away: recording goes on where it ended"] if saved is not None else []
         _check_tail(found, size, file, saved)
@@ -176,13 +177,14 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
     return Plan(found.end, max(found.end - TORN_LIMIT, 0), known, progress, notes, newest)
 
 
-def _foreign(head: bytes) -> Refused:
+def _foreign(head: bytes) -> CannotContinue:
     """Why the file is not ours, or ours no more."""
     whole = head.removeprefix(BYTE_ORDER_MARK)
     if whole.startswith((HEADER, HEADER[:-1] + b"\r\n")):
         what = "puts a byte order mark before the header" if whole != head else "ends lines in CR LF"
-        return Refused(f"an editor has rewritten it, one that {what}", "undo that (dos2unix does), or move the file away")
-    return Refused("its first line is not the header of a trade file", "name another folder, or move the file away")
+        fix = "undo that (dos2unix does), or move the file away"
+        return CannotContinue(f"an editor has rewritten it, one that {what}", fix)
+    return CannotContinue("its first line is not the header of a trade file", "name another folder, or move the file away")
 
 
 def _check_tail(found: Scan, size: int, file: FileId, saved: Saved | None) -> None:
@@ -190,10 +192,10 @@ def _check_tail(found: Scan, size: int, file: FileId, saved: Saved | None) -> No
     same = saved is not None and saved.file == file
     if same and saved is not None and found.end < min(saved.synced, size) and found.header is Header.WHOLE:
         reason = f"it is damaged at byte {found.end}, below byte {saved.synced} up to which it was safely on disk"
-        raise Refused(reason, "bring it back from a backup, or move it away to begin a new one")
+        raise CannotContinue(reason, "bring it back from a backup, or move it away to begin a new one")
     if size - found.end > (TORN_LIMIT if same else TORN_LIMIT_WITHOUT_STATE):
         reason = f"it is damaged at byte {found.end}, and {size - found.end} bytes follow"
-        raise Refused(reason, "mend that line, bring the file back from a backup, or move it away to begin a new one")
+        raise CannotContinue(reason, "mend that line, bring the file back from a backup, or move it away to begin a new one")
 
 
 def _continued(saved: Saved | None) -> tuple[KnownIds, Progress]:

@@ -9,7 +9,7 @@ _WIDTH = 30
 _SECONDS_BETWEEN = 0.1
 
 
-class Progress:
+class ProgressBar:
     """`advance` it by parts of `total`, or move it `to` a share of the whole; it goes away on leaving the `with` block."""
 
     def __init__(self, label: str, total: int, stream: TextIO, seconds: Callable[[], float] = time.monotonic) -> None:
@@ -35,7 +35,7 @@ class Progress:
         self._stream.flush()
         self._shown = True
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressBar":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

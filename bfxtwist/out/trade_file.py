@@ -16,7 +16,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from bfxtwist.core.limits import LIMITS
-from bfxtwist.core.recovery import FileId, Plan, Refused, Saved, plan
+from bfxtwist.core.recovery import CannotContinue, FileId, Plan, Saved, plan
 from bfxtwist.core.trade_rows import HEADER, LONGEST_LINE, Layout
 from bfxtwist.out.disk import Disk, FileFacts, read_all, write_all, write_new
 from bfxtwist.out.trade_errors import WrongFile, explained
@@ -91,8 +91,8 @@ class TradeFile:
 
         try:
             found = plan(self._layout, read, facts.size, file, saved)
-        except Refused as refused:
-            raise WrongFile(f"{self.path}: {refused.reason}: {refused.fix}") from None
+        except CannotContinue as error:
+            raise WrongFile(f"{self.path}: {error.reason}: {error.fix}") from None
         end = found.keep
         if facts.size > end:
             if end:

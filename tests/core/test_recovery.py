@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import Mark
 from bfxtwist.core.messages import Trade
-from bfxtwist.core.recovery import TORN_LIMIT, TORN_LIMIT_WITHOUT_STATE, FileId, Plan, Refused, Saved, plan
+from bfxtwist.core.recovery import TORN_LIMIT, TORN_LIMIT_WITHOUT_STATE, CannotContinue, FileId, Plan, Saved, plan
 from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
 
 LAYOUT = Layout("tBTCUSD")
@@ -37,7 +37,7 @@ class RecoveryTests(SynchronousTestCase):
 
     def refusal(self, content: bytes, state: Saved | None = None) -> str:
         """Why a file is refused."""
-        return str(self.assertRaises(Refused, recover, content, state))
+        return str(self.assertRaises(CannotContinue, recover, content, state))
 
     def test_whole_file_with_its_state(self) -> None:
         """V and gaps are those that were saved, and what was not synced is to be written again."""

@@ -4,7 +4,7 @@ from io import StringIO
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.files.progress import Progress
+from bfxtwist.files.progress import ProgressBar
 
 
 class Terminal(StringIO):
@@ -17,7 +17,7 @@ class Bars(SynchronousTestCase):
         self.now = 0.0
 
     def show(self, stream: StringIO, *steps: tuple[float, int]) -> str:
-        with Progress("reading", 200, stream, lambda: self.now) as progress:
+        with ProgressBar("reading", 200, stream, lambda: self.now) as progress:
             for seconds, amount in steps:
                 self.now += seconds
                 progress.advance(amount)
