@@ -60,6 +60,7 @@ class Tape:
         self.mode = Mode.DOWN
         self.reason = "not connected since the daemon was started"
         self.counters = Counters()
+        self.conflict: tuple[Trade, Trade] | None = None  # the last one: what was told first, and again
         self._newest: Trade | Mark | None = newest  # of those released
         self._limits = limits
         self._requested: PageRequest | None = None
@@ -175,6 +176,7 @@ class Tape:
         """If a trade is not what was told before of the same id. Its time may differ."""
         if first.amount != trade.amount or first.price != trade.price:
             self.counters.conflicts += 1
+            self.conflict = first, trade
 
     def _release_new(self, trades: dict[int, Trade], wall: int) -> None:
         newest = trades[max(trades)]

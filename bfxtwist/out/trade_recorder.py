@@ -232,7 +232,18 @@ class TradeRecorder:
         self.tape.tick(moment)
         self._succession.tick(moment)
         self._saving.tick(moment)
+        self._tell_conflict()
         self._go_on(moment)
+
+    def _tell_conflict(self) -> None:
+        """Of the last second's conflicts the last one: there may be a whole page of them."""
+        conflict, self.tape.conflict = self.tape.conflict, None
+        if conflict is None:
+            return
+        first, again = (f"{told.amount.decode()} at {told.price.decode()}" for told in conflict)
+        text = "{symbol}: trade {id} was told as {first} and again as {again}: the first stands; {count} so far"
+        count = self.tape.counters.conflicts
+        self._log.warn(text, symbol=self.symbol, id=conflict[0].id, first=first, again=again, count=count)
 
     def reopen(self) -> None:
         """Finish the file that is open and go on with what has its name now, after SIGHUP. What fails is tried again."""

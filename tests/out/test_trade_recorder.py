@@ -2,7 +2,9 @@
 
 import os
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.history import Page, PageRequest
@@ -38,6 +40,21 @@ class RecorderTests(SynchronousTestCase):
             recording.recorder.executed([made.told], [confirmed], recording.exchange.moment())
             recording.recorder.executed([made.told], [True], recording.exchange.moment())
         recording.wait(1)
+        self.assertEqual(recording.ids(), recording.ledger())
+
+    def test_what_is_told_otherwise_the_second_time_is_logged(self) -> None:
+        """The row stays, and its owner hears which one it is."""
+        recording = live()
+        made = recording.exchange.trade().told
+        recording.recorder.executed([made], [False], recording.exchange.moment())
+        with capturedLogs() as events:
+            for amount in (b"77", b"78"):
+                recording.recorder.executed([replace(made, amount=amount)], [True], recording.exchange.moment())
+            recording.wait(3)
+        said = [formatEvent(event) for event in events]
+        price = made.price.decode()
+        told = f"was told as {made.amount.decode()} at {price} and again as 78 at {price}"
+        self.assertEqual(said, [f"tBTCUSD: trade {made.id} {told}: the first stands; 2 so far"])
         self.assertEqual(recording.ids(), recording.ledger())
 
     def test_restart_writes_nothing_twice_and_misses_nothing(self) -> None:
