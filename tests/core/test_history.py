@@ -2,6 +2,8 @@
 
 from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import GapState, Mark
+from bfxtwist.core.history import HistoryUnavailable, PageRequest, check_page
+from bfxtwist.core.messages import Trade
 from bfxtwist.core.trades import Mode
 from tests.core.taped import TapeTest
 
@@ -76,6 +78,9 @@ class HistoryTests(TapeTest):
         self.ask()
         self.wait(5)
         self.assertEqual((self.tape.mode, self.file), (Mode.SYNC, [gone.id]))
+        self.wait(30)
+        (loss,) = self.tape.comparison.changes
+        self.assertEqual((loss.state, loss.start.id, loss.end.id), (GapState.LOST, gone.id, gone.id + 1))
 
     # --- many trades at once ------------------------------------------------------------------------------
 
@@ -98,12 +103,35 @@ class HistoryTests(TapeTest):
         """Its two ends meet."""
         self.trade()
         self.connect()
+        self.tape.lost("sequence")
+        for _ in range(9):
+            self.trade(told=False, pause=0.0)
+        self.clock.advance(0.0015)
+        self.trade(told=False)
+        self.trade(told=False)
+        self.connect(1)
+        while self.ask():
+            pass
+        self.assertEqual((sorted(self.file), self.tape.mode), (self.everything(), Mode.LIVE))
+        self.assertEqual([gap.state for gap in self.tape.comparison.changes], [GapState.FILLED])
+
+    def test_a_crowded_millisecond_whose_other_end_is_gone(self) -> None:
+        """The exchange forgot it between two questions."""
+        self.trade()
+        self.connect()
+        self.tape.lost("sequence")
         for _ in range(9):
             self.trade(told=False, pause=0.0)
         self.clock.advance(1)
-        self.trade()
-        self.wait(120)
-        self.assertEqual((sorted(self.file), self.tape.comparison.changes), (self.everything(), []))
+        last = self.trade(told=False)
+        self.connect(1)
+        while not (self.ask() and self.tape.comparison._sync and self.tape.comparison._sync.walk._one_millisecond):
+            pass
+        self.exchange.horizon = last.mts
+        self.wait(2)
+        [loss, *_] = self.tape.comparison.changes
+        self.assertEqual((loss.state, loss.start.mts, loss.end.mts), (GapState.LOST, last.mts - 1000, last.mts - 1000))
+        self.assertEqual(self.tape.mode, Mode.LIVE)
 
     # --- pages that are wrong -----------------------------------------------------------------------------
 
@@ -120,3 +148,15 @@ class HistoryTests(TapeTest):
             self.ask()
             self.assertEqual((self.tape.mode, len(self.file)), (Mode.SYNC, 1))
         self.assertEqual(self.tape.comparison.failures, 2)
+
+    def test_what_is_no_answer_to_its_request(self) -> None:
+        """By the order, the range and the number that were asked for."""
+        trades = [Trade(number, mts, b"1", b"1") for number, mts in ((1, 10), (2, 20), (3, 30))]
+        for request in (PageRequest(10), PageRequest(10, 30), PageRequest(10, limit=3)):
+            check_page(request, trades)
+            check_page(request._replace(newest_first=True), trades[::-1])
+            check_page(request, [])
+            self.assertRaises(HistoryUnavailable, check_page, request, trades[::-1])
+            self.assertRaises(HistoryUnavailable, check_page, request._replace(newest_first=True), trades)
+        for request in (PageRequest(11), PageRequest(10, 29), PageRequest(10, limit=2)):
+            self.assertRaises(HistoryUnavailable, check_page, request, trades)

@@ -92,8 +92,11 @@ class TapeTests(TapeTest):
         self.connect()
         made = self.trade(skew=5)
         self.tell(replace(made, price=b"1"))
+        self.tape.lost("again")
+        other = self.trade(told=False)
+        self.connect(1)
         self.ask(write=False)
-        self.assertEqual([arrival.trade for arrival in self.tape.released()], [made])
+        self.assertEqual([arrival.trade for arrival in self.tape.released()], [made, other])
         self.assertEqual(self.tape.counters.conflicts, 1)
 
     def test_what_is_told_twice_in_one_run_is_written_once(self) -> None:

@@ -163,7 +163,7 @@ class HoldingBackTests(TapeTest):
         self.assertEqual((len(self.file), self.tape.mode, self.tape.urgent), (1, Mode.SYNC, True))
         (gap,) = self.progress.gaps
         self.assertEqual((gap.state, gap.start.id, gap.end.id), (GapState.OPEN, 1001, 1009))
-        self.assertEqual(self.progress.frontier, gap.end)
+        self.assertEqual((self.progress.frontier, self.tape.comparison.changes), (gap.end, [gap]))
         self.tape.saved(without_gap, self.moment)  # that one was under way
         self.assertEqual(self.tape.mode, Mode.SYNC)
         self.tape.saved(self.tape.comparison.revision, self.moment)
