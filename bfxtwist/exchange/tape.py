@@ -61,11 +61,6 @@ class Tape:
         """The last trades, newest first."""
         return self._latest[::-1]
 
-    @property
-    def last(self) -> Trade | None:
-        """The newest trade."""
-        return self._latest[-1] if self._latest else None
-
     def since(self, start: int) -> list[Trade]:
         """Every trade from `start` (ms) on."""
         return [stored.trade for stored in self._stored[self._index(start) :]]
