@@ -1,6 +1,7 @@
 """One line in the log when a feed becomes live, and one when it is not live any more."""
 
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from twisted.logger import Logger
 
@@ -16,7 +17,8 @@ class StateLog:
     def __init__(self, moment: Callable[[], Moment]) -> None:
         self._moment = moment
         self._live: set[Feed] = set()
-        self._lost: dict[Feed, Moment] = {}  # when feeds ceased to be live
+        # When feeds ceased to be live; of one that is dropped nobody asks, and its whole book would stay here.
+        self._lost: WeakKeyDictionary[Feed, Moment] = WeakKeyDictionary()
         self._watching = True
 
     def watch(self, feed: Feed) -> None:

@@ -1,6 +1,8 @@
 """A feed that comes or goes is one line each; what lies between is not news."""
 
+import gc
 from typing import Any
+from weakref import ref
 
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -56,3 +58,11 @@ class StateLogTest(SynchronousTestCase):
         self.states.stop()
         self.lose("closed", 2)
         self.assertEqual(self.lines, ["live: BTC/USD book"])
+
+    def test_a_feed_that_is_dropped_is_let_go_of(self) -> None:
+        self.live(1)
+        self.lose("not subscribed any more", 2)
+        gone = ref(self.feed)
+        del self.feed
+        gc.collect()
+        self.assertIsNone(gone())
