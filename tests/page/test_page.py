@@ -25,6 +25,22 @@ _MIDDLE = "document.getElementById('ladder-spread').parentNode.getBoundingClient
 _OPACITY = "getComputedStyle(document.querySelector('main')).opacity"
 _STATE = "document.documentElement.dataset.state"
 
+#: Cells whose digits do not stand within them, or that one cannot see without scrolling to the side.
+_CUT = """[...document.querySelectorAll(".ladder td, .ladder tbody th, .tape td")].filter((cell) => {
+    const range = document.createRange();
+    range.selectNodeContents(cell);
+    const [text, box, seen] = [range, cell, cell.closest(".scroll")].map((one) => one.getBoundingClientRect());
+    return text.left < box.left || text.right > Math.min(box.right, seen.right);
+}).map((cell) => cell.textContent)"""
+_SMALLEST = "Math.min(...[...document.querySelectorAll('table')].map((one) => parseFloat(getComputedStyle(one).fontSize)))"
+
+#: Prices of the ladder, and where their last digits end.
+_ENDS = """[...document.querySelectorAll(".ladder [scope=row]")].filter((cell) => cell.textContent).map((cell) => {
+    const range = document.createRange();
+    range.selectNodeContents(cell);
+    return [cell.textContent, Math.round(range.getBoundingClientRect().right)];
+})"""
+
 
 class PageTest(TestCase):
     """The page of a daemon on an exchange of its own."""
@@ -326,14 +342,28 @@ class ScreenTest(PageTest):
         for width, height in ((320, 640), (360, 740), (820, 1180), (1440, 900), (3840, 2160)):
             await self.browser.resize(width, height)
             await deferLater(reactor, 0.3, lambda: None)
-            over = await self.browser.js("document.documentElement.scrollWidth - innerWidth")
-            self.assertLessEqual(over, 0, width)
+            self.assertLessEqual(await self.browser.js("document.documentElement.scrollWidth"), width)
             size = await self.browser.js("parseFloat(getComputedStyle(document.querySelector('#bids th')).fontSize)")
             self.assertGreater(size, 12)
             canvas = await self.browser.js("depth.clientHeight")
             self.assertGreater(canvas, 100, width)
         self.assertGreater(size, 24)
         await self.assert_no_complaints()
+
+    async def test_long_numbers_and_names(self) -> None:
+        """A price below 1e-6 for an amount of millions, of a pair with a long name: no digit is cut or stands on another."""
+        await self.page("/?pair=VET-BTC", symbols=("tVETBTC", "tTESTBTCF0:TESTUSTF0"), length=100)
+        await self.becomes("trades.rows.length > 5", True)
+        await self.quiet()
+        for width, height in ((320, 640), (360, 740), (1200, 800), (1600, 1000)):
+            await self.browser.resize(width, height)
+            await deferLater(reactor, 0.3, lambda: None)
+            self.assertLessEqual(await self.browser.js("document.documentElement.scrollWidth"), width)
+            self.assertEqual(await self.browser.js(_CUT), [], width)
+            self.assertGreater(await self.browser.js(_SMALLEST), 9)
+        prices = await self.browser.js(_ENDS)
+        self.assertGreater(len({text for text, _ in prices}), 5)
+        self.assertEqual(len({end for _, end in prices}), 1, prices)
 
     async def test_contrast(self) -> None:
         """Text on its ground: 4.5 to 1 and more, in both themes and with both pairs of colours (WCAG 2.2, 1.4.3)."""

@@ -3,6 +3,7 @@
 
 const PLACES = 18;
 const ONE = 10n ** BigInt(PLACES);
+const EXPONENT = /e/i;
 const TOKEN = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
 
 /** The units of a token; digits beyond the 18th place are cut off. Throws on what is no number. */
@@ -35,15 +36,18 @@ export function toStep(units, step, up) {
   return up && below < units ? below + step : below;
 }
 
-/** Digits after the point in a text without an exponent. */
+/** Digits after the point; none in a text with an exponent. */
 export function placesOf(text) {
-  const point = text.indexOf(".");
+  const point = EXPONENT.test(text) ? -1 : text.indexOf(".");
   return point < 0 ? 0 : text.length - point - 1;
 }
 
-/** What a text lacks to have so many digits after the point: shown invisibly, it lines up a column of the exchange's own digits. */
+/** What a text lacks to have so many digits after the point: shown invisibly, it lines up a column of the exchange's own digits.
+ *
+ * One with an exponent lacks none: `7e-7` and `6.9e-7` end in line.
+ */
 export function padding(text, places) {
-  const missing = text ? places - placesOf(text) : 0;
+  const missing = text && !EXPONENT.test(text) ? places - placesOf(text) : 0;
   return missing > 0 ? `${placesOf(text) ? "" : "."}${"0".repeat(missing)}` : "";
 }
 

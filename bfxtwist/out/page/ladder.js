@@ -5,6 +5,12 @@ import { write } from "./state.js";
 
 const CHANGE_MS = 400;
 
+/** Characters that price, amount and total have room for at least. */
+const COLUMNS = [8, 11, 12];
+
+/** What the padding of a cell takes, in characters. */
+const CELL_PADDING = 2.7;
+
 class Row {
   constructor(document) {
     this.element = document.createElement("tr");
@@ -43,6 +49,7 @@ export class Ladder {
     this.scroller = document.getElementById("ladder-scroll");
     this.rows = { asks: [], bids: [] };
     this.amounts = { asks: new Map(), bids: new Map() }; // that were shown last, by price
+    this.columns = COLUMNS;
     new ResizeObserver(() => this.centre()).observe(this.scroller);
   }
 
@@ -55,6 +62,11 @@ export class Ladder {
       this[name].replaceChildren(...(name === "asks" ? elements.reverse() : elements));
     }
     this.centre();
+  }
+
+  /** Another book: its numbers may be shorter. */
+  clear() {
+    this.columns = COLUMNS;
   }
 
   centre() {
@@ -72,6 +84,7 @@ export class Ladder {
       amount: Math.max(0, ...all.map((level) => placesOf(level.amount))),
       total: Math.max(0, ...all.map((level) => placesOf(level.written))),
     };
+    this.fit(all, places);
     for (const [name, rows] of Object.entries(this.rows)) {
       const before = this.reduced() ? new Map() : this.amounts[name];
       rows.forEach((row, index) => {
@@ -82,6 +95,20 @@ export class Ladder {
     }
     write(this.mid, mid);
     write(this.spread, caption);
+  }
+
+  /** Columns as wide as their longest numbers were until now, and digits small enough for all three. */
+  fit(levels, places) {
+    const length = (text, name) => text.length + padding(text, places[name]).length;
+    for (const { price, amount, written } of levels) {
+      const needed = [length(price, "price"), length(amount, "amount"), length(written, "total")];
+      this.columns = this.columns.map((width, index) => Math.max(width, needed[index]));
+    }
+    const widths = this.columns.map((width) => width + CELL_PADDING);
+    const all = widths.reduce((sum, width) => sum + width);
+    const { style } = this.scroller;
+    style.setProperty("--characters", this.columns.reduce((sum, width) => sum + width));
+    ["--price", "--amount", "--total"].forEach((name, index) => style.setProperty(name, `${(100 * widths[index]) / all}%`));
   }
 
   levels(book, name, step, count) {

@@ -19,15 +19,17 @@ export class LineChart {
     const known = samples.filter((sample) => sample.mid !== null);
     const { width, height, rem } = plot;
     const floor = height - rem * 1.4;
-    const right = width - rem * 4.2;
+    const scales = { mid: scaleOf(known, "mid"), spread: scaleOf(known, "spread", 0) };
+    const labels = [...scales.mid.labels, ...scales.spread.labels].map(([, text]) => plot.context.measureText(text).width);
+    const right = width - Math.max(rem * 4.2, rem * 0.7 + Math.max(...labels));
     const x = (at) => right * (1 - (now - at) / HISTORY);
     this.times(x, floor, right);
     this.unknown(samples, x, floor, now);
     if (!known.length) return;
     const parts = runs(samples);
     const split = floor * MID_PART;
-    this.series(parts, "mid", x, [rem * 0.6, split - rem * 0.8], plot.colours.accent, right);
-    this.series(parts, "spread", x, [split + rem * 0.6, floor - 2], plot.colours.muted, right, 0);
+    this.series(parts, "mid", scales.mid, x, [rem * 0.6, split - rem * 0.8], plot.colours.accent, right);
+    this.series(parts, "spread", scales.spread, x, [split + rem * 0.6, floor - 2], plot.colours.muted, right);
     plot.text("spread", 2, split + rem * 0.4);
     const last = known.at(-1);
     this.canvas.setAttribute("aria-label", `Five minutes: mid ${brief(last.mid, 8)}, spread ${brief(last.spread, 4)}`);
@@ -56,20 +58,15 @@ export class LineChart {
     context.globalAlpha = 1;
   }
 
-  series(parts, name, x, [top, bottom], colour, right, from = null) {
+  series(parts, name, { low, high, labels, filled }, x, [top, bottom], colour, right) {
     const { plot } = this;
-    const values = parts.flat().map((sample) => sample[name]);
-    let low = from ?? Math.min(...values);
-    let high = Math.max(...values);
-    const least = Math.abs(high) * 1e-5 || 1e-9;
-    if (high - low < least) [low, high] = from === null ? [low - least, high + least] : [from, high + least];
     const y = (value) => bottom - ((value - low) / (high - low)) * (bottom - top);
-    for (const value of ticks(low, high, from === null ? 3 : 2)) {
+    for (const [value, text] of labels) {
       plot.rule(0, y(value), right, y(value));
-      plot.text(brief(value, 8), right + plot.rem * 0.4, y(value));
+      plot.text(text, right + plot.rem * 0.4, y(value));
     }
     for (const part of parts) {
-      plot.area(part.flatMap((sample, i) => stepped(part, i, x, y, name)), bottom, colour, from === null ? 0 : 0.2);
+      plot.area(part.flatMap((sample, i) => stepped(part, i, x, y, name)), bottom, colour, filled ? 0.2 : 0);
     }
     const last = parts.at(-1).at(-1);
     plot.context.beginPath();
@@ -77,6 +74,17 @@ export class LineChart {
     plot.context.fillStyle = colour;
     plot.context.fill();
   }
+}
+
+/** From where to where some samples go, at least from `from` on, and what is written beside that. */
+function scaleOf(samples, name, from = null) {
+  const values = samples.map((sample) => sample[name]);
+  let low = from ?? Math.min(...values);
+  let high = Math.max(...values);
+  const least = Math.abs(high) * 1e-5 || 1e-9;
+  if (high - low < least) [low, high] = from === null ? [low - least, high + least] : [from, high + least];
+  const labels = ticks(low, high, from === null ? 3 : 2).map((value) => [value, brief(value, 8)]);
+  return { low, high, labels, filled: from !== null };
 }
 
 /** A value stands until the next one. */

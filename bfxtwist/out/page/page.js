@@ -99,6 +99,7 @@ class Page {
     this.model.begin(pair.symbol, pair.carried);
     this.model.daemon = pair;
     this.tape.clear();
+    this.ladder.clear();
     this.figures.lastMid = null;
     this.feed.want(pair.symbol, pair.carried);
     this.steps = null;

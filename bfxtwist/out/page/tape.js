@@ -6,6 +6,7 @@ import { write } from "./state.js";
 const SHOWN = 60;
 const AMOUNT_PLACES = 8;
 const FLASH_MS = 600;
+const TIME_AND_SIDE = 14;
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 export class Tape {
@@ -15,13 +16,15 @@ export class Tape {
     this.body = document.getElementById("trades");
     this.note = document.getElementById("tape-note");
     this.rows = new Map(); // by trade id
-    this.places = 0;
+    this.scroller = this.body.closest(".scroll");
+    this.clear();
   }
 
   clear() {
     this.rows.clear();
     this.body.replaceChildren();
     this.places = 0;
+    this.longest = 0; // characters of price and amount together
   }
 
   draw(trades, note) {
@@ -52,7 +55,9 @@ export class Tape {
       const row = this.rows.get(trade.id);
       row.style.setProperty("--fill", `${(100 * Math.sqrt(trade.size / largest)).toFixed(1)}%`);
       row.cells[2].dataset.pad = padding(trade.price, places);
+      this.longest = Math.max(this.longest, characters(trade, places));
     }
+    this.scroller.style.setProperty("--characters", this.longest + TIME_AND_SIDE);
     this.places = places;
   }
 
@@ -76,4 +81,9 @@ export class Tape {
     row.cells[3].dataset.pad = padding(trade.amount, AMOUNT_PLACES);
     return row;
   }
+}
+
+/** What price and amount take, with what lines them up. */
+function characters({ price, amount }, places) {
+  return price.length + padding(price, places).length + amount.length + padding(amount, AMOUNT_PLACES).length;
 }
