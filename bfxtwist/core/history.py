@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from bfxtwist.core.gaps import Mark
 from bfxtwist.core.limits import LIMITS
 from bfxtwist.core.messages import Trade
+from bfxtwist.core.trade_rows import LARGEST_ID, LARGEST_MTS
 
 #: How far before its beginning a walk asks again, ms: a trade is published late, and its time there can differ from the
 #: socket's by some milliseconds (measured in a 2018 capture).
@@ -72,7 +73,7 @@ class Step(NamedTuple):
 
 
 def check_page(request: PageRequest, trades: list[Trade]) -> None:
-    """Raises HistoryUnavailable for a page that is no answer to its request: too long, unsorted, or out of range."""
+    """Raises HistoryUnavailable for a page that is no answer to its request: too long, unsorted, or out of any range."""
     times = [trade.mts for trade in trades]
     if len(trades) > request.limit:
         raise HistoryUnavailable(f"{len(trades)} trades where at most {request.limit} were asked for")
@@ -80,6 +81,9 @@ def check_page(request: PageRequest, trades: list[Trade]) -> None:
         raise HistoryUnavailable("the trades are not in the order of time")
     if times and (min(times) < request.start or (request.end is not None and max(times) > request.end)):
         raise HistoryUnavailable("there are trades from outside of what was asked for")
+    if times and (max(times) >= LARGEST_MTS or max(trade.id for trade in trades) >= LARGEST_ID):
+        # No row can hold them. The frontier would move to one all the same, and never again from there.
+        raise HistoryUnavailable("there are trades with an id or a time that cannot be")
 
 
 @dataclass(slots=True)

@@ -23,8 +23,8 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 #: Ids are kept as 64-bit integers, and times have 16 digits of microseconds until the year 2286. Nothing near these was ever
 #: seen; a number beyond them is a broken message, and must not make a row that is refused at the next start.
-_LARGEST_ID = 10**18
-_LARGEST_MTS = 10**14
+LARGEST_ID = 10**18
+LARGEST_MTS = 10**14
 _LONGEST_NUMBER = 64
 
 #: More bytes than any row has.
@@ -96,4 +96,4 @@ class Layout:
 def recordable(trade: Trade) -> bool:
     """Whether a row of this trade could be read back."""
     short = len(trade.price) <= _LONGEST_NUMBER and len(trade.amount) <= _LONGEST_NUMBER
-    return short and trade.id < _LARGEST_ID and trade.mts < _LARGEST_MTS
+    return short and trade.id < LARGEST_ID and trade.mts < LARGEST_MTS

@@ -160,3 +160,5 @@ class HistoryTests(TapeTest):
             self.assertRaises(HistoryUnavailable, check_page, request._replace(newest_first=True), trades)
         for request in (PageRequest(11), PageRequest(10, 29), PageRequest(10, limit=2)):
             self.assertRaises(HistoryUnavailable, check_page, request, trades)
+        for impossible in (Trade(4, 10**15, b"1", b"1"), Trade(10**18, 40, b"1", b"1")):
+            self.assertRaises(HistoryUnavailable, check_page, PageRequest(10), [*trades, impossible])
