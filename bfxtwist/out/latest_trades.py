@@ -19,7 +19,7 @@ from bfxtwist.core.market import Market
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.moment import iso, milliseconds
 from bfxtwist.core.trade_feed import TradeFeed
-from bfxtwist.core.trade_rows import HEADER
+from bfxtwist.core.trade_rows import HEADER, recordable
 from bfxtwist.out.http import HttpApi
 from bfxtwist.out.problems import Problem
 from bfxtwist.out.query import choose, query, whole_number
@@ -56,7 +56,7 @@ class LatestTrades:
         return reply(request, Body(_document(feed, tail)), media_type=JSON)
 
     def _latest(self, feed: TradeFeed, limit: int, since: int) -> Tail:
-        memory = [_told(trade) for trade in feed.latest]
+        memory = [_told(trade) for trade in feed.latest if recordable(trade)]
         tail = self._read(feed.subscription.symbol, limit, since, [trade.id for trade in memory])
         on_file = {trade.id for trade in tail.trades}
         # What is on file has the file's times: the exchange tells of one trade by two clocks, 1 to 9 ms apart.

@@ -41,7 +41,8 @@ class LagSampler:
             if last is None or feed.exchange_time is None or self._seen.get(key) is last:
                 continue
             self._seen[key] = last
-            lags.observe(max(last.wall - feed.exchange_time * 1000, 0) / 1e6)
+            lag = max(last.wall - feed.exchange_time * 1000, 0)
+            lags.observe(min(lag, last.wall) / 1e6)  # an integer of JSON can be larger than any float
 
 
 class TimedThread:

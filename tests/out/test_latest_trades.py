@@ -75,6 +75,10 @@ class LatestTradesTest(SynchronousTestCase):
         self.assertEqual(trades[1]["timestamp"], T0 + 2000, "the time is the file's, as in trade.csv")
         self.assertEqual((trades[2]["side"], trades[2]["amount"]), ("sell", 1))
 
+    def test_what_no_row_can_hold_is_left_out_here_too(self) -> None:
+        self.executed(trade(1), trade(2, mts=10**15))
+        self.assertEqual(self.ids(), [1])
+
     def test_nothing_at_all(self) -> None:
         self.assertEqual(self.document()["trades"], [])
 

@@ -29,6 +29,15 @@ class LagTest(SynchronousTestCase):
         self.assertEqual(lags.count, 2)
         self.assertAlmostEqual(lags.sum, 0.075)
 
+    def test_a_time_that_no_clock_shows(self) -> None:
+        market = Market()
+        feed = live_book(market)
+        sampler = LagSampler(market)
+        for time in (-(10**400), 10**400):
+            feed.seen(time, moment(5))
+            sampler.sample()
+        self.assertEqual(sampler.lags["BTC/USD", "book"].count, 2)
+
 
 class TimedTest(SynchronousTestCase):
     def test_the_result_is_handed_on_and_its_time_kept(self) -> None:
