@@ -57,6 +57,7 @@ class Stopping(WholeTest):
         daemon = self.begin(self.met)
         await self.says(daemon, "listening on")
         await self.stops(daemon)
+        self.assertNotIn("cannot be had", daemon.said)
 
     async def test_while_it_connects(self) -> None:
         with socket.create_server(("127.0.0.1", 0), backlog=0) as server:

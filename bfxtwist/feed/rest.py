@@ -50,10 +50,16 @@ async def get(
     asking.addTimeout(timeout, clock, _too_late)
     try:
         return await asking
-    except ConnectingCancelledError:  # an endpoint's word for it
-        raise CancelledError from None
-    except _FAILURES as error:
+    except (ConnectingCancelledError, *_FAILURES) as error:
+        if _is_cancelled(error):
+            raise CancelledError from None
         raise RequestFailed(_text(error)) from error
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Endpoints and requests that are cancelled have words of their own for it."""
+    reasons = getattr(error, "reasons", ())
+    return isinstance(error, ConnectingCancelledError) or any(reason.check(CancelledError) for reason in reasons)
 
 
 def _too_late(_: object, timeout: float) -> NoReturn:

@@ -36,6 +36,9 @@ class Stuck(SynchronousTestCase):
         self.assertIn("within 5 s", str(self.failureResultOf(asking, RequestFailed)))
 
     def test_a_stop_in_the_meantime_is_told_as_one(self) -> None:
-        asking = self.ask()
-        asking.cancel()
-        self.failureResultOf(asking, CancelledError)
+        for connected in (False, True):
+            asking = self.ask()
+            if connected:
+                self.connect()
+            asking.cancel()
+            self.failureResultOf(asking, CancelledError)
