@@ -10,7 +10,7 @@ of the trades in `core/trades.py` and `core/comparison.py`; of the file being ro
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -35,6 +35,15 @@ _SAVE_EVERY = 30.0
 
 #: A disk that has failed to sync so often in a row is not believed any more.
 DEGRADED_AFTER = 3
+
+
+class _Promise(NamedTuple):
+    """What is to be on disk after the rows. `ledger` is the text of the ledger, where `changes` lines of it are new."""
+
+    saved: Saved
+    revision: int  # of the progress in `saved`
+    ledger: bytes | None
+    changes: int
 
 
 class TradeSaving:
@@ -178,25 +187,21 @@ class TradeSaving:
     # --- in a thread --------------------------------------------------------------------------------------
 
     async def _save(self, state: bool) -> bool:
-        """Sync the rows; then, if every row is in the file, save what may be promised of them."""
-        moment, file, comparison = self._moment(), self._file, self._followed.comparison
+        """Sync the rows; then, if every row is in the file, save what may be promised of them. Whether that was done."""
+        moment, file = self._moment(), self._file
         if not file.is_open:
             return False
         self._synced_at = moment.monotonic
-        mark, rows, failures, revision = file.base, self._csv.rows_written, file.sync_failures, comparison.revision
-        due = moment.monotonic - self._saved_at >= _SAVE_EVERY and mark != file.synced
-        changed = revision != self._saved_revision or bool(comparison.changes)
-        wanted = state and (changed or due or self._ending)
-        if not (wanted or mark != file.synced):
+        mark, rows, failures = file.base, self._csv.rows_written, file.sync_failures
+        promise = self._due_promise(moment) if state else None
+        if promise is None and mark == file.synced:
             return True
-        saved = self.record() if wanted else None
-        ledger, changes = self._ledger_text() if wanted else (None, 0)
         try:
             sync = file.sync_job()
         except OSError as error:
             self.error = str(error)
             return False
-        job = partial(_synced_and_saved, sync, self._ledger_file, ledger, self._state, saved)
+        job = partial(_synced_and_saved, sync, promise, self._ledger_file, self._state)
         failed_sync, failed_save = await self._in_thread(job)
         if failed_sync is not None:
             self._sync_failed(failed_sync)
@@ -204,13 +209,25 @@ class TradeSaving:
         file.synced_to(mark, failures)
         self._csv.synced(rows)
         self.error = None if failed_save is None else f"{self._state.path}: {failed_save.strerror or failed_save}"
-        if failed_save is None and saved is not None:
-            del comparison.changes[:changes]
-            self._saved_revision, self._saved_at = revision, moment.monotonic
-            self._followed.saved(revision, self._moment())
-            if not self._ending:
-                self._saved(self._moment())
+        if failed_save is None and promise is not None:
+            self._is_saved(promise, moment)
         return failed_save is None
+
+    def _due_promise(self, moment: Moment) -> _Promise | None:
+        """What is to be saved now: if it is news, if the last one is old and there are rows, or if this is the end."""
+        comparison = self._followed.comparison
+        old = moment.monotonic - self._saved_at >= _SAVE_EVERY and self._file.base != self._file.synced
+        news = comparison.revision != self._saved_revision or bool(comparison.changes)
+        if not (news or old or self._ending):
+            return None
+        return _Promise(self.record(), comparison.revision, *self._ledger_text())
+
+    def _is_saved(self, promise: _Promise, moment: Moment) -> None:
+        del self._followed.comparison.changes[: promise.changes]
+        self._saved_revision, self._saved_at = promise.revision, moment.monotonic
+        self._followed.saved(promise.revision, self._moment())
+        if not self._ending:
+            self._saved(self._moment())
 
     def _ledger_text(self) -> tuple[bytes | None, int]:
         changes = self._followed.comparison.changes
@@ -228,7 +245,7 @@ class TradeSaving:
 
 
 def _synced_and_saved(
-    sync: Callable[[], None], ledger_file: LedgerFile, ledger: bytes | None, state_file: StateFile, saved: Saved | None
+    sync: Callable[[], None], promise: _Promise | None, ledger_file: LedgerFile, state_file: StateFile
 ) -> tuple[OSError | None, OSError | None]:
     """In a thread: rows, then the ledger, then the state. What failed of the first, and of the others."""
     try:
@@ -236,10 +253,10 @@ def _synced_and_saved(
     except OSError as error:
         return error, None
     try:
-        if ledger is not None:
-            ledger_file.save(ledger)
-        if saved is not None:
-            state_file.save(saved)
+        if promise is not None and promise.ledger is not None:
+            ledger_file.save(promise.ledger)
+        if promise is not None:
+            state_file.save(promise.saved)
     except OSError as error:
         return None, error
     return None, None
