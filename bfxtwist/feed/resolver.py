@@ -18,7 +18,10 @@ from twisted.internet.interfaces import (
     IReactorFromThreads,
     IResolutionReceiver,
 )
+from twisted.logger import Logger
 from zope.interface import implementer
+
+_log = Logger()
 
 _FAMILIES = {frozenset({IPv4Address}): AF_INET, frozenset({IPv6Address}): AF_INET6}
 _ADDRESSES: dict[int, Callable[..., IAddress]] = {AF_INET: IPv4Address, AF_INET6: IPv6Address}
@@ -68,17 +71,26 @@ class OneAtATime:
         waiting = self._waiting.setdefault(question, [])
         waiting.append(resolutionReceiver)
         if len(waiting) == 1:
-            Thread(target=self._in_thread, args=(question,), name=f"name {hostName}", daemon=True).start()
+            self._begin(question)
         return resolution
+
+    def _begin(self, question: _Question) -> None:
+        try:
+            Thread(target=self._in_thread, args=(question,), name=f"name {question.name}", daemon=True).start()
+        except RuntimeError as error:  # the process may have no more threads; the next try may
+            _log.warn("{name} cannot be looked up: {error}", name=question.name, error=error)
+            self._answer(question, ())
 
     def _in_thread(self, question: _Question) -> None:
         kind = SOCK_STREAM if question.transport == "TCP" else SOCK_DGRAM
+        addresses: list[IAddress] = []
         try:
             answers = self._ask(question.name, question.port, question.family, kind)
+            addresses = [_ADDRESSES[family](question.transport, *sockaddr) for family, _, _, _, sockaddr in answers]
         except (OSError, UnicodeError):  # no such name, no name server; a name that IDNA cannot say
-            answers = []
-        addresses = [_ADDRESSES[family](question.transport, *sockaddr) for family, _, _, _, sockaddr in answers]
-        self._reactor.callFromThread(self._answer, question, addresses)
+            pass
+        finally:  # also of a bug, whose traceback Python prints: who waits, and all who ask after that, must not for ever
+            self._reactor.callFromThread(self._answer, question, addresses)
 
     def _answer(self, question: _Question, addresses: Sequence[IAddress]) -> None:
         for receiver in self._waiting.pop(question):

@@ -1,5 +1,6 @@
 """Names to addresses."""
 
+import threading
 from collections.abc import Callable
 from threading import Event
 from typing import Any
@@ -87,6 +88,24 @@ class Questions(TestCase):
         self.assertEqual(len(asked), 1)
         await self.ask(resolver).done
         self.assertEqual(len(asked), 2, "and the next one asks again")
+
+    async def test_after_a_bug_it_answers_again(self) -> None:
+        printed: list[Any] = []
+        self.patch(threading, "excepthook", printed.append)
+        answers: list[list[Any]] = [[(99, 1, 6, "", ("no", "family"))], [V4]]
+        resolver = OneAtATime(reactor, lambda *_question: answers.pop(0))
+        self.assertEqual([len(await self.ask(resolver).done) for _ in range(2)], [0, 1])
+        self.assertEqual(len(printed), 1)
+
+    async def test_where_no_more_threads_are_allowed_the_next_question_is_asked_again(self) -> None:
+        def refuse(_thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        resolver = OneAtATime(reactor, lambda *_question: [V4])
+        full = self.patch(threading.Thread, "start", refuse)
+        self.assertEqual(await self.ask(resolver).done, [])
+        full.restore()
+        self.assertEqual(len(await self.ask(resolver).done), 1)
 
     async def test_the_real_one(self) -> None:
         addresses = await self.ask(OneAtATime(reactor), "127.0.0.1").done
