@@ -74,8 +74,7 @@ class KnownIds:
             self._late.clear()
 
 
-def repeated(ids: "array[int]") -> bool:
-    """Whether any id stands twice in an array, which is sorted on the way."""
+def repeated(ids: Iterable[int]) -> bool:
+    """Whether any id stands twice."""
     ordered = sorted(ids)
-    ids[:] = array("q", ordered)
     return any(map(eq, ordered, islice(ordered, 1, None)))

@@ -106,7 +106,7 @@ def scan(layout: Layout, read: Read, size: int) -> Scan:
         end += len(lines)
     if repeated(ids):
         end, ids = _up_to_repeat(layout, read, end)
-    first = layout.read(read(len(HEADER), LONGEST_LINE).split(b"\n", 1)[0]) if len(ids) else None
+    first = layout.read(read(len(HEADER), LONGEST_LINE).split(b"\n", 1)[0])
     stranger = layout.stranger(read(end, LONGEST_LINE).split(b"\n", 1)[0])
     return Scan(Header.WHOLE, end, ids, Mark(*first) if first else None, stranger)
 
@@ -142,10 +142,10 @@ def _up_to_repeat(layout: Layout, read: Read, end: int) -> "tuple[int, array[int
         for line in lines.split(b"\n")[:-1]:
             row = layout.read(line)
             if row is None or row[0] in known:
-                return position, array("q", sorted(known))
+                return position, array("q", known)
             known.add(row[0])
             position += len(line) + 1
-    return position, array("q", sorted(known))
+    return position, array("q", known)
 
 
 def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | None) -> Plan:

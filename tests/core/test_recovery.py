@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.comparison import Progress
-from bfxtwist.core.gaps import Mark
+from bfxtwist.core.gaps import Gap, Mark
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.recovery import TORN_LIMIT, TORN_LIMIT_WITHOUT_STATE, CannotContinue, FileId, Plan, Saved, plan
 from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
@@ -27,7 +27,18 @@ def saved(content: bytes, last_id: int | None = None, **changes: object) -> Save
 
 def recover(content: bytes, state: Saved | None = None) -> Plan:
     """The plan for a file."""
-    return plan(LAYOUT, lambda offset, length: content[offset : offset + length], len(content), FILE, state)
+
+
+    def read(offset: int, length: int) -> bytes:
+        assert offset >= 0 <= length
+        return content[offset : offset + length]
+
+    return plan(LAYOUT, read, len(content), FILE, state)
+
+
+def ids(found: Plan) -> list[int]:
+    """Those that are known."""
+    return found.known.newest(len(found.known), len(found.known), None)
 
 
 class RecoveryTests(SynchronousTestCase):
@@ -57,19 +68,34 @@ class RecoveryTests(SynchronousTestCase):
         for length in range(1, len(row(3))):
             found = recover(self.rows[: -len(row(3))] + row(3)[:length])
             with self.subTest(length=length):
-                self.assertEqual((found.keep, len(found.known)), (len(HEADER + row(1) + row(2)), 2))
+                self.assertEqual((found.keep, ids(found)), (len(HEADER + row(1) + row(2)), [1, 2]))
 
     def test_holes_and_garbage_are_cut(self) -> None:
         """NUL bytes, half rows with a line end, a row that stands twice: what follows goes too."""
         for damage in (bytes(40), row(3)[20:], row(2), row(3)[:30] + row(4), b"\n", row(3)[:-1] + b"\r\n", b"x" * 5000):
             found = recover(HEADER + row(1) + row(2) + damage + row(5))
             with self.subTest(damage=damage):
-                self.assertEqual((found.keep, len(found.known)), (len(HEADER + row(1) + row(2)), 2))
+                self.assertEqual((found.keep, ids(found)), (len(HEADER + row(1) + row(2)), [1, 2]))
+
+    def test_a_file_that_is_read_in_several_pieces(self) -> None:
+        """Damage in the second one, a row that stands twice, and none of these."""
+        rows = [row(trade_id) for trade_id in range(1, 33_000)]
+        good = HEADER + b"".join(rows)
+        found = recover(good)
+        self.assertEqual((found.keep, ids(found)), (len(good), list(range(1, 33_000))))
+        for damage in (b"bad\n", rows[7], rows[18_000]):
+            kept = HEADER + b"".join(rows[:20_000])
+            found = recover(kept + damage + b"".join(rows[20_000:]))
+            with self.subTest(damage=damage):
+                self.assertEqual((found.keep, ids(found)), (len(kept), list(range(1, 20_001))))
+                self.assertEqual(found.newest, Mark(20_000, MTS + 20_000))
 
     def test_torn_header_is_written_anew(self) -> None:
         """Whatever a state says; zeros count as torn."""
         for content in (b"", HEADER[:10], bytes(len(HEADER)), HEADER[:10] + bytes(20)):
-            self.assertEqual(recover(content).keep, 0)
+            for state in (None, saved(self.rows, 3)):
+                self.assertEqual(recover(content, state).keep, 0)
+        self.assertEqual(recover(b"").notes, [])
 
     def test_foreign_files_are_refused(self) -> None:
         """Another header, another table, text."""
@@ -105,24 +131,38 @@ class RecoveryTests(SynchronousTestCase):
         self.assertEqual(recover(bad + b"x" * TORN_LIMIT_WITHOUT_STATE, state).keep, len(HEADER + row(1)))
         self.assertIn("bytes follow", self.refusal(bad + b"x" * TORN_LIMIT, state))
 
+    def test_a_backup_that_was_put_back_with_a_torn_end_is_cut(self) -> None:
+        """It is another file than the one that the state says was synced."""
+        state = saved(self.rows, 3, file=FileId(9, 9))
+        self.assertEqual(recover(HEADER + row(1) + row(2)[:20], state).keep, len(HEADER + row(1)))
+
     def test_lost_state_verifies_everything_again(self) -> None:
         """From the first row on."""
         found = recover(self.rows)
         self.assertEqual((found.progress.start, found.progress.frontier), (1, Mark(1, MTS + 1)))
         self.assertIn("no usable state", found.notes[0])
+        self.assertIn("compared with the exchange's history again", found.notes[1])
+        self.assertEqual(found.rewrite_from, 0)
 
     def test_rows_that_are_missing_verify_everything_again(self) -> None:
         """Shorter than it was synced, or another row there: a disk that lied, or a backup that was put back."""
         longer = self.rows + row(4)
-        for state in (saved(longer, 4), saved(self.rows, 7), saved(self.rows, 3, synced=len(self.rows) - 5)):
+        in_a_row = len(self.rows) - 5
+        synced_to_there = (saved(self.rows, last_id, synced=in_a_row) for last_id in (2, 3))
+        for state in (saved(longer, 4), saved(self.rows, 7), *synced_to_there):
             found = recover(self.rows, state)
             self.assertEqual(found.progress.frontier, Mark(1, MTS + 1))
             self.assertIn("missing", found.notes[0])
+        gap = Gap(Mark(1, MTS + 1), Mark(2, MTS + 2), "x", 0, Mark(1, MTS + 1), 1)
+        state = saved(longer, 4, progress=Progress(1, Mark(2, MTS + 2), 1, [gap]))
+        self.assertEqual(recover(self.rows, state).progress.gaps, [gap])
 
     def test_copied_file_keeps_its_progress(self) -> None:
         """Another inode with the same rows: moved to a new disk."""
         state = saved(self.rows, 3, file=FileId(9, 9))
-        self.assertIs(recover(self.rows, state).progress, state.progress)
+        found = recover(self.rows, state)
+        self.assertIs(found.progress, state.progress)
+        self.assertEqual(found.rewrite_from, 0)  # of the copy, nothing is known to be on disk
 
     def test_file_that_was_rotated_away(self) -> None:
         """The newest ids are known from the state; older trades are in the older file."""
@@ -131,6 +171,16 @@ class RecoveryTests(SynchronousTestCase):
             found = recover(content, state)
             self.assertEqual((found.progress.start, 3 in found.known, found.progress.frontier), (2, True, Mark(2, MTS + 2)))
             self.assertEqual(len(found.notes), 1)
+
+    def test_rows_that_were_rotated_away_are_known_beside_those_of_the_new_file(self) -> None:
+        """History tells them again at the next start."""
+        self.assertEqual(ids(recover(HEADER + row(8), saved(HEADER + row(8), 8, earlier=[5, 6]))), [5, 6, 8])
+
+    def test_state_from_before_the_first_row_came_to_the_file(self) -> None:
+        """Where the first trades are is known; their rows were given up, or came later."""
+        state = saved(HEADER, None, earlier=[])
+        self.assertIs(recover(HEADER, state).progress, state.progress)
+        self.assertIs(recover(HEADER + row(2), state).progress, state.progress)
 
     def test_empty_state_of_an_empty_file(self) -> None:
         """A recorder that had seen no trade when it saved: of rows that came later, it says nothing."""
@@ -142,3 +192,4 @@ class RecoveryTests(SynchronousTestCase):
         """The file is in the order of arrival: older trades may stand later."""
         found = recover(HEADER + row(5) + row(3) + row(4))
         self.assertEqual((found.progress.start, found.progress.frontier), (3, Mark(5, MTS + 5)))
+        self.assertEqual(found.progress.floor, 3)
