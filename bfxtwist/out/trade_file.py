@@ -14,6 +14,7 @@ import errno
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from bfxtwist.core.limits import LIMITS
 from bfxtwist.core.recovery import CannotContinue, FileId, Plan, Saved, plan
@@ -85,27 +86,12 @@ class TradeFile:
         facts = disk.facts(fd)
         self._check_kind(facts)
         file = FileId(facts.device, facts.inode)
-
-        def read(offset: int, length: int) -> bytes:
-            return read_all(disk, fd, offset, length)
-
+        read = partial(read_all, disk, fd)
         try:
             found = plan(self._layout, read, facts.size, file, saved)
         except CannotContinue as error:
             raise WrongFile(f"{self.path}: {error.reason}: {error.fix}") from None
-        end = found.keep
-        if facts.size > end:
-            if end:
-                self._keep_aside(read(end, facts.size - end), wall)
-            disk.truncate(fd, end)
-        if end == 0:
-            write_all(disk, fd, HEADER, 0)
-            end = len(HEADER)
-        else:
-            # The page cache may show bytes as clean that an earlier process failed to sync: write them once more.
-            write_all(disk, fd, read(found.rewrite_from, end - found.rewrite_from), found.rewrite_from)
-        disk.sync(fd)
-        disk.sync_folder(os.path.dirname(self.path))
+        end = self._mend(fd, found, facts.size, wall)
         self.file, self.base, self.synced, self._reach = file, end, end, end
         self._ring.clear()
         self._barrier = self._suspect = False
@@ -113,6 +99,24 @@ class TradeFile:
         last = self._layout.read(read(max(end - LONGEST_LINE, 0), min(end, LONGEST_LINE))[:-1].rpartition(b"\n")[2])
         self.last_id = last[0] if last is not None else None
         return found
+
+    def _mend(self, fd: int, found: Plan, size: int, wall: int) -> int:
+        """Have the file end where it should, and that on disk. Where that is."""
+        disk, end = self._disk, found.keep
+        if size > end:
+            if end:
+                self._keep_aside(read_all(disk, fd, end, size - end), wall)
+            disk.truncate(fd, end)
+        if end == 0:
+            write_all(disk, fd, HEADER, 0)
+            end = len(HEADER)
+        else:
+            # The page cache may show bytes as clean that an earlier process failed to sync: write them once more.
+            again = read_all(disk, fd, found.rewrite_from, end - found.rewrite_from)
+            write_all(disk, fd, again, found.rewrite_from)
+        disk.sync(fd)
+        disk.sync_folder(os.path.dirname(self.path))
+        return end
 
     def _keep_aside(self, torn: bytes, wall: int) -> None:
         """Nothing is cut without a copy."""
