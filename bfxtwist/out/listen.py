@@ -4,6 +4,7 @@ A bind beyond this machine is asked for by name and protected, or it is refused:
 everybody on the network is found late.
 """
 
+import os
 import stat
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -136,4 +137,7 @@ class HttpService(Service):
 
 def _why(failure: Failure) -> str:
     error = getattr(failure.value, "socketError", failure.value)
+    if error == "Cannot acquire lock":  # Twisted's, of a Unix socket: it goes by a pid, which may be another's after a crash
+        path = os.fsdecode(getattr(failure.value, "port", ""))
+        return f"{path}.lock says that a process listens there: if none does, remove that file"
     return getattr(error, "strerror", None) or str(error)

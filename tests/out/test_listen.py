@@ -185,6 +185,14 @@ class HttpServiceTests(TestCase):
         for head in (request("/book"), b"GET /book HTTP/1.0\r\n\r\n"):
             self.assertEqual((await client.ask(head)).status, 200)
 
+    async def test_a_unix_socket_whose_owners_pid_another_process_has_now(self) -> None:
+        path = f"l{os.getpid()}"
+        os.symlink(str(os.getppid()), f"{path}.lock")
+        left = HttpService(reactor, [f"unix:{path}"], Site(self.api.resource(), reactor, Guard()))
+        with self.assertRaises(CannotListen) as raised:
+            left.privilegedStartService()
+        self.assertRegex(str(raised.exception.code), f"{path}.lock says .* remove that file")
+
     async def test_several_addresses(self) -> None:
         service = await self.serve("tcp:0:interface=127.0.0.1", r"tcp6:0:interface=\:\:1") if socket.has_ipv6 else None
         if service is not None:
