@@ -173,7 +173,7 @@ class RecorderTests(SynchronousTestCase):
         error = self.assertRaises(Locked, recording.make().open)
         self.assertEqual(error.exit_code, 75)
         self.assertIn(f"/trade.csv.lock is locked by pid {os.getpid()}", str(error))
-        self.assertIsNone(recording.recorder.not_ready() and None)
+        self.assertIsNone(recording.recorder.not_ready())
         recording.trade()
         self.assertEqual(recording.ids(), recording.ledger())
 
