@@ -164,7 +164,7 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
         return Plan(found.end, found.end, *_continued(saved), notes)
     _check_tail(found, size, file, saved)
     known = KnownIds([*found.ids, *(saved.earlier if saved is not None else ())])
-    last = _row_before(layout, read, found.end)
+    last = row_before(layout, read, found.end)
     newest = last if last is not None and last.id == max(found.ids) else None
     if saved is not None and _ends_as_saved(layout, read, found.end, saved):
         rewrite_from = saved.synced if saved.file == file else max(found.end - TORN_LIMIT, 0)
@@ -216,11 +216,11 @@ def _ends_as_saved(layout: Layout, read: Read, end: int, saved: Saved) -> bool:
         return saved.synced <= end
     if saved.synced > end:
         return False
-    last = _row_before(layout, read, saved.synced)
+    last = row_before(layout, read, saved.synced)
     return last is not None and last.id == saved.last_id
 
 
-def _row_before(layout: Layout, read: Read, end: int) -> Mark | None:
+def row_before(layout: Layout, read: Read, end: int) -> Mark | None:
     """The row that ends there, if one does."""
     start = max(end - LONGEST_LINE, 0)
     lines = read(start, end - start).split(b"\n")

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from functools import partial
 
 from bfxtwist.core.limits import LIMITS
-from bfxtwist.core.recovery import CannotContinue, FileId, Plan, Saved, plan
-from bfxtwist.core.trade_rows import HEADER, LONGEST_LINE, Layout
+from bfxtwist.core.recovery import CannotContinue, FileId, Plan, Saved, plan, row_before
+from bfxtwist.core.trade_rows import HEADER, Layout
 from bfxtwist.out.disk import Disk, FileFacts, read_all, write_all, write_new
 from bfxtwist.out.trade_errors import WrongFile, explained
 
@@ -96,8 +96,8 @@ class TradeFile:
         self._ring.clear()
         self._barrier = self._suspect = False
         self.sync_failures = 0
-        last = self._layout.read(read(max(end - LONGEST_LINE, 0), min(end, LONGEST_LINE))[:-1].rpartition(b"\n")[2])
-        self.last_id = last[0] if last is not None else None
+        last = row_before(self._layout, read, end)
+        self.last_id = None if last is None else last.id
         return found
 
     def _mend(self, fd: int, found: Plan, size: int, wall: int) -> int:
