@@ -224,6 +224,26 @@ class TradeFileTests(SynchronousTestCase):
         self.file.append(self.row, 1)
         self.assertEqual(self.disk.content("/trade.csv"), HEADER + self.row)
 
+    def test_the_next_file_gets_no_rows_of_the_last_one(self) -> None:
+        """Also when a sync of each has failed, and rows are written again."""
+        self.file.append(self.row, 1)
+        self.file.sync_failed()
+        del self.disk.names["/trade.csv"]
+        self.file.open(None, 0)
+        self.assertEqual((self.file.last_id, self.file.sync_failures), (None, 0))
+        row = LAYOUT.line(arrivals(2)[0])
+        self.file.append(row, 2)
+        self.file.sync_failed()
+        self.file.sync_job()()
+        self.assertEqual(self.disk.content("/trade.csv"), HEADER + row)
+
+    def test_the_last_row_is_known_after_a_start(self) -> None:
+        """The state that is saved next is of that row, whether or not others come before."""
+        for trade_id in (1, 2):
+            self.file.append(LAYOUT.line(arrivals(trade_id)[0]), trade_id)
+            self.file.open(None, 0)
+            self.assertEqual(self.file.last_id, trade_id)
+
     def test_torn_tails_of_one_second_are_all_kept(self) -> None:
         """Under names of their own."""
         for _ in range(3):
