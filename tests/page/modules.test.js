@@ -148,6 +148,8 @@ test("the verdict follows the facts", () => {
   model.heard();
   model.daemon = { book: { status: "stale", reason: "the heartbeat is late" } };
   assert.deepEqual(judge(model, clock.now), { state: "stale", headline: "Stale for 12 s", detail: "These numbers are 12 s old. The heartbeat is late." });
+  Object.assign(model.daemon.book, { since: "2026-11-23T07:15:20.100Z", last_message: "2026-11-23T07:15:00.000Z" });
+  assert.match(judge(model, clock.now).detail, /^These numbers are 32 s old/); // it was silent for a while before
   model.resumed();
   model.daemon.book.status = "live";
   assert.equal(state(), "syncing");

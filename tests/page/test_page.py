@@ -147,6 +147,9 @@ class NumbersTest(PageTest):
         self.served.faults.set("book", "one-sided")
         await self.becomes("mid.textContent", NO_NUMBER)
         self.assertEqual(await self.browser.text("#ladder-spread"), "one side is empty")
+        self.assertEqual(await self.browser.text("#mid-note"), "")  # not that it went up
+        self.served.faults.set("book", "empty")
+        await self.becomes("document.getElementById('ladder-spread').textContent", "the book is empty")
         self.served.faults.clear("book")
         await self.becomes(f"mid.textContent === '{NO_NUMBER}'", False)
         await self.assert_no_complaints()

@@ -55,6 +55,10 @@ export class Book {
     for (const row of rows) this.apply(row);
   }
 
+  get empty() {
+    return !this.bids.rows.size && !this.asks.rows.size;
+  }
+
   /** Take in one row of tokens. */
   apply([key, second, amount]) {
     const side = amount.startsWith("-") ? this.asks : this.bids;

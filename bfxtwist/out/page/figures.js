@@ -38,7 +38,9 @@ export class Figures {
   mid(top) {
     const mid = top ? top.mid : null;
     write(this.at("mid"), mid === null ? "–" : format(mid));
-    if (mid !== null && this.lastMid !== null && mid !== this.lastMid) {
+    if (mid === null) {
+      write(this.at("mid-note"), "");
+    } else if (this.lastMid !== null && mid !== this.lastMid) {
       this.at("mid-note").dataset.way = mid > this.lastMid ? "up" : "down";
       write(this.at("mid-note"), mid > this.lastMid ? "▲ up" : "▼ down");
     }

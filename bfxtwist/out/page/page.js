@@ -201,7 +201,7 @@ class Page {
     this.offerSteps(top);
     this.state.draw(judge(model, now), this.pair?.name ?? "bfxtwist", top && format(top.mid));
     this.figures.draw(model, now);
-    const caption = top ? `spread ${format(top.spread)} · ${basisPoints(top)} bp` : "one side is empty";
+    const caption = top ? `spread ${format(top.spread)} · ${basisPoints(top)} bp` : `${model.book.empty ? "the book" : "one side"} is empty`;
     const step = this.choices.step ? parse(this.choices.step) : 0n;
     this.ladder.draw(model.book, step, top ? format(top.mid) : "", model.bookOpen || top ? caption : "no book yet");
     this.depth.draw(model.book);

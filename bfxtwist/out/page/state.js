@@ -10,7 +10,7 @@ export function ago(ms) {
 
 /** `{state, headline, detail}` of a model. `state` is live, syncing, stale, disconnected or absent. */
 export function judge(model, now) {
-  const age = model.goodAt === null ? "" : `These numbers are ${ago(now - model.goodAt)} old.`;
+  const age = model.goodAt === null ? "" : `These numbers are ${ago(now - model.goodAt + silence(model.daemon?.book))} old.`;
   if (!model.link.open) {
     if (model.link.reason === "") return { state: "syncing", headline: "Connecting", detail: "to the daemon" };
     const wait = Math.ceil(Math.max(0, model.link.retryAt - now) / 1000);
@@ -29,6 +29,11 @@ export function judge(model, now) {
   if (!model.bookOpen) return verdict("syncing", "Syncing", age, "Waiting for the snapshot.");
   const checked = model.checkedAt === null ? "no checksum compared yet" : `checksum verified ${ago(now - model.checkedAt)} ago`;
   return verdict("live", "Live", `in sequence, ${checked}`);
+}
+
+/** How long the exchange had been silent when the daemon called the book stale, in ms. */
+function silence(feed) {
+  return feed?.status === "stale" ? Math.max(0, Date.parse(feed.since) - Date.parse(feed.last_message)) || 0 : 0;
 }
 
 function verdict(state, headline, ...details) {
