@@ -49,6 +49,8 @@ ATTEMPTS = 2
 
 #: Heartbeats come every 15 s on each channel, busy or quiet (docs ws-general; measured in 2021 and 2026).
 HEARTBEAT_LATE = 20.0
+
+#: Two heartbeats, and 5 s of grace: for a channel, and for a connection without a frame on any.
 SILENCE = 35.0
 
 #: A channel is subscribed again at most once in so many seconds.

@@ -23,6 +23,7 @@ from enum import Enum, auto
 from math import inf
 from typing import Any
 
+from bfxtwist.core.channel import SILENCE
 from bfxtwist.core.channels import Channels, SessionObserver, Tally
 from bfxtwist.core.errors import (
     ConfRefused,
@@ -69,9 +70,6 @@ VERSION = 2
 
 #: The greeting comes with the first packet, the conf's acknowledgement one round trip later (0.2 s, measured in 2026).
 HELLO_TIMEOUT = 15.0
-
-#: Two heartbeats of 15 s, and 5 s of grace.
-SILENCE = 35.0
 
 #: A socket without subscriptions is dropped after 60 s without a client's frame (measured in 2026).
 PING_EVERY = 20.0
