@@ -155,6 +155,14 @@ class Comparison:
         """The socket's word is lost. Open gaps are fetched all the same."""
         self._sync = self._audit = None
 
+    @property
+    def obstacle(self) -> str:
+        """Why history has not told yet what live trades wait for."""
+        job = self._sync
+        if self.error or job is None or not job.delay:
+            return self.error or "too much to fetch"
+        return "it has not caught up" if job.walk.reached_back else "it does not reach back"
+
     def set_aside(self, right: Mark, cause: str, moment: Moment) -> None:
         """History did not come in time: what lies before `right` becomes an open gap, and the frontier goes on."""
         frontier, job = self.progress.frontier, self._sync

@@ -228,7 +228,7 @@ class Tape:
         if self._right is None or frontier is None or self._right.id <= frontier.id:
             self._go_live(moment)  # there is nothing in between, and the frontier stays until history moves it
             return
-        cause = f"{self.reason}; history did not follow in {HOLD:.0f} s: {self.comparison.error or 'too much to fetch'}"
+        cause = f"{self.reason}; history did not follow in {HOLD:.0f} s: {self.comparison.obstacle}"
         self.comparison.set_aside(self._right, cause, moment)
         self._durable_first = self.comparison.revision
 

@@ -358,17 +358,23 @@ class ComparisonTests(TapeTest):
     def test_an_open_gap_says_why_history_did_not_follow(self) -> None:
         """What the last question met with: no answer, or one that was not enough."""
         self.trade()
-        for answer, cause in (("HTTP 500", "HTTP 500"), ("", "too much to fetch")):
+        for fault, cause in (
+            (None, "too much to fetch"),
+            ("", "HTTP 500"),
+            ("empty", "it does not reach back"),
+            ("short", "it has not caught up"),
+        ):
             self.connect()
             self.tape.lost("restart")
             self.trade(told=False)
             last = self.trade(told=False)
             self.tape.snapshot([last], self.moment)
-            self.assertIsNotNone(self.tape.request(self.moment))
-            self.tape.unanswered("HTTP 500", self.moment)
-            if not answer:
+            if fault is not None:
+                self.assertIsNotNone(self.tape.request(self.moment))
+                self.tape.unanswered("HTTP 500", self.moment)
+            if fault:
                 self.clock.advance(1)
-                self.exchange.fault = "empty"
+                self.exchange.fault = fault
                 self.ask()
             self.clock.advance(HOLD)
             self.tape.tick(self.moment)
