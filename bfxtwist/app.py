@@ -151,7 +151,7 @@ class Process(MultiService):
         freeze()
         self._systemd.ready()
 
-    def stopService(self) -> "Deferred[Any]":
+    def stopService(self) -> Deferred[Any]:
         """Stop the daemon."""
         self._systemd.stopping()
         if self._signs.running:

@@ -112,11 +112,11 @@ class Recorders:
         still = [closing for closing in self._closing if not closing.called]
         self._closing = [*still, self.by_symbol.pop(symbol).stop().addErrback(self._tell)]
 
-    def removed(self) -> "Deferred[Any]":
+    def removed(self) -> Deferred[Any]:
         """Fires when all that were to be closed are, well or not: until then their files are locked."""
         return DeferredList(self._closing)
 
-    def stop(self) -> "Deferred[Any]":
+    def stop(self) -> Deferred[Any]:
         """Close them all."""
         stopping = [recorder.stop().addErrback(self._tell) for recorder in self.by_symbol.values()]
         return DeferredList([*stopping, *self._closing])

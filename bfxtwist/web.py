@@ -104,7 +104,7 @@ class Web(Service):
         self.relay.startService()
         self._sampling.start(_SAMPLE_EVERY)
 
-    def stopService(self) -> "Deferred[None]":
+    def stopService(self) -> Deferred[None]:
         """Take leave of everybody."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())

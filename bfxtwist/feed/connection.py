@@ -126,7 +126,7 @@ class Connection:
         self._stopping = False
         self._life = Deferred.fromCoroutine(self._live())
 
-    def stop(self) -> "Deferred[None]":
+    def stop(self) -> Deferred[None]:
         """Close, whatever is being done. Fires when the socket is closed, within 3 s."""
         self._stopping = True
         life, done = self._life, Deferred[None]()

@@ -53,7 +53,7 @@ class RateBudget:
         self._blocked_until = float("-inf")
         self._call: IDelayedCall | None = None
 
-    def turn(self) -> "Deferred[None]":
+    def turn(self) -> Deferred[None]:
         """Fires when it is the caller's turn. May be cancelled."""
         waiting: Deferred[None] = Deferred(self._waiting.remove)
         self._waiting.append(waiting)

@@ -81,7 +81,7 @@ class ThroughProxy:
         self._to_proxy = to_proxy
         self._request = request
 
-    def connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Fires with the wrapped protocol when the proxy has connected it. Fails with ProxyRefused, or as endpoints do."""
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 

@@ -70,7 +70,7 @@ class FeedService(Service):
         for connection in self.connections:
             connection.start()
 
-    def stopService(self) -> "Deferred[Any]":
+    def stopService(self) -> Deferred[Any]:
         """Close. Fires when every socket is closed, within 3 s."""
         super().stopService()
         return DeferredList([connection.stop() for connection in self.connections] + self._closing)

@@ -11,5 +11,5 @@ _T = TypeVar("_T")
 class InThread(Protocol):
     """Runs what blocks; `twisted.internet.threads.deferToThread` is one."""
 
-    def __call__(self, job: Callable[[], _T], /) -> "Deferred[_T]":
+    def __call__(self, job: Callable[[], _T], /) -> Deferred[_T]:
         """Fires with the job's result."""

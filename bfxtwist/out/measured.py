@@ -53,7 +53,7 @@ class TimedThread:
         self._in_thread = in_thread
         self._clock = clock
 
-    def __call__(self, job: Callable[[], _T], /) -> "Deferred[_T]":
+    def __call__(self, job: Callable[[], _T], /) -> Deferred[_T]:
         """Fires with the job's result."""
         began = self._clock.seconds()
 

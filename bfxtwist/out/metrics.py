@@ -29,10 +29,10 @@ from bfxtwist.out.responses import Body, reply, representation
 Source = Callable[[], Iterable[Metric]]
 
 #: Takes one step after the other, and fires when there are no more.
-InTurns = Callable[[Iterator[object]], "Deferred[Iterator[object]]"]
+InTurns = Callable[[Iterator[object]], Deferred[Iterator[object]]]
 
 
-def one_each_turn(steps: Iterator[object], clock: IReactorTime | None = None) -> "Deferred[Iterator[object]]":
+def one_each_turn(steps: Iterator[object], clock: IReactorTime | None = None) -> Deferred[Iterator[object]]:
     """Let the reactor see to everything else between two steps. `clock` is the reactor where none is given."""
     if clock is None:
         from twisted.internet import reactor
@@ -67,7 +67,7 @@ class Metrics(Collector):
         for source in self._sources:
             yield from source()
 
-    def answer(self, request: IRequest) -> "Deferred[bytes]":
+    def answer(self, request: IRequest) -> Deferred[bytes]:
         """Text or OpenMetrics, as the client prefers. Fails with Problem.
 
         Not prometheus-client's own resource for Twisted, which is WSGI: it would read in a thread what the reactor writes.

@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 Answer = Callable[[IRequest], bytes]
 
 #: A route that answers later; what it raises is told to the client.
-SlowAnswer = Callable[[IRequest], "Deferred[bytes]"]
+SlowAnswer = Callable[[IRequest], Deferred[bytes]]
 
 
 @runtime_checkable

@@ -86,7 +86,7 @@ class TradeCsv:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def write(self, arrivals: Sequence[Arrival]) -> "Deferred[None]":
+    def write(self, arrivals: Sequence[Arrival]) -> Deferred[None]:
         """Take rows, in this order. The Deferred fails with RowsForgotten if they are given up."""
         waiter = _Waiter(self._accepted + len(arrivals))
         self._waiters.append(waiter)

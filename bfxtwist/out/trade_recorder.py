@@ -138,7 +138,7 @@ class TradeRecorder:
         if problem or self._file.sync_failures:
             raise DiskFailed(problem or f"{self._file.path} could not be synced")
 
-    def stop(self) -> "Deferred[None]":
+    def stop(self) -> Deferred[None]:
         """Flush, sync, save, and let go of the file. Fails with a TradeFileError if rows or state are not safe.
 
         Twisted swallows what a stopService raises: whoever stops must look at this Deferred.
