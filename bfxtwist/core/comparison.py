@@ -165,10 +165,11 @@ class Comparison:
 
     def set_aside(self, right: Mark, cause: str, moment: Moment) -> None:
         """History did not come in time: what lies before `right` becomes an open gap, and the frontier goes on."""
-        frontier, job = self.progress.frontier, self._sync
-        assert frontier is not None and job is not None
+        frontier = self.progress.frontier
+        assert frontier is not None
+        walk = None if self._sync is None else self._sync.walk
         gap = Gap(frontier, right, cause, moment.wall, frontier, self.progress.floor)
-        self._repairs.append(self._repair(gap, moment.monotonic, job.walk))
+        self._repairs.append(self._repair(gap, moment.monotonic, walk))
         self._sync = None
         self.progress.gaps.append(gap)
         self.changes.append(gap)

@@ -126,6 +126,10 @@ class TradeRecorder:
         if self._page is not None:
             self._page.cancel()
         try:
+            if self.tape.stop(self._moment()):
+                self._csv.flush()
+                await self._saving.finish(state=len(self._csv) == 0)
+                self._write()
             left = self._csv.stop()
             await self._saving.finish(state=left == 0)
             await self._succession.stop()

@@ -245,6 +245,37 @@ class HoldingBackTests(TapeTest):
         self.assertEqual((sorted(self.file), self.progress.gaps), (self.everything(), []))
         self.assertEqual((one.filled, other.filled), (2, 2))
 
+    def test_what_is_held_back_at_the_end_is_written_behind_an_open_gap(self) -> None:
+        """History may never tell it. The next run fetches what lies before it, and the ledger names the hole."""
+        self.trade()
+        self.connect()
+        self.tape.lost("restart")
+        self.trade(told=False)
+        self.trade(told=False)
+        self.exchange.fault = "empty"
+        self.connect(1)
+        never = self.trade(publish_after=float("inf"))
+        self.tape.lost("stopping")
+        self.assertTrue(self.tape.stop(self.moment))
+        self.write()
+        self.assertEqual(self.file, [1001, 1003, never.id])
+        (gap,) = self.progress.gaps
+        self.assertEqual((gap.state, gap.start.id, gap.end.id), (GapState.OPEN, 1001, 1003))
+        self.exchange.fault = ""
+        self.resume(self.file, self.progress, Mark(never.id, never.mts))
+        self.connect(1)
+        self.wait(100)
+        self.assertEqual((sorted(self.file), self.progress.gaps, gap.filled), (self.everything(), [], 1))
+
+    def test_an_end_with_nothing_held_back_changes_nothing(self) -> None:
+        """No gap is made of every stop."""
+        self.trade()
+        self.connect()
+        for reason in ("sequence", "stopping"):
+            self.assertFalse(self.tape.stop(self.moment))
+            self.tape.lost(reason)
+        self.assertEqual((self.tape.released(), self.progress.gaps), ([], []))
+
     def test_hold_with_nothing_in_between_goes_live_without_a_gap(self) -> None:
         """The snapshot overlaps V, or is empty: audits from V on will find whatever there is."""
         self.trade()

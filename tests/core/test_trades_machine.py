@@ -191,6 +191,19 @@ class RecorderMachine(RuleBasedStateMachine):
         self.late.clear()
         self.recorder.lost("sequence", self.exchange.moment())
 
+    @precondition(lambda self: self.connected)
+    @rule(missed=st.integers(0, 4), stops=st.booleans())
+    def outage(self, missed: int, stops: bool) -> None:
+        """Of history, too: trades are held back, of which it may never tell. And the process may be stopped."""
+        self.disconnect()
+        self.exchange.fault = "down"
+        self.trade([("lost", 0.0, 0, 0.5)] * missed)
+        if self.recorder is not None:
+            self.connect(1)
+            self.trade([("te", float("inf"), 0, 0.5), ("te", 25.0, 0, 0.0)])
+        if self.recorder is not None and stops:
+            self.stop()
+
     @rule(seconds=st.sampled_from([0.3, 1.0, 1.0, 7.0, 31.0, 61.0, 130.0]))
     def wait(self, seconds: float) -> None:
         """Time passes."""
@@ -202,7 +215,6 @@ class RecorderMachine(RuleBasedStateMachine):
             self.alive(lambda: self.clock.advance(min(step, seconds)))  # noqa: B023 - it is called here and now
             self.alive(self.run_jobs)
             seconds -= step
-
 
     @rule(fault=st.sampled_from(["", "", "down", "short", "unsorted", "early", "empty"]))
     def history_fault(self, fault: str) -> None:
@@ -263,9 +275,10 @@ class RecorderMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.recorder is not None)
     @rule()
     def stop(self) -> None:
-        """In order; it fails visibly or not at all."""
+        """In order; it fails visibly or not at all, and what only the socket told is in the file then."""
         recorder, failures = self.recorder, list[Failure]()
         assert recorder is not None
+        told = set(recorder.tape._held_back)
         self.slow_threads = False
 
         def stop() -> None:
@@ -275,6 +288,7 @@ class RecorderMachine(RuleBasedStateMachine):
         self.alive(stop)
         if self.recorder is not None:
             assert self.disk.descriptors == 0
+            assert failures or told <= set(self.rows()), "I4"
             for failure in failures:
                 failure.trap(TradeFileError)
         self.die()
@@ -399,7 +413,7 @@ class RecorderMachine(RuleBasedStateMachine):
         self.tell(last.told)
         assert self.recorder is not None
         tape = self.recorder.tape
-        for _ in range(300):
+        for _ in range(600):  # each gap asks for its pages at the rate of all
             self.pass_time(5.0, step=5.0)
             frontier = tape.comparison.progress.frontier
             settled = frontier is not None and frontier.mts >= last.stored.mts

@@ -116,6 +116,25 @@ class RecorderTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(recording.recorder.stop()))
         self.assertEqual(recording.clock.getDelayedCalls(), [])
 
+    def test_stop_writes_what_is_held_back(self) -> None:
+        """No page of history came yet, and none may ever tell of it: a row, behind a hole that was saved first."""
+        recording = live()
+        recording.recorder.lost("sequence", recording.exchange.moment())
+        recording.trade(told=False, publish_after=0.0)
+        recording.trade(told=False, publish_after=0.0)
+        recording.exchange.fault = "down"
+        recording.connect(1)
+        recording.trade(publish_after=float("inf"))
+        self.assertEqual(len(recording.ids()), 3)
+        self.assertIsNone(self.successResultOf(recording.recorder.stop()))
+        self.assertEqual([gap.end.id for gap in recording.saved().progress.gaps], [recording.ledger()[4]])
+        self.assertEqual(recording.ids(), [*recording.ledger()[:3], *recording.ledger()[4:]])
+        recording.exchange.fault = ""
+        recording.restart()
+        recording.connect()
+        recording.wait(100)
+        self.assertEqual(sorted(recording.ids()), recording.ledger())
+
     def test_bug_in_history_is_logged_and_survived(self) -> None:
         """The process goes on, and asks again."""
         recording = live()
