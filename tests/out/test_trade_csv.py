@@ -2,6 +2,7 @@
 
 import errno
 from itertools import pairwise
+from random import Random
 
 from msgspec.structs import replace
 from twisted.internet.task import Clock
@@ -243,6 +244,59 @@ class TradeFileTests(SynchronousTestCase):
             self.file.append(LAYOUT.line(arrivals(trade_id)[0]), trade_id)
             self.file.open(None, 0)
             self.assertEqual(self.file.last_id, trade_id)
+
+    def test_shorter_rows_after_a_torn_write_that_could_not_be_cut(self) -> None:
+        """Nothing of it is left behind them, and rows after that are not synced one by one."""
+        def fail(fd: int, size: int) -> None:
+            raise OSError(errno.EIO, "no")
+
+        for given_up in (False, True):
+            self.setUp()
+            self.disk.room = len(self.row) + 10
+            whole, self.disk.truncate = self.disk.truncate, fail  # type: ignore[method-assign]
+            self.assertRaises(OSError, self.file.append, self.row + self.row, 2)
+            self.disk.truncate = whole  # type: ignore[method-assign]
+            self.disk.mend()
+            if given_up:
+                self.file.forget()
+            calls: list[str] = []
+            self.disk.before = calls.append
+            self.file.append(self.row, 1)
+            self.assertEqual(self.disk.content("/trade.csv"), HEADER + self.row)
+            self.file.append(self.row, 1)
+            self.assertEqual(calls.count("sync"), 1)
+
+    def test_rows_that_came_during_a_sync_are_written_again_if_the_next_one_fails(self) -> None:
+        """They are on disk then, and only then is the failure forgotten."""
+        later = LAYOUT.line(arrivals(2)[0])
+        self.file.append(self.row, 1)
+        mark, job = self.file.base, self.file.sync_job()
+        job()
+        self.file.append(later, 2)
+        self.file.synced_to(mark, 0)
+        self.disk.failing_syncs = 1
+        self.assertRaises(OSError, self.file.sync_job())
+        self.file.sync_failed()
+        self.file.sync_job()()
+        self.file.synced_to(self.file.base, 1)
+        self.assertEqual(self.file.sync_failures, 0)
+        calls: list[str] = []
+        self.disk.before = calls.append
+        self.file.append(LAYOUT.line(arrivals(3)[0]), 3)
+        self.file.sync_job()()
+        self.assertEqual(calls.count("write"), 1)
+        self.disk.power_loss(Random(1))
+        self.assertTrue(self.disk.content("/trade.csv").startswith(HEADER + self.row + later))
+
+    def test_no_more_is_written_than_could_be_written_again(self) -> None:
+        """What is not synced is kept in memory: so much of it, or one portion."""
+        self.file = TradeFile(self.disk, "/trade.csv", LAYOUT, limit=len(self.row) * 2 - 1)
+        self.file.open(None, 0)
+        self.file.append(self.row, 1)
+        self.assertEqual(self.assertRaises(OSError, self.file.append, self.row, 2).errno, errno.EAGAIN)
+        self.file.sync_job()()
+        self.file.synced_to(self.file.base, 0)
+        self.file.append(self.row * 2, 2)
 
     def test_torn_tails_of_one_second_are_all_kept(self) -> None:
         """Under names of their own."""
