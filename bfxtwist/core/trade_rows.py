@@ -24,7 +24,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 #: Ids are kept as 64-bit integers, and times have 16 digits of microseconds until the year 2286. Nothing near these was ever
 #: seen; a number beyond them is a broken message, and must not make a row that is refused at the next start.
 LARGEST_ID = 10**18
-LARGEST_MTS = 10**14
+LARGEST_MTS = 10**13
 _LONGEST_NUMBER = 64
 
 #: More bytes than any row has.
