@@ -101,8 +101,8 @@ class Bitfinex:
     def subscribe(self, endpoint: str, payload: Mapping[str, Any]) -> "Deferred[Bitfinex]":
         """Want the channel of `payload` from `endpoint`. The Deferred fires with this object when the feed is live.
 
-        It fails with FeedFailed when that cannot come to be. Nothing is sent yet: `run` and `service` connect. Raises
-        ValueError for another symbol's or channel's payload.
+        It fails with FeedFailed when that cannot come to be, or the service is stopped before. Nothing is sent yet: `run`
+        and `service` connect. Raises ValueError for another symbol's or channel's payload.
         """
         if self._live is not None:
             raise ValueError(f"{self.settings.subscription} is subscribed already: make another Bitfinex for another feed")
@@ -242,9 +242,9 @@ def _daemon(
     from bfxtwist.preflight import check
 
     _check_feeds(feeds)
-    for one in feeds:
-        if one._live is None:
-            one.subscribe(one.get_websocket_orderbook_endpoint(), one.get_subscribe_order_book_payload())
+    unheard = {one for one in feeds if one._live is None}
+    for one in unheard:
+        one.subscribe(one.get_websocket_orderbook_endpoint(), one.get_subscribe_order_book_payload())
     chosen = settings(
         feeds=[one.settings for one in feeds], listen=listen, ws_url=feeds[0].ws_url, rest_url=feeds[0].rest_url, **more
     )
@@ -255,7 +255,13 @@ def _daemon(
             one.fail(line)
         ended(code, line)
 
-    daemon = Daemon(reactor, chosen, now, ended=give_up)
+    def stopping() -> None:
+        for one in feeds:
+            one.fail("the service was stopped before this feed was live")
+        for one in unheard:
+            one.forget()
+
+    daemon = Daemon(reactor, chosen, now, ended=give_up, stopping=stopping)
     for one in feeds:
         one.attach(daemon.market, reactor)
     return daemon

@@ -55,7 +55,7 @@ class Daemon(Service):
     """Everything that `Settings` ask for, from `privilegedStartService` to `stopService`.
 
     `market` is there from the beginning, so that readers can be attached before it runs. `ended` is told, with an exit code
-    and a line for people, when it is of no use to go on; the caller then stops the service.
+    and a line for people, when it is of no use to go on; the caller then stops the service. `stopping` is told of each stop.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Daemon(Service):
         moment: Callable[[], Moment],
         *,
         ended: Ended = lambda code, line: None,
+        stopping: Callable[[], None] = lambda: None,
         rng: Random | None = None,
     ) -> None:
         """Raises ValueError, with the fix, for an address or a URL that is none."""
@@ -73,6 +74,7 @@ class Daemon(Service):
         self._reactor = reactor
         self._moment = moment
         self._ended = ended
+        self._stopping = stopping
         self._rng = rng or Random()
         self._added: set[Subscription] = set()  # while it ran
         self._listing: Listing | None = None
@@ -297,6 +299,7 @@ class Daemon(Service):
     def stopService(self) -> "Deferred[None]":
         """Close the sockets, then the files, then HTTP. `ended` is told when what was recorded may not be safe."""
         super().stopService()
+        self._stopping()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:

@@ -25,6 +25,7 @@ from bfxtwist.core.moment import Moment
 from bfxtwist.exchange.simulated import SimulatedMarket
 from tests.running import ROOT, WholeTest
 
+PAIRS = ("BTC/USD", "ETH/USD")
 MOMENT = Moment(1.0, 1_790_134_414_850_000)
 
 
@@ -148,6 +149,11 @@ class Service(SynchronousTestCase):
         self.assertFalse(daemon.running)
         self.assertEqual(book.status, FeedState.CONNECTING)
 
+    def test_a_feed_that_is_named_twice_is_one(self) -> None:
+        book = Bitfinex(symbol="BTC/USD", channel="book")
+        daemon: Any = service(book, book, reactor=MemoryReactorClock(), listen="tcp:0:interface=127.0.0.1")
+        self.assertEqual(list(daemon.market.books), ["tBTCUSD"])
+
     def test_it_starts_once(self) -> None:
         book = Bitfinex(symbol="BTC/USD", channel="book")
         daemon: Any = service(book, reactor=MemoryReactorClock(), listen="tcp:0:interface=127.0.0.1")
@@ -199,6 +205,16 @@ class Programs(WholeTest):
         )
         self.assertIn("start Python (the kernel) anew", errors.splitlines()[-1])
         self.assertIn("listening on http", [json.loads(line)["message"][:17] for line in out.splitlines()])
+
+    async def test_who_waits_for_a_feed_is_told_that_the_service_stops(self) -> None:
+        exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD",)))
+        exchange.faults.set("no-ack")
+        heard, ignored = (Bitfinex(pair, "book", ws_url=exchange.ws_url, rest_url=exchange.rest_url) for pair in PAIRS)
+        live = heard.subscribe(heard.get_websocket_orderbook_endpoint(), heard.get_subscribe_order_book_payload())
+        daemon: Any = service(heard, ignored, reactor=reactor, listen="tcp:0:interface=127.0.0.1")
+        daemon.startService()
+        await daemon.stopService()
+        self.assertIn("stopped before", str(self.failureResultOf(live, FeedFailed).value))
 
     async def test_run_in_a_reactor_that_runs(self) -> None:
         _, errors, _ = await self.output(
