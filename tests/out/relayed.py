@@ -15,7 +15,8 @@ from bfxtwist.core.moment import Moment
 from bfxtwist.core.wire import encode_event
 from bfxtwist.out.guard import Guard
 from bfxtwist.out.http import HttpApi
-from bfxtwist.out.relay import Relay, RelayLimits
+from bfxtwist.out.relay import Relay
+from bfxtwist.out.relay_client import RelayLimits
 from tests.out.served import START, Client, carry, request, rows, site_of
 
 SEQ_ALL, TIMESTAMP, OB_CHECKSUM, BULK = 65536, 32768, 131072, 536870912

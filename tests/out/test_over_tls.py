@@ -19,7 +19,7 @@ from bfxtwist.feed.budget import ConnectBudget
 from bfxtwist.feed.connection import Uplink
 from bfxtwist.feed.endpoint import exchange_endpoint
 from bfxtwist.feed.service import FeedService
-from bfxtwist.out import relay
+from bfxtwist.out import relay_client
 from tests.out.served import request, responses
 from tests.out.test_listen import Raw
 from tests.out.test_relay_sockets import BOOK, Subscriber, until
@@ -104,7 +104,7 @@ class OverTlsTest(TestCase):
 
     async def test_who_reads_nothing_is_ended(self) -> None:
         """The bounds on what is kept for a reader are those of its socket, below TLS."""
-        self.patch(relay, "SEND_BUFFER", 4096)
+        self.patch(relay_client, "SEND_BUFFER", 4096)
         self.patch(Connection, "bufferSize", 8192)
         served = await self.serve(rate=20, unread_seconds=1.0)
         dead, alive = [await self.connect(served, Subscriber()) for _ in range(2)]

@@ -30,7 +30,7 @@ from bfxtwist.feed.budget import ConnectBudget
 from bfxtwist.feed.connection import Uplink
 from bfxtwist.feed.endpoint import exchange_endpoint
 from bfxtwist.feed.service import FeedService
-from bfxtwist.out import relay
+from bfxtwist.out import relay_client
 from tests.page.served import ServedPage, now
 
 reactor: Any = _reactor
@@ -199,7 +199,7 @@ class ThousandTest(RelayTest):
     async def test_a_thousand(self) -> None:
         """The ten are ended. Nobody else misses a message, and the feed does not notice."""
         # What the kernel and Twisted keep for a reader would take minutes to fill at the pace of a real market.
-        self.patch(relay, "SEND_BUFFER", 4096)
+        self.patch(relay_client, "SEND_BUFFER", 4096)
         with mock.patch.object(Connection, "bufferSize", 8192):
             served = await self.served(rate=3, unread_seconds=2.0)
             port = int(served.url.rpartition(":")[2])

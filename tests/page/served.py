@@ -22,7 +22,8 @@ from bfxtwist.out.guard import Guard
 from bfxtwist.out.http import HttpApi
 from bfxtwist.out.listen import HttpService
 from bfxtwist.out.page_files import serve_page
-from bfxtwist.out.relay import Relay, RelayLimits
+from bfxtwist.out.relay import Relay
+from bfxtwist.out.relay_client import RelayLimits
 from bfxtwist.out.site import Site
 
 
