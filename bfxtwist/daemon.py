@@ -296,7 +296,7 @@ class Daemon(Service):
 
     # --- stop -------------------------------------------------------------------------------------------------
 
-    def stopService(self) -> "Deferred[None]":
+    def stopService(self) -> Deferred[None]:
         """Close the sockets, then the files, then HTTP. `ended` is told when what was recorded may not be safe."""
         super().stopService()
         self._stopping()

@@ -114,12 +114,46 @@ class Rows(NamedTuple):
     timestamp: int | None
 
 
+class Trade(msgspec.Struct, frozen=True, gc=False):
+    """One trade: `id` and `mts` (ms) as integers, amount (positive bought, negative sold) and price as wire tokens."""
+
+    id: int
+    mts: int
+    amount: bytes
+    price: bytes
+
+    @classmethod
+    def of(cls, row: Row) -> "Trade":
+        """The trade in `[ID,MTS,AMOUNT,PRICE]`. Raises ValueError for what cannot be a trade."""
+        return TradeNumbers(int(row[0]), int(row[1]), float(row[2]), float(row[3])).trade(row[2], row[3])
+
+    @property
+    def row(self) -> Row:
+        """The tokens in the exchange's order."""
+        return (b"%d" % self.id, b"%d" % self.mts, self.amount, self.price)
+
+
+class TradeNumbers(msgspec.Struct, array_like=True, gc=False):
+    """What the tokens of a trade say."""
+
+    id: int
+    mts: int
+    amount: float
+    price: float
+
+    def trade(self, amount: bytes, price: bytes) -> Trade:
+        """The trade with these tokens. Raises ValueError for what cannot be one."""
+        if self.id <= 0 or self.mts <= 0 or self.price <= 0 or self.amount == 0:
+            raise ValueError("a trade needs a positive id, time and price and an amount")
+        return Trade(self.id, self.mts, amount, price)
+
+
 class TradeExecuted(msgspec.Struct, gc=False):
     """A trade; `confirmed` is False for `te`, True for `tu`, which says the same once more, later and out of order."""
 
     channel_id: int
     confirmed: bool
-    trade: "Trade"
+    trade: Trade
     seq: int | None
     timestamp: int | None
 
@@ -129,7 +163,7 @@ class TradesExecuted(NamedTuple):
 
     channel_ids: Sequence[int]
     confirmed: Sequence[bool]
-    trades: "Sequence[Trade]"
+    trades: Sequence[Trade]
     seqs: Sequence[int]
     timestamps: Sequence[int]
 
@@ -167,40 +201,6 @@ class UnknownFrame(NamedTuple):
     kind: str
     seq: int | None
     timestamp: int | None
-
-
-class Trade(msgspec.Struct, frozen=True, gc=False):
-    """One trade: `id` and `mts` (ms) as integers, amount (positive bought, negative sold) and price as wire tokens."""
-
-    id: int
-    mts: int
-    amount: bytes
-    price: bytes
-
-    @classmethod
-    def of(cls, row: Row) -> "Trade":
-        """The trade in `[ID,MTS,AMOUNT,PRICE]`. Raises ValueError for what cannot be a trade."""
-        return TradeNumbers(int(row[0]), int(row[1]), float(row[2]), float(row[3])).trade(row[2], row[3])
-
-    @property
-    def row(self) -> Row:
-        """The tokens in the exchange's order."""
-        return (b"%d" % self.id, b"%d" % self.mts, self.amount, self.price)
-
-
-class TradeNumbers(msgspec.Struct, array_like=True, gc=False):
-    """What the tokens of a trade say."""
-
-    id: int
-    mts: int
-    amount: float
-    price: float
-
-    def trade(self, amount: bytes, price: bytes) -> Trade:
-        """The trade with these tokens. Raises ValueError for what cannot be one."""
-        if self.id <= 0 or self.mts <= 0 or self.price <= 0 or self.amount == 0:
-            raise ValueError("a trade needs a positive id, time and price and an amount")
-        return Trade(self.id, self.mts, amount, price)
 
 
 # --- from the server: events --------------------------------------------------------------------------------
