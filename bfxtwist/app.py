@@ -127,6 +127,8 @@ class Process(MultiService):
 
     def privilegedStartService(self) -> None:
         """Open what may be refused; a refusal ends the process here, with one line and its exit code."""
+        # Twisted leaves SIGHUP to its default, which is sudden death.
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         try:
             super().privilegedStartService()
         except TradeFileError as error:
@@ -143,8 +145,6 @@ class Process(MultiService):
     def startService(self) -> None:
         """Run, and listen to signals."""
         super().startService()
-        # Twisted leaves SIGHUP to its default, which is sudden death.
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         self._reactor.addSystemEventTrigger("after", "shutdown", self._leave)
         every = min(self._systemd.watchdog_seconds / 3 or _SIGNS_EVERY, _SIGNS_EVERY)
         self._signs.start(every, now=False)
@@ -181,6 +181,8 @@ class Process(MultiService):
 
     def reload(self) -> None:
         """SIGHUP: reopen the trade files, and read the settings again. A mistake in them changes nothing."""
+        if not self.running:  # what is closed stays closed
+            return
         self._systemd.reloading(time.monotonic())
         if self.daemon.recorders.by_symbol:
             _log.info("SIGHUP: the trade files are opened anew", news=True)

@@ -16,6 +16,7 @@ from contextlib import suppress
 from math import inf, isfinite
 from typing import Any
 
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import FileLogObserver, ILogObserver, LogEvent, LogLevel, eventAsText, formatEvent
 from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
@@ -87,7 +88,10 @@ def _log_file(options: Mapping[str, Any], reactor: Any) -> Any:
 
 def _is_noise(event: LogEvent) -> bool:
     namespace = event.get("log_namespace") or ""
-    return namespace.startswith(_TWISTED) and _NOISE.fullmatch(formatEvent(event)) is not None
+    if namespace.startswith(_TWISTED):
+        failure = event.get("log_failure")  # Control-C twice is no bug
+        return _NOISE.fullmatch(formatEvent(event)) is not None or bool(failure and failure.check(ReactorNotRunning))
+    return False
 
 
 def as_text(event: LogEvent) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Application
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, Logger, LogLevel
 from twisted.python import log as old_log
@@ -42,7 +43,8 @@ class TextTests(LogsTestCase):
         old = old_log.LogPublisher(publishPublisher=self.logs)  # as Twisted's ports still log
         for text in ("Site starting on 8080", "Starting factory <X>", "(TCP Port 8080 Closed)"):
             old.msg(text)
-        self.assertEqual(file.getvalue(), "")
+        Logger("twisted.internet.base", observer=self.logs).failure("while calling", Failure(ReactorNotRunning()))
+        self.assertEqual(file.getvalue(), "", "the second Control-C, too")
         old.msg("Hello")
         self.assertIn("info     Hello\n", file.getvalue())
 

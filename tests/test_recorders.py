@@ -73,6 +73,18 @@ class Removed(TestCase):
         recorder.open()  # its lock is free
         yield recorder.stop()
 
+    @inlineCallbacks
+    def test_one_that_is_being_closed_is_not_opened_anew(self) -> Any:
+        """SIGHUP while it stops: the last state is under way to the disk."""
+        recorder = self.recorders.open(self.feed, self.exchange)
+        path = recorder.folder / "trade.csv"
+        stopped = recorder.stop()
+        self.assertNoResult(stopped)
+        path.rename(recorder.folder / "trade.csv.1")
+        recorder.reopen()
+        yield stopped
+        self.assertFalse(path.exists())
+
 
 class Reloaded(WholeTest):
     async def test_a_pair_that_is_wanted_again_at_once(self) -> None:

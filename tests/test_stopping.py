@@ -119,8 +119,7 @@ class Stopping(WholeTest):
         daemon = self.begin(self.met)
         await self.recording(daemon)
         daemon.send(signal.SIGTERM)
-        daemon.send(signal.SIGTERM)
-        self.assertEqual(await daemon.ended, -signal.SIGTERM, daemon.said)
+        await self.stops(daemon)
 
     async def test_while_the_disk_is_full(self) -> None:
         """What could not be written is an exit code and a line, and the next start makes the file whole."""

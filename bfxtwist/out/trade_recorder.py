@@ -251,7 +251,8 @@ class TradeRecorder:
 
     def reopen(self) -> None:
         """Finish the file that is open and go on with what has its name now, after SIGHUP. What fails is tried again."""
-        self._succession.reopen()
+        if self._opened:  # else it is being closed: a thread saves the state, which two may not at once
+            self._succession.reopen()
 
     # --- what others want to know -------------------------------------------------------------------------
 
