@@ -9,7 +9,7 @@ import { basisPoints, Figures } from "./figures.js";
 import { Ladder, stepsFor } from "./ladder.js";
 import { LineChart } from "./line.js";
 import { Model } from "./model.js";
-import { judge, StateView, write } from "./state.js";
+import { judge, spoken, StateView, write } from "./state.js";
 import { Tape } from "./tape.js";
 
 const DRAW_EVERY = 100;
@@ -116,7 +116,9 @@ class Page {
   move(by) {
     const { length } = this.pairs;
     const index = this.pairs.findIndex((pair) => pair.symbol === this.pair?.symbol);
-    if (length > 1) this.choose(this.pairs[(index + by + length) % length].name, true);
+    if (length < 2) return;
+    this.choose(this.pairs[(index + by + length) % length].name, true);
+    at("spoken").textContent = `${this.pair.name}.`;
   }
 
   // --- choices ---
@@ -184,11 +186,11 @@ class Page {
   /** One sentence for those who listen. */
   speak() {
     const top = this.model.book.top();
-    const { headline, detail } = judge(this.model, performance.now());
+    const state = spoken(this.pair?.name ?? "", judge(this.model, performance.now()));
     const numbers = top
       ? `Mid ${format(top.mid)}, spread ${format(top.spread)}, ${basisPoints(top)} basis points, imbalance ${at("imbalance").textContent}.`
       : "No numbers.";
-    at("spoken").textContent = `${this.pair?.name ?? ""}: ${headline}. ${detail} ${numbers}`;
+    at("spoken").textContent = `${state} ${numbers}`;
   }
 
   // --- drawing ---

@@ -44,6 +44,11 @@ function sentence(text) {
   return text && `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }
 
+/** A verdict in whole sentences, for those who listen. */
+export function spoken(name, { headline, detail }) {
+  return `${name}: ${headline}. ${sentence(detail)}`.trim();
+}
+
 const ICONS = {
   live: ["#1f9d63", "M9 16.5l4.5 4.5L23 11.5"],
   syncing: ["#3b82c4", "M16 8v9l5 3"],
@@ -76,7 +81,7 @@ export class StateView {
       this.root.dataset.state = verdict.state;
       this.icon.href = icon(verdict.state);
       // Said once for each change of state; the seconds that tick in the banner are not said.
-      this.spoken.textContent = `${name}: ${verdict.headline}. ${verdict.detail}`;
+      this.spoken.textContent = spoken(name, verdict);
     }
     write(this.headline, verdict.headline);
     write(this.detail, verdict.detail);
