@@ -35,6 +35,8 @@ from bfxtwist.out.disk import Disk, OsDisk, write_all
 from bfxtwist.out.in_thread import InThread
 from bfxtwist.out.trade_errors import WrongFile
 
+_log = Logger()
+
 #: As trade.csv itself.
 _MODE = 0o640
 
@@ -89,8 +91,6 @@ class PartsDiffer(Exception):
 
 class Rotation:
     """When and how the trade.csv of one folder is rotated. `size` is in bytes; without one it is done daily."""
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class Rotation:
         """It could not be done; the file goes on as it is, and it will be tried again."""
         self._again_at = moment.monotonic + _TRY_AGAIN
         text = "{path} cannot be rotated: {error}; tried again in {seconds:.0f} s"
-        self._log.error(text, path=self._live, error=error.strerror or str(error), seconds=_TRY_AGAIN)
+        _log.error(text, path=self._live, error=error.strerror or str(error), seconds=_TRY_AGAIN)
 
     def _parts(self) -> Iterator[Part]:
         for name in self._disk.list_folder(self._folder):
@@ -192,7 +192,7 @@ class Rotation:
         try:
             plain = sorted(part for part in self._parts() if not part.packed)
         except OSError as error:
-            self._log.error("{path} cannot be listed: {error}", path=self._folder, error=error.strerror)
+            _log.error("{path} cannot be listed: {error}", path=self._folder, error=error.strerror)
             return
         self._waiting = [os.path.join(self._folder, part.name) for part in plain]
         self._go_on()
@@ -208,7 +208,7 @@ class Rotation:
         self._go_on()
 
     def _log_failure(self, failure: Failure) -> None:
-        self._log.failure("a bug while compressing a part of {path}", failure, path=self._live)
+        _log.failure("a bug while compressing a part of {path}", failure, path=self._live)
 
     def _compress_all(self, paths: list[str]) -> None:
         """In a thread."""
@@ -219,7 +219,7 @@ class Rotation:
                 return
             except (OSError, PartsDiffer) as error:
                 text = "{path} stays as it is: {error}"
-                self._log.error(text, path=path, error=getattr(error, "strerror", None) or str(error))
+                _log.error(text, path=path, error=getattr(error, "strerror", None) or str(error))
 
     async def stop(self) -> None:
         """Leave a part that is being compressed to the next start."""

@@ -20,6 +20,8 @@ from bfxtwist.core.limits import LIMITS
 from bfxtwist.core.trade_rows import Arrival, Layout
 from bfxtwist.out.trade_file import TradeFile
 
+_log = Logger()
+
 #: Bytes in one write, and rows: few have less than 64 bytes.
 BATCH_LIMIT = 256 * 1024
 BATCH_ROWS = BATCH_LIMIT // 64
@@ -51,8 +53,6 @@ class _Waiter:
 
 class TradeCsv:
     """The queue in front of one trade.csv."""
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class TradeCsv:
         del self._queue[:count], self._lines[:count]
         self._written += count
         if self.error is not None:
-            self._log.info("{path} is written again", path=self._file.path)
+            _log.info("{path} is written again", path=self._file.path)
         self.error, self._delay = None, RETRY_FIRST
         return True
 
@@ -155,7 +155,7 @@ class TradeCsv:
     def _failed(self, error: OSError) -> None:
         text = error.strerror or str(error)
         if text != self.error:
-            self._log.error("{path} cannot be written: {error}; trying again", path=self._file.path, error=text)
+            _log.error("{path} cannot be written: {error}; trying again", path=self._file.path, error=text)
             self._delay = RETRY_FIRST
         else:
             self._delay = min(self._delay * 2, RETRY_LONGEST)
@@ -171,7 +171,7 @@ class TradeCsv:
         del self._queue[keep:], self._lines[keep:]
         self._accepted = self._written + keep
         self._file.forget()
-        self._log.warn("{path}: {count} rows are given up, to be fetched again", path=self._file.path, count=len(arrivals))
+        _log.warn("{path}: {count} rows are given up, to be fetched again", path=self._file.path, count=len(arrivals))
         given_up = []
         while self._waiters and self._waiters[-1].rows > self._accepted:
             given_up.append(self._waiters.pop())

@@ -38,11 +38,11 @@ from bfxtwist.out.trade_saving import TradeSaving
 from bfxtwist.out.trade_state import LockFile
 from bfxtwist.out.trade_succession import TradeSuccession
 
+_log = Logger()
+
 
 class TradeRecorder:
     """Records one pair to trade.csv in a folder. A TradeListener of `core/trade_feed.py`."""
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ class TradeRecorder:
         try:
             page = await self._history.page(self.symbol, request)
         except HistoryUnavailable as error:
-            self._log.info("{symbol}: no page of history: {error}", symbol=self.symbol, error=error)
+            _log.info("{symbol}: no page of history: {error}", symbol=self.symbol, error=error)
             self.tape.unanswered(str(error), self._moment())
         except CancelledError:
             self.tape.unanswered("stopped", self._moment())
@@ -226,7 +226,7 @@ class TradeRecorder:
         self._ask(self._moment())
 
     def _log_bug(self, failure: Any) -> None:
-        self._log.failure("a bug in the recorder of {symbol}", failure, symbol=self.symbol)
+        _log.failure("a bug in the recorder of {symbol}", failure, symbol=self.symbol)
         self.tape.unanswered("a bug", self._moment())
 
     # --- every second -------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ class TradeRecorder:
         first, again = (f"{told.amount.decode()} at {told.price.decode()}" for told in conflict)
         text = "{symbol}: trade {id} was told as {first} and again as {again}: the first stands; {count} so far"
         count = self.tape.counters.conflicts
-        self._log.warn(text, symbol=self.symbol, id=conflict[0].id, first=first, again=again, count=count)
+        _log.warn(text, symbol=self.symbol, id=conflict[0].id, first=first, again=again, count=count)
 
     def reopen(self) -> None:
         """Finish the file that is open and go on with what has its name now, after SIGHUP. What fails is tried again."""

@@ -27,6 +27,8 @@ from bfxtwist.out.trade_errors import DiskFailed, TradeFileError
 from bfxtwist.out.trade_file import TradeFile
 from bfxtwist.out.trade_state import LedgerFile, StateFile
 
+_log = Logger()
+
 #: Seconds between two syncs under each policy; with `always` rows are synced as they come, and this is for the state.
 _SYNC_EVERY = {SyncPolicy.ALWAYS: 1.0, SyncPolicy.SECOND: 1.0, SyncPolicy.NO: 60.0}
 
@@ -48,8 +50,6 @@ class _Promise(NamedTuple):
 
 class TradeSaving:
     """Syncs a trade.csv, and keeps the state and the ledger of gaps beside it."""
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -238,7 +238,7 @@ class TradeSaving:
     def _sync_failed(self, error: OSError) -> None:
         self._file.sync_failed()
         self.error = f"{self._file.path} cannot be synced: {error.strerror or error}"
-        self._log.error("{error}; its rows are written again", error=self.error)
+        _log.error("{error}; its rows are written again", error=self.error)
         if self._file.sync_failures >= DEGRADED_AFTER and not self._told_of_degraded and self._gave_up is not None:
             self._told_of_degraded = True
             self._gave_up(DiskFailed(self.error))

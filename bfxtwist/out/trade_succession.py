@@ -23,11 +23,11 @@ from bfxtwist.out.trade_errors import TradeFileError, explained
 from bfxtwist.out.trade_file import TradeFile
 from bfxtwist.out.trade_saving import TradeSaving
 
+_log = Logger()
+
 
 class TradeSuccession:
     """Opens one trade.csv after another. `recover` comes first."""
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class TradeSuccession:
             self._rotation.tidy()
         plan = self._file.open(saved, self._moment().wall)
         for note in plan.notes:
-            self._log.warn("{path}: {note}", path=self._file.path, note=note)
+            _log.warn("{path}: {note}", path=self._file.path, note=note)
         self._tape = Tape(plan.known, plan.progress, self._limits, plan.newest)
         self._saving.follow(self._tape)
         if saved is not None and saved.file != self._file.file:
@@ -96,7 +96,7 @@ class TradeSuccession:
             self._saving.error = str(error)
             return
         if done is not None:
-            self._log.warn("{path}: {done}: opened anew", path=self._file.path, done=done)
+            _log.warn("{path}: {done}: opened anew", path=self._file.path, done=done)
             self._reopen(moment)
 
     def _rotate(self, moment: Moment) -> None:
@@ -115,7 +115,7 @@ class TradeSuccession:
         except OSError as error:
             rotation.refused(error, moment)
             return
-        self._log.info("{path} is closed as {part}", path=file.path, part=os.path.basename(part))
+        _log.info("{path} is closed as {part}", path=file.path, part=os.path.basename(part))
         self._reopen(moment)
 
     # --- the next file ------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ class TradeSuccession:
         except (OSError, TradeFileError) as error:
             reason = explained(self._file.path, error) if isinstance(error, OSError) else error
             self._saving.error = f"opening anew failed: {reason}"
-            self._log.error("{error}", error=self._saving.error)
+            _log.error("{error}", error=self._saving.error)
         else:
             self._saving.error = None
             self._csv.retry()
