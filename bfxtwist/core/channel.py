@@ -90,7 +90,6 @@ class Channel:
         self.id: int | None = None
         self._send = send
         self._due = -inf  # of WANTED: not before; of the others: not after
-        self._since = -inf  # when the acknowledgement came
         self._requests = 0  # without an answer
         self._refusals = 0  # in a row
         self._duplicate: int | None = None  # the channel id that "dup" named
@@ -145,7 +144,6 @@ class Channel:
     def acknowledged(self, channel_id: int, moment: Moment) -> None:
         """`subscribed` came."""
         self.id = channel_id
-        self._since = moment.monotonic
         self._requests = self._refusals = 0
         self._duplicate = None
         self._enter(ChannelState.ACKNOWLEDGED, moment.monotonic + ANSWER_TIMEOUT)
@@ -236,7 +234,8 @@ class Channel:
 
     def _silence(self, moment: Moment) -> float:
         last = self.feed.last_frame
-        return moment.monotonic - max(self._since, last.monotonic if last else -inf)
+        assert last is not None  # a live channel has had its snapshot
+        return moment.monotonic - last.monotonic
 
     def _is_late(self, moment: Moment) -> bool:
         return self._silence(moment) > HEARTBEAT_LATE or self.feed.delay > HEARTBEAT_LATE * 1000

@@ -91,8 +91,10 @@ class Books(SynchronousTestCase):
         feed.check(at(600))
         self.assertTrue(feed.verified, "it is still the book that was verified")
         feed.update(BookUpdate.of(7, (b"98", b"1", b"1"), 3, None), at(601))
+        version = feed.version
         feed.check(at(602))
         self.assertFalse(feed.verified)
+        self.assertGreater(feed.version, version)
         self.assertIs(feed.state, FeedState.LIVE, "their absence is no error")
 
     def test_a_new_snapshot_is_not_verified(self) -> None:
@@ -100,6 +102,8 @@ class Books(SynchronousTestCase):
         feed.checksum(Checksum(7, CHECKSUM, 2, None), at(2))
         feed.snapshot(Rows(7, ROWS, 1, None), at(3))
         self.assertFalse(feed.verified)
+        feed.check(at(4))
+        self.assertFalse(feed.verified, "by the checksum of the one before")
 
     def test_a_book_that_is_lost_is_not_verified(self) -> None:
         feed = live_book()
@@ -122,6 +126,33 @@ class Books(SynchronousTestCase):
         with self.assertRaises(BookCrossed):
             feed.check(at(5))
         self.assertEqual(feed.counts.crossed, 1)
+
+    def test_a_crossed_book_that_a_checksum_agrees_with_is_live_until_it_changes(self) -> None:
+        feed = live_book()
+        cross(feed, at(2))
+        self.assertEqual((feed.status_now, feed.reason_now), (FeedState.STALE, "the book is crossed"))
+        feed.checksum(Checksum(7, feed.book.checksum(), 3, None), at(2))
+        self.assertEqual((feed.status_now, feed.reason_now), (FeedState.LIVE, ""))
+        feed.update(BookUpdate.of(7, (b"98", b"1", b"1"), 4, None), at(2))
+        self.assertEqual(feed.status_now, FeedState.STALE)
+        feed.lost("sequence", at(3))
+        self.assertEqual(feed.reason_now, "sequence")
+
+    def test_who_listens_hears_of_everything_that_changes_it(self) -> None:
+        heard: list[int] = []
+
+        class Listener:
+            def changed(self) -> None:
+                heard.append(feed.version)
+
+        feed = live_book()
+        self.assertEqual((feed.nonce, feed.updated), (1, at(1)))
+        feed.listeners.append(Listener())
+        feed.snapshot(Rows(7, ROWS, 2, 5), at(2))
+        feed.update(BookUpdate.of(7, ROWS[0], 3, None), at(3))
+        feed.checksum(Checksum(7, CHECKSUM, 4, None), at(4))
+        self.assertEqual(len(heard), 3)
+        self.assertEqual((feed.nonce, feed.updated), (3, at(3)))
 
     def test_a_moment_of_crossing_inside_a_batch_is_none(self) -> None:
         feed = live_book()

@@ -4,6 +4,7 @@ from zlib import crc32
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bfxtwist.core.channel import ANSWER_TIMEOUT
 from bfxtwist.core.errors import MalformedMessage, StillWrong
 from bfxtwist.core.feed_state import FeedState
 from tests.core.conversation import CHECKSUM, ROWS, SUBSCRIBE, Conversation, conversation_with_trades
@@ -35,8 +36,7 @@ class Books(SynchronousTestCase):
         talk = Conversation().live()
         talk.seq += 1
         talk.hear(f'[7,[98,1,1],{talk.seq},1590596820151,"book","BTCUSD"]')
-        talk.frame(7, "[97,1,1,null]" if False else "[97,1,1]")
-        self.assertEqual(len(talk.book.book.bids.rows), 4)
+        self.assertEqual(len(talk.book.book.bids.rows), 3)
 
     def test_a_wrong_checksum_renews_this_channel_alone(self) -> None:
         talk, tape = conversation_with_trades()
@@ -44,6 +44,8 @@ class Books(SynchronousTestCase):
         self.assertIs(talk.book.state, FeedState.STALE, "in the same turn")
         self.assertEqual(talk.taken(), [{"event": "unsubscribe", "chanId": 7}])
         talk.frame(7, "[98,1,1]")  # still on its way
+        talk.frame(7, '"cs",12345')
+        self.assertEqual((len(talk.book.book.bids.rows), talk.taken()), (2, []), "what comes then changes nothing")
         talk.frame(8, '"te",[3,1542045947738,0.1,100]')
         talk.event({"event": "unsubscribed", "status": "OK", "chanId": 7})
         self.assertEqual(talk.sent, [{**SUBSCRIBE, "subId": "1"}], "and only now")
@@ -125,6 +127,21 @@ class Books(SynchronousTestCase):
         self.assertEqual(talk.sent, [])
         talk.advance(3)
         self.assertEqual(talk.taken(), [{"event": "unsubscribe", "chanId": 7}])
+
+    def test_after_maintenance_it_is_stale_until_it_is_subscribed_again(self) -> None:
+        talk = Conversation().live()
+        talk.event({"event": "info", "code": 20061})
+        self.assertEqual(talk.taken(), [{"event": "unsubscribe", "chanId": 7}])
+        self.assertIs(talk.book.state, FeedState.STALE)
+
+    def test_after_maintenance_an_answer_that_is_due_has_its_time_again(self) -> None:
+        talk = Conversation().ready()
+        talk.advance(ANSWER_TIMEOUT - 1, beats=[99])
+        talk.taken()
+        talk.event({"event": "info", "code": 20061})
+        for seconds, expected in ((ANSWER_TIMEOUT - 1, 0), (1, 1)):
+            talk.advance(seconds, beats=[99])
+            self.assertEqual([m["event"] for m in talk.taken()].count("subscribe"), expected)
 
     def test_frames_that_are_not_a_book_s(self) -> None:
         for body in ('"te",[3,1542045947738,0.1,100]', "[1,2]", '["a",1,1]', "[100,1,0]", "[-1,1,1]", "null", "3"):
