@@ -182,7 +182,7 @@ class Daemon(Service):
             _log.info("{count} trade files: {path}", count=len(recorders), path=str(folder / "…" / "trade.csv"))
             return
         for one in recorders:
-            _log.info("{pair} trades: {path}", pair=parse_pair(one.symbol).name, path=str(one.folder / "trade.csv"))
+            _log.info("{pair} trades: {path}", pair=parse_pair(one.symbol).name, path=str(one.path))
 
     # --- the parts --------------------------------------------------------------------------------------------
 

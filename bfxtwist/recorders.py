@@ -105,7 +105,7 @@ class Recorders:
         for feed in feeds:
             recorder = self.by_symbol.get(feed.pair.symbol)
             if feed.channel is ChannelName.TRADES and recorder is not None and recorder.folder != _absolute(feed.folder):
-                yield f"{recorder.folder}/trade.csv is written until the next start, then {feed.folder}/trade.csv"
+                yield f"{recorder.path} is written until the next start, then {feed.folder}/trade.csv"
 
     def remove(self, symbol: str) -> None:
         """Begin to close one file."""
@@ -132,7 +132,7 @@ class Recorders:
     def file(self, symbol: str) -> Path | None:
         """Where the trades of a symbol are written."""
         recorder = self.by_symbol.get(symbol)
-        return None if recorder is None else recorder.folder / "trade.csv"
+        return None if recorder is None else recorder.path
 
     def status(self) -> dict[str, Any]:
         """What `GET /status` says of them."""

@@ -66,7 +66,8 @@ class TradeRecorder:
         self._clock = clock
         self._moment = moment
         self._disk = disk if disk is not None else OsDisk()
-        path = os.fspath(self.folder / "trade.csv")
+        self.path = self.folder / "trade.csv"
+        path = os.fspath(self.path)
         layout = Layout(symbol)
         self._lock = LockFile(self._disk, f"{path}.lock")
         self._file = TradeFile(self._disk, path, layout, limits.unsynced)
