@@ -175,7 +175,7 @@ class Channels:
             if channel.wanted:
                 self._observer.displaced(channel.subscription)
         else:
-            final = channel.refused(refusal, operative, moment)
+            final = channel.feed.refused = channel.refused(refusal, operative, moment)
             if channel.wanted and final:
                 self._observer.refused(channel.subscription, refusal)
             elif channel.wanted:

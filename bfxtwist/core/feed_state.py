@@ -55,6 +55,7 @@ class Feed:
         self.counts = Counts()
         self.last_frame: Moment | None = None
         self.exchange_time: int | None = None  # the exchange's clock in the last frame, ms
+        self.refused = False  # whether the exchange says that it does not have it, when it was asked last
         self.blamed = -inf  # when a connection was last ended because of this feed, by the monotonic clock
         self.watchers: list[Callable[[Feed], None]] = []
         self._late = False
@@ -89,6 +90,7 @@ class Feed:
 
     def syncing(self, reason: str, moment: Moment) -> None:
         """Subscribed; what comes next must be a snapshot."""
+        self.refused = False
         self._become(FeedState.SYNCING, reason, moment)
 
     def lost(self, reason: str, moment: Moment) -> None:

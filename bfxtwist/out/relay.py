@@ -9,7 +9,7 @@
     <- {"event":"info","code":20060,…}          the feed of a channel is not live: nothing comes on it, not even hb
     <- [1,[…],7,…] …                            it is live again: what is different from what was told last
     <- {"event":"info","code":20061,…}          every channel of this connection is live
-    <- {"event":"unsubscribed","status":"OK","chanId":1}       also unasked, when the daemon does not carry it any more
+    <- {"event":"unsubscribed","status":"OK","chanId":1}       also unasked, when the daemon or the exchange has it no more
     <- {"event":"info","code":20051,…}          the daemon stops; a close follows
 
 What is said and answered is `exchange/conversation.py`, word for word what the simulator says. Different here:

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.protocols.policies import ProtocolWrapper
 
 from bfxtwist.core.messages import Code, Subscribe
-from bfxtwist.exchange.conversation import Channel, Conversation
+from bfxtwist.exchange.conversation import Channel, Conversation, Refusal
 from bfxtwist.exchange.server import ServerFactory, ServerProtocol
 from bfxtwist.exchange.venue import Item, Kind, Limits
 
@@ -75,7 +75,7 @@ class RelayConversation(Conversation):
         venue = self._relay.venue
         for channel in list(self.channels.values()):
             if venue.gone(channel.subscription):
-                super()._close(channel)
+                self._take_back(channel)
             elif not channel.open and venue.ready(channel.subscription):
                 super()._grant(channel)
         channels = self.channels.values()
@@ -83,6 +83,15 @@ class RelayConversation(Conversation):
         if paused is not self._paused:
             self._paused = paused
             self.announce(Code.MAINTENANCE_START if paused else Code.MAINTENANCE_END)
+
+    def _take_back(self, channel: Channel) -> None:
+        """It is not to be had any more. Who waits for an acknowledgement knows no channel id yet, and gets an error."""
+        if channel.open:
+            super()._close(channel)
+            return
+        del self.channels[channel.subscription]
+        asked = Subscribe(channel.subscription.channel, channel.subscription.symbol, channel.request)
+        self._refuse(asked, Refusal(Code.SUBSCRIBE_FAILED, "symbol: invalid"))
 
     @property
     def waits(self) -> bool:

@@ -38,7 +38,7 @@ class MarketVenue:
     def refuses(self, subscription: Subscription) -> str | None:
         """Why there can be no such subscription."""
         feed = self._feed(subscription)
-        if feed is None:
+        if feed is None or feed.refused:
             return "symbol: invalid"
         if subscription.channel is ChannelName.TRADES:
             return None
@@ -74,9 +74,9 @@ class MarketVenue:
         return known
 
     def gone(self, subscription: Subscription) -> bool:
-        """Whether it is not carried any more, or in another way than when it was opened."""
+        """Whether it is not to be had any more, from the exchange or from here, or not in the way in which it was opened."""
         feed, stream = self._feed(subscription), self._streams.get(subscription)
-        return feed is None or (stream is not None and stream.feed is not feed)
+        return feed is None or feed.refused or (stream is not None and stream.feed is not feed)
 
     def live(self, subscription: Subscription) -> bool:
         """Whether the feed is."""

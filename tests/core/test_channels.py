@@ -111,6 +111,7 @@ class Refusals(SynchronousTestCase):
             self.refuse(talk, code)
             self.assertEqual(talk.happened, [f"refused BTC/USD book {code}"])
             self.assertIn("refused: subscribe: no", talk.book.reason)
+            self.assertTrue(talk.book.refused)
             talk.advance(590, beats=[99])
             self.assertNotIn("subscribe", [m["event"] for m in talk.sent])
 
@@ -123,6 +124,7 @@ class Refusals(SynchronousTestCase):
         talk.taken()
         talk.advance(601, beats=[8])
         self.assertEqual([m for m in talk.sent if m["event"] == "subscribe"], [{**SUBSCRIBE, "subId": "1"}])
+        self.assertFalse(talk.book.refused)
         talk.acknowledge()
         talk.frame(7, ROWS)
         self.assertIs(talk.book.state, FeedState.LIVE)

@@ -152,6 +152,24 @@ class NotLive(SynchronousTestCase):
         self.assertEqual(self.client.take(), [{"event": "unsubscribed", "status": "OK", "chanId": 1}])
         self.assertEqual(self.client.subscribe()[0]["msg"], "symbol: invalid")
 
+    def test_what_the_exchange_has_no_more_keeps_nothing_else_from_being_live(self) -> None:
+        """A client that heeds 20060 would trust none of its books for as long as one of them is refused."""
+        self.client.subscribe("trades")
+        self.relayed.lose()
+        waiting = self.relayed.connect()
+        waiting.subscribe(subId="a")
+        self.client.take()
+        self.relayed.book.refused = True
+        self.relayed.tape.snapshot(_trades(3), self.relayed.now())
+        self.relayed.turn()
+        self.assertEqual(self.client.take(), [{"event": "unsubscribed", "status": "OK", "chanId": 1}, ENDED])
+        error, ended = waiting.take()
+        self.assertEqual((error["code"], error["symbol"], error["subId"], ended), (10300, "tBTCUSD", "a", ENDED))
+        self.assertEqual(waiting.subscribe()[0]["msg"], "symbol: invalid")
+        self.relayed.book.syncing("waiting for the acknowledgement", self.relayed.now())
+        self.relayed.snapshot()
+        self.assertEqual(waiting.subscribe()[0]["event"], "subscribed")
+
     def test_new_feed(self) -> None:
         """What is carried later is watched too."""
         self.relayed.market.forget(self.relayed.book.subscription)
