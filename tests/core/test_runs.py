@@ -143,6 +143,9 @@ _BODIES = st.one_of(
 class Sessions(SynchronousTestCase):
     """Of what becomes of it."""
 
+    def setUp(self) -> None:
+        self.patch(session, "TOGETHER", 2)  # the few frames of these tests, too
+
     def _talk(self) -> tuple[Conversation, Tape]:
         talk, tape = Conversation([BOOK, ETHER, TRADES]), Tape()
         talk.trades.listeners.append(tape)
@@ -189,6 +192,20 @@ class Sessions(SynchronousTestCase):
         error = self.assertRaises(SequenceLost, talk.session.received_all, trades, talk.moment)
         self.assertIn("6", str(error))
         self.assertEqual(tape.told[1:], [("te", 1), ("te", 2)])
+
+    def test_a_number_that_is_lost_between_two_turns(self) -> None:
+        talk, tape = self._talk()
+        for first, trade_id in ((4, 1), (6, 3), (9, 5)):
+            turn = [b'[8,"te",[%d,1542045968922,1,100],%d,9]' % (trade_id + each, first + each) for each in range(2)]
+            if first < 9:
+                talk.session.received_all(turn, talk.moment)
+        self.assertIn("8", str(self.assertRaises(SequenceLost, talk.session.received_all, turn, talk.moment)))
+        self.assertEqual(tape.told[1:], [("te", 1), ("te", 2), ("te", 3), ("te", 4)])
+
+    def test_what_cannot_be_decoded_together_is_taken_one_by_one(self) -> None:
+        talk, _ = self._talk()
+        talk.session.received_all([b"[7,[98,1,1],4,9]", b'{"event":"pong","cid":1}', b" [7,[97,1,1],5,9]"], talk.moment)
+        self.assertEqual(talk.book.counts.updates, 2)
 
     def test_the_last_known_books_say_which_frame_they_are_of(self) -> None:
         talk, _ = self._talk()
