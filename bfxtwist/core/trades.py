@@ -197,6 +197,11 @@ class Tape:
         """Whether there is anything to be written now."""
         return bool(self._released)
 
+    @property
+    def unwritten(self) -> Sequence[Arrival]:
+        """What was released and has not been taken by `released`."""
+        return self._released
+
     def released(self) -> list[Arrival]:
         """What is to be written now, in this order."""
         arrivals, self._released = self._released, []

@@ -86,6 +86,11 @@ class TradeCsv:
     def __len__(self) -> int:
         return len(self._queue)
 
+    @property
+    def waiting(self) -> Sequence[Arrival]:
+        """Rows that are not in the file yet."""
+        return self._queue
+
     def write(self, arrivals: Sequence[Arrival]) -> Deferred[None]:
         """Take rows, in this order. The Deferred fails with RowsForgotten if they are given up."""
         waiter = _Waiter(self._accepted + len(arrivals))

@@ -157,10 +157,12 @@ class TradeSaving:
     # --- now, while the caller waits ----------------------------------------------------------------------
 
     def record(self) -> Saved:
-        """What is true of the rows up to `base`."""
+        """What is true of the rows up to `base`: those that wait are not known by it, or a kill would lose them for ever."""
         tape, file = self._followed, self._file
         progress = tape.comparison.progress
         lowest = min([progress.floor, *(gap.floor for gap in progress.gaps)])
+        known = tape.known.newest(EARLIER_AT_LEAST, EARLIER_AT_MOST, lowest or None)
+        waiting = {arrival.trade.id for arrival in (*self._csv.waiting, *tape.unwritten)}
         return Saved(
             self._layout.exchange,
             self._layout.symbol,
@@ -168,7 +170,7 @@ class TradeSaving:
             file.base,
             file.last_id,
             progress.copy(),
-            tape.known.newest(EARLIER_AT_LEAST, EARLIER_AT_MOST, lowest or None),
+            [trade_id for trade_id in known if trade_id not in waiting] if waiting else known,
         )
 
     def promise(self) -> None:

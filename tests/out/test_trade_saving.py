@@ -1,7 +1,9 @@
 """What is promised of trade.csv, and that it is never more than is on the disk."""
 
+import contextlib
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -11,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.gaps import Gap, GapLedger, GapState, Mark
 from bfxtwist.core.trades import Mode
 from bfxtwist.out.trade_csv import SyncPolicy
-from tests.crash_disk import CrashDisk
+from tests.crash_disk import CrashDisk, Killed
 from tests.out.recording import Recording, live
 
 
@@ -297,3 +299,61 @@ class SavingTests(SynchronousTestCase):
             told.append((recording.recorder._file.sync_failures, len(recording.gave_up)))
             recording.wait(1)
         self.assertEqual(told, [(failures, int(failures >= 3)) for failures in range(told[0][0], told[0][0] + 10)])
+
+
+class RowsThatWait(SynchronousTestCase):
+    """The state knows of no row that is not in the file: else it would be taken for known after a kill, whoever tells it."""
+
+    def assert_survives_any_kill(self, prepare: Callable[[], Recording], act: Callable[[Recording], object]) -> None:
+        """Kill the process at each call to the disk while it acts; then it is started again."""
+        for call in count(1):
+            recording = prepare()
+            disk, calls = recording.crash_disk, count(1)
+
+            def before(_: str, disk: CrashDisk = disk, calls: Iterator[int] = calls, last: int = call) -> None:
+                if next(calls) == last:
+                    disk.dead = True
+                    raise Killed
+
+            disk.before = before
+            with contextlib.suppress(Killed):
+                act(recording)
+            self.flushLoggedErrors(Killed)
+            killed = disk.dead
+            disk.mend()
+            recording.exchange.fault = ""
+            recording.restart()
+            recording.connect()
+            recording.wait(300)
+            self.assertEqual(sorted(recording.ids()), recording.ledger(), call)
+            if not killed:
+                return
+
+    def test_at_sighup(self) -> None:
+        """It comes in the turn in which trades came."""
+
+        def prepare() -> Recording:
+            recording = live()
+            made = [recording.exchange.trade() for _ in range(3)]
+            recording.recorder.executed([one.told for one in made], [False] * 3, recording.exchange.moment())
+            return recording
+
+        self.assert_survives_any_kill(prepare, lambda recording: recording.recorder.reopen())
+
+    def test_at_a_stop(self) -> None:
+        """The hole before the trades that are held back is saved before these are written."""
+
+        def prepare() -> Recording:
+            recording = live()
+            recording.recorder.lost("sequence", recording.exchange.moment())
+            recording.trade(told=False, publish_after=0.0)
+            recording.exchange.fault = "down"
+            recording.connect(1)
+            recording.trade()
+            return recording
+
+        self.assert_survives_any_kill(prepare, lambda recording: recording.recorder.stop().addErrback(_trap))
+
+
+def _trap(failure: Failure) -> None:
+    failure.trap(Killed)
