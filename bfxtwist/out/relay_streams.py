@@ -84,7 +84,9 @@ class Stream(Generic[Missed]):
         self._caught_up = caught_up
         #: Since when the feed was live as it was last looked at, and as all were told it.
         self._seen = self._told = feed.since
-        self._pace = SLOW_PACE if subscription.frequency == "F1" else PACE
+        # What comes every two seconds already would be up to two seconds older if it rested here as well.
+        slow = subscription.frequency == "F1" and feed.subscription.frequency == "F0"
+        self._pace = SLOW_PACE if slow else PACE
         self._seats: dict[Reader, Seat[Missed]] = {}
         self._dirty = self._busy = False  # whether there is something new; whether a look is on its way or being told
         self._call: IDelayedCall | None = None

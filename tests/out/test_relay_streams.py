@@ -1,15 +1,17 @@
 """Streams: many readers, none of whom keeps the feed or another waiting."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.market import Market
+from bfxtwist.core.messages import Rows
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.venue import Item, Kind, Reader
-from bfxtwist.out.relay_streams import PACE, PORTION, BookStream
-from tests.out.served import TurningClock, change, live_book
+from bfxtwist.out.relay_streams import PACE, PORTION, SLOW_PACE, BookStream
+from tests.out.served import TurningClock, change, live_book, moment, rows
 
 
 class Ear:
@@ -87,6 +89,21 @@ class StreamTest(SynchronousTestCase):
             self.clock.advance(PACE / 10)
             looks += len(ear.items) > before
         self.assertLessEqual(looks, 11)
+
+    def test_a_slow_book_of_a_slow_one_is_not_slower(self) -> None:
+        """What the exchange tells every two seconds (F1) goes on at once."""
+        slow = replace(self.feed.subscription, frequency="F1")
+        for carried, looks in ((slow, 2), (self.feed.subscription, 1)):
+            feed = BookFeed(carried, moment())
+            stream = BookStream(slow, feed, self.clock, lambda reader, reason: None, lambda: None)
+            feed.snapshot(Rows(1, rows(2), 7, None), moment(1))
+            ear = Ear()
+            stream.join(ear)
+            for price in (b"5990.5", b"5980.5"):
+                change(feed, price)
+                self.clock.advance(SLOW_PACE / 2)
+                self.clock.turn()
+            self.assertEqual(sum(b"5980.5" in item.body or b"5990.5" in item.body for item in ear.items), looks)
 
     def test_comes_and_goes_while_telling(self) -> None:
         """Who joins while others are told has it in its snapshot; who leaves is told no more."""
