@@ -84,11 +84,25 @@ class PriceLevels(SynchronousTestCase):
         self.assertEqual((book.bids.rows, book.asks.rows, book.depth, book.crossed), ([], [], 0, False))
 
     def test_knows_when_it_is_crossed(self) -> None:
+        """By the best of each side: the others do not count."""
         book = Book()
-        book.load(rows("100 1 1"))
+        book.apply((b"101", b"1", b"-1"))
         self.assertFalse(book.crossed)
-        book.apply((b"100", b"1", b"-1"))
+        book.load(rows("98 1 1", "100 1 1", "101 1 -1", "103 1 -1", "104 1 -1"))
+        self.assertEqual((book.bids.top(), book.asks.top(), book.depth, book.crossed), (100, 101, 3, False))
+        book.apply((b"101", b"1", b"1"))
         self.assertTrue(book.crossed)
+
+    def test_levels_from_before_a_long_price_are_the_same_after_it(self) -> None:
+        """They are found by prices that no float is."""
+        book = Book()
+        book.load(rows("0.1 1 1", "0.3 1 1", "0.7 1 -1"))
+        for digit in (b"1", b"2"):
+            book.apply((b"0.1000000000000000000" + digit, b"1", b"1"))
+        book.apply((b"0.1", b"2", b"1"))
+        book.apply((b"0.3", b"0", b"1"))
+        self.assertEqual(bids(book), ["0.10000000000000000002", "0.10000000000000000001", "0.1"])
+        self.assertEqual((book.bids.rows[-1], asks(book), book.unknown_deletes), ((b"0.1", b"2", b"1"), ["0.7"], 0))
 
 
 class Json(SynchronousTestCase):
@@ -122,6 +136,15 @@ class Checksums(SynchronousTestCase):
         book = Book()
         book.load(rows("10 1 1", "9 1 2", "11 1 -0.5"))
         self.assertEqual(book.checksum(), _signed(crc32(b"10:1:11:-0.5:9:2")))
+
+    def test_it_is_signed(self) -> None:
+        values = set()
+        for amount in range(1, 20):
+            book = Book()
+            book.load(rows(f"10 1 {amount}"))
+            self.assertEqual(book.checksum(), _signed(crc32(b"10:%d" % amount)))
+            values.add(book.checksum() < 0)
+        self.assertEqual(values, {False, True})
 
     def test_only_25_levels_count(self) -> None:
         book = Book()

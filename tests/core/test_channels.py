@@ -144,6 +144,10 @@ class Refusals(SynchronousTestCase):
         talk.advance(1)
         self.assertEqual([m["event"] for m in talk.taken()], ["subscribe"])
         self.assertEqual(talk.happened, ["BTC/USD book is refused for now: subscribe: no (10300)"])
+        talk.event({"event": "info", "code": 20061})
+        talk.advance(30, beats=[99])
+        self.refuse(talk, 10300)
+        self.assertEqual(talk.happened[1:], ["refused BTC/USD book 10300"], "after it, it is")
 
     def test_why_is_one_line_whatever_it_says(self) -> None:
         talk = Conversation().ready()

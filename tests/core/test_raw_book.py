@@ -59,6 +59,23 @@ class RawOrders(SynchronousTestCase):
         self.assertEqual(bids(book), ["1", "9007199254740992", "2"])
         self.assertEqual((asks(book), book.crossed, book.unknown_deletes), (["3"], False, 0))
 
+    def test_orders_from_before_a_long_price_are_the_same_after_it(self) -> None:
+        book = RawBook()
+        book.load(rows("1 0.1 1", "2 0.3 1"))
+        book.apply((b"3", b"0.10000000000000000001", b"1"))
+        book.apply((b"4", b"0.1", b"1"))
+        book.apply((b"2", b"0.1", b"1"))
+        self.assertEqual(bids(book), ["3", "1", "2", "4"])
+
+    def test_knows_when_it_is_crossed(self) -> None:
+        book = RawBook()
+        book.load(rows("1 98 1", "2 100 1", "3 101 -1", "4 103 -1"))
+        self.assertEqual((book.bids.top(), book.asks.top(), book.crossed), (100, 101, False))
+        book.apply((b"1", b"101", b"1"))
+        self.assertTrue(book.crossed)
+        book.load([])
+        self.assertFalse(book.crossed)
+
     def test_a_row_that_cannot_be_one_changes_nothing(self) -> None:
         book = RawBook()
         book.load(rows("1 100 1"))

@@ -207,6 +207,29 @@ class Sessions(SynchronousTestCase):
         talk.session.received_all([b"[7,[98,1,1],4,9]", b'{"event":"pong","cid":1}', b" [7,[97,1,1],5,9]"], talk.moment)
         self.assertEqual(talk.book.counts.updates, 2)
 
+    def test_trades_of_several_pairs_in_one_turn(self) -> None:
+        subscriptions = [TRADES, Subscription(ChannelName.TRADES, "tETHUSD")]
+        talk, tapes = Conversation(subscriptions), [Tape(), Tape()]
+        for subscription, tape in zip(subscriptions, tapes, strict=True):
+            talk.market.trades[subscription.symbol].listeners.append(tape)
+        talk.ready()
+        for channel_id, subscription in enumerate(subscriptions, 7):
+            talk.acknowledge(subscription, channel_id)
+            talk.frame(channel_id, "[]")
+        turn = [b'[%d,"te",[%d,1542045968922,1,100],%d,9]' % (7 + seq % 2, seq, seq) for seq in range(3, 9)]
+        talk.session.received_all(turn, talk.moment)
+        self.assertEqual(tapes[0].told[1:], [("te", 4), ("te", 6), ("te", 8)])
+        self.assertEqual(tapes[1].told[1:], [("te", 3), ("te", 5), ("te", 7)])
+
+    def test_a_turn_with_rows_of_books_that_are_left_and_of_none(self) -> None:
+        talk, _ = self._talk()
+        talk.frame(7, '"cs",1')
+        turn = [b"[%d,[98,1,1],%d,9]" % (channel_id, seq) for seq, channel_id in enumerate((6, 7, 99, 6, 7, 99), 5)]
+        talk.session.received_all(turn, talk.moment)
+        ether = talk.market.books["tETHUSD"]
+        self.assertEqual((ether.state, ether.counts.updates, talk.book.counts.updates), (FeedState.LIVE, 2, 0))
+        self.assertEqual(talk.tally.stray_frames, 2)
+
     def test_the_last_known_books_say_which_frame_they_are_of(self) -> None:
         talk, _ = self._talk()
         turns = [f"[{7 - seq % 2},[9{seq % 10},1,1],{seq},{seq}]".encode() for seq in (*range(4, 12), 13)]
