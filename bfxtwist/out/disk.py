@@ -180,11 +180,15 @@ def replace_file(disk: Disk, path: str, text: bytes, mode: int) -> None:
 
 
 def write_new(disk: Disk, path: str, text: bytes, mode: int) -> None:
-    """A new file with this content, synced. Raises OSError."""
+    """A new file with this content, synced, or none. Raises OSError."""
     fd = disk.create(path, mode)
     try:
         write_all(disk, fd, text)
         disk.sync(fd)
+    except OSError:
+        with suppress(OSError):
+            disk.remove(path)
+        raise
     finally:
         disk.close(fd)
 

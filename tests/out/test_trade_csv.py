@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
 from bfxtwist.out.trade_csv import BATCH_LIMIT, RowsForgotten, SyncPolicy, TradeCsv
+from bfxtwist.out.trade_errors import CannotCreate
 from bfxtwist.out.trade_file import Interfered, TradeFile
 from tests.crash_disk import CrashDisk
 
@@ -307,3 +308,12 @@ class TradeFileTests(SynchronousTestCase):
         torn = sorted(name for name in self.disk.names if ".torn-" in name)
         self.assertEqual([name.removeprefix("/trade.csv.torn-20231114T221320Z") for name in torn], ["", "-2", "-3"])
         self.assertEqual({self.disk.content(name) for name in torn}, {b"torn"})
+
+    def test_a_copy_for_which_there_is_no_room_is_not_left_half_written(self) -> None:
+        """Each start anew would leave one more, in the room that was made for the rows."""
+        self.disk.names["/trade.csv"].change(self.file.base, b"torn")
+        self.disk.room = 2
+        before = set(self.disk.names)
+        self.assertRaises(CannotCreate, TradeFile(self.disk, "/trade.csv", LAYOUT).open, None, 0)
+        self.assertEqual(set(self.disk.names), before)
+        self.assertTrue(self.disk.content("/trade.csv").endswith(b"torn"))
