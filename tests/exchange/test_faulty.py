@@ -205,9 +205,8 @@ class FaultyTest(TestCase):
     async def test_stalls(self) -> None:
         client = await self.verified()
         self.faults.set("stall", "hb")
-        seen = len(client.frames)
-        await until(lambda: len(client.frames) >= seen + 6)
-        self.assertTrue(all(frame[1] == "hb" for frame in client.frames[seen + 2 :]))
+        # There is more on its way, nobody knows how much.
+        await until(lambda: {frame[1] == "hb" for frame in client.frames[-6:]} == {True})
         self.faults.set("stall", "nothing")
         other = await self.client(await self.exchange(), subscribe())  # time passes on another exchange
         seen = len(client.messages)
@@ -218,9 +217,7 @@ class FaultyTest(TestCase):
         client = await self.verified()
         book = next(event["chanId"] for event in client.events if event.get("channel") == "book")
         self.faults.set("stall-channel", "book")
-        seen = len(client.frames)
-        await until(lambda: len(client.frames) > seen + 20)
-        self.assertNotIn(book, {frame[0] for frame in client.frames[seen + 1 :]})
+        await until(lambda: book not in {frame[0] for frame in client.frames[-40:]})
 
     async def test_notices(self) -> None:
         client = await self.verified()
