@@ -67,7 +67,7 @@ def compare(report: Report, history: RestHistory, folder: Path, now: int, advanc
 
 def _lines(report: Report) -> Iterator[bytes]:
     pair = f"{report.exchange},{report.symbol}".encode()
-    for part in report.recording.parts:
+    for part in report.recording.to_read():
         for item in read_trade_file(part):
             if not isinstance(item, Fault):
                 for its_pair, timestamp, _, trade_id, deal in item.rows:

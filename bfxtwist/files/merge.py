@@ -89,7 +89,7 @@ def _rows(
     """A line for each row, that sorts by id, arrival and source. All ids have 18 digits in it."""
     for rank, recording in enumerate(recordings):
         source = Source(_gaps(recording.ledger, skip_damaged, merged))
-        for part in recording.parts:
+        for part in recording.to_read():
             for item in read_trade_file(part, advance):
                 if isinstance(item, Fault):
                     _leave_out(item, skip_damaged, merged)

@@ -23,12 +23,25 @@ class Recording(NamedTuple):
 
     parts: tuple[Path, ...]
     ledger: Path
+    inode: int  # of the newest part, when it was found
 
     @property
     def name(self) -> str:
         """The newest part, and how many others there are."""
         others = len(self.parts) - 1
         return f"{self.parts[-1]}{f' and {others} older' if others else ''}"
+
+    def to_read(self) -> Iterator[Path]:
+        """The parts, to be opened one after the other.
+
+        That can take minutes. Raises NoRecording if a daemon has rotated meanwhile: what was in the live file is in a part
+        then that was not there before, and would be left out without a word.
+        """
+        *older, newest = self.parts
+        yield from older
+        if newest.stat().st_ino != self.inode:
+            raise NoRecording(f"{newest} was rotated meanwhile: try again")
+        yield newest
 
 
 class NoRecording(Exception):
@@ -51,7 +64,7 @@ def recordings(paths: Iterable[Path]) -> list[Recording]:
 
 def _recording(parts: Iterable[Path]) -> Recording:
     ordered = tuple(sorted(parts, key=_age))
-    return Recording(ordered, ledger_of(ordered[-1]))
+    return Recording(ordered, ledger_of(ordered[-1]), ordered[-1].stat().st_ino)
 
 
 def ledger_of(part: Path) -> Path:

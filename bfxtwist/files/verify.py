@@ -51,7 +51,7 @@ class Report:
 def verify(recording: Recording, advance: Callable[[int], None] = lambda _: None, allow_gaps: bool = False) -> Report:
     """Read all parts. With `allow_gaps`, open and lost gaps are reported and are no fault. Raises as `read_trade_file`."""
     check = _Check(recording)
-    for part in recording.parts:
+    for part in recording.to_read():
         for item in read_trade_file(part, advance):
             if isinstance(item, Fault):
                 check.report.findings.add(*item)

@@ -4,6 +4,7 @@ import gzip
 import os
 import time
 from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 from unittest import mock
 
@@ -15,7 +16,7 @@ from bfxtwist.core.gaps import GapLedger, GapState
 from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.files.findings import Kind
 from bfxtwist.files.merge import CannotMerge, Merged, merge
-from bfxtwist.files.recording import recordings
+from bfxtwist.files.recording import NoRecording, recordings
 from bfxtwist.files.verify import verify
 from tests.files.rows import arrival, lines, recording, trades, write
 from tests.files.test_gap_ledger import gap as gap_between
@@ -98,6 +99,24 @@ class Refusals(Merging):
         error = self.assertRaises(CannotMerge, self.merge, one, two)
         self.assertIn(f"{two} has trades of bitfinex ETHUSD, and those before it are of bitfinex BTCUSD", str(error))
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["one.csv", "two.csv"])
+
+    def test_a_recording_that_is_rotated_meanwhile(self) -> None:
+        """While older parts are read, which takes minutes: rows of the live file would be missing without a word."""
+        live = write(self.folder / "in" / "trade.csv", map(arrival, range(50, 100)))
+        write(live.with_name("trade-2026-11-21.csv"), map(arrival, range(1, 50)))
+        days = count(22)
+
+        def rotate(_: int) -> None:
+            day = next(days)
+            live.rename(live.with_name(f"trade-2026-11-{day}.csv"))
+            write(live, [arrival(day + 100)])
+
+        for read in (lambda found: merge([found], self.out, advance=rotate), lambda found: verify(found, rotate)):
+            error = self.assertRaises(NoRecording, read, recording(live.parent))
+            self.assertIn("trade.csv was rotated meanwhile", str(error))
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["in"])
+        self.merge(live.parent)
+        self.assertTrue(verify(recording(self.out)).rows > 99)
 
     def test_damage_is_refused_or_left_out_and_counted(self) -> None:
         [path] = self.written(map(arrival, range(1, 5)))
