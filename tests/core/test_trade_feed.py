@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.errors import MalformedMessage
 from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.messages import Rows, Trade, TradeExecuted
-from bfxtwist.core.trade_feed import TradeFeed
+from bfxtwist.core.trade_feed import LATEST_TRADES, TradeFeed
 from tests.core.conversation import TRADES, Tape
 from tests.core.feeds import at
 
@@ -24,6 +24,16 @@ class Trades(SynchronousTestCase):
         expected = [("snapshot", [2, 1]), ("te", 3), ("tu", 3), ("lost", "the connection was lost")]
         self.assertEqual(tape.told, expected)
         self.assertEqual(feed.counts.trades, 1)
+
+    def test_the_latest_are_kept_and_no_more(self) -> None:
+        """Oldest first, each once."""
+        feed = TradeFeed(TRADES, at(0))
+        feed.snapshot(Rows(8, [(b"2", b"2000", b"1", b"9"), (b"1", b"1000", b"-1", b"9")], 1, None), at(1))
+        self.assertEqual(([trade.id for trade in feed.latest], feed.state), ([1, 2], FeedState.LIVE))
+        for trade_id in range(3, 3 + LATEST_TRADES):
+            for confirmed in (False, True):
+                feed.executed(TradeExecuted(8, confirmed, Trade(trade_id, 3000, b"1", b"9"), 2, None), at(2))
+        self.assertEqual([trade.id for trade in feed.latest], list(range(3, 3 + LATEST_TRADES)))
 
     def test_rows_that_are_no_trades(self) -> None:
         for row in ((b"1", b"1", b"1"), (b"0", b"1", b"1", b"1"), (b"1", b"1", b"0", b"1"), (b"1.5", b"1", b"1", b"1")):

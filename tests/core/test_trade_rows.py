@@ -58,6 +58,13 @@ class RowTests(SynchronousTestCase):
     def test_times_that_have_more_digits_than_verify_takes_are_not_recorded(self) -> None:
         self.assertEqual([recordable(replace(TRADE, mts=mts)) for mts in (10**13 - 1, 10**13)], [True, False])
 
+    def test_numbers_and_ids_that_are_too_long_are_not_recorded(self) -> None:
+        """The row would be refused at the next start."""
+        longest = replace(TRADE, id=10**18 - 1, price=b"1" * 64, amount=b"1" * 64)
+        self.assertTrue(recordable(longest))
+        for change in ({"id": 10**18}, {"price": b"1" * 65}, {"amount": b"1" * 65}):
+            self.assertFalse(recordable(replace(longest, **change)), change)
+
     def test_anything_else_is_no_row(self) -> None:
         """A byte more or less, another pair, a sign, a NUL."""
         layout = Layout("tBTCUSD")

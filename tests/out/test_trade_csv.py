@@ -59,6 +59,7 @@ class TradeCsvTests(SynchronousTestCase):
         self.disk.before = writes.append
         self.clock.advance(0)
         self.assertEqual(writes.count("write"), 1)
+        self.assertEqual((self.file.last_id, self.csv.bytes_written), (2, self.file.base - len(HEADER)))
         self.assertIsNone(self.successResultOf(first))
         self.assertIsNone(self.successResultOf(second))
         self.assertEqual((self.rows(), self.heard), ([1, 2], ["drained"]))
@@ -104,20 +105,26 @@ class TradeCsvTests(SynchronousTestCase):
         self.assertEqual((self.rows(), self.csv.error), ([1, 2, 3], None))
 
     def test_another_failure_is_told_and_starts_short_again(self) -> None:
-        """First full, then broken."""
+        """First full, then broken, and after a while of health full again."""
         self.disk.room = 0
         self.csv.write(arrivals(1)).addErrback(self.fail)
+        self.clock.pump([0, 0.25, 0.5])
+        self.disk.mend()
+        self.disk.failing_writes = 2
+        self.clock.advance(1)
+        self.assertEqual(self.csv.error, "Input/output error")
+        self.clock.pump([0.25, 0.5])
+        self.assertEqual(self.rows(), [1])
+        self.disk.room = 0
+        self.csv.write(arrivals(2)).addErrback(self.fail)
         self.clock.advance(0)
         self.disk.mend()
-        self.disk.failing_writes = 1
         self.clock.advance(0.25)
-        self.assertEqual(self.csv.error, "Input/output error")
-        self.clock.advance(0.25)
-        self.assertEqual(self.rows(), [1])
+        self.assertEqual(self.rows(), [1, 2])
 
     def test_queue_that_is_too_long_is_cut(self) -> None:
-        """Who wrote the newest is told so; the oldest go on trying."""
-        self.disk.room = 0
+        """Who wrote the newest is told so; the oldest go on trying, where nothing of a longer write is left."""
+        self.disk.room = 20
         done = [self.csv.write(arrivals(i)) for i in range(1, 12)]
         self.clock.advance(0)
         done.append(self.csv.write(arrivals(12)))
@@ -126,7 +133,10 @@ class TradeCsvTests(SynchronousTestCase):
             self.failureResultOf(forgotten, RowsForgotten)
         self.disk.mend()
         done.append(self.csv.write(arrivals(20)))
+        calls: list[str] = []
+        self.disk.before = calls.append
         self.clock.advance(5)
+        self.assertLess(calls.index("sync"), calls.index("write"))
         for written in [*done[:5], done[-1]]:
             self.assertIsNone(self.successResultOf(written))
         self.assertEqual(self.rows(), [1, 2, 3, 4, 5, 20])
@@ -153,6 +163,21 @@ class TradeCsvTests(SynchronousTestCase):
         self.disk.room = 0
         self.csv.write(arrivals(2, 3)).addErrback(self.fail)
         self.assertEqual((self.csv.stop(), self.clock.getDelayedCalls()), (3, []))
+
+    def test_flush_that_fails_is_tried_again(self) -> None:
+        """Whatever it was that wanted it."""
+        self.disk.room = 0
+        self.csv.put(arrivals(1))
+        self.csv.flush()
+        self.disk.mend()
+        self.clock.advance(1)
+        self.assertEqual(self.rows(), [1])
+
+    def test_stop_writes_more_than_one_batch(self) -> None:
+        """All that waits."""
+        count = 2 * BATCH_LIMIT // 64
+        self.csv.put(arrivals(1, count))
+        self.assertEqual((self.csv.stop(), len(self.rows())), (0, count))
 
     def test_retry_does_not_wait(self) -> None:
         """For when the file has just been opened anew."""
