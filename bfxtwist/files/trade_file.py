@@ -112,8 +112,9 @@ def _body(path: Path, file: BinaryIO, raw: BinaryIO, advance: Callable[[int], No
             torn = left_over
             yield from _examined(path, lines, line)
             line += lines.count(b"\n")
-            advance(raw.tell() - position)
-            position = raw.tell()
+            reached = raw.tell() if raw.seekable() else 0  # what comes through a pipe has no place
+            advance(reached - position)
+            position = reached
         if len(torn) <= _LONGEST_LINE:
             break
         yield Fault(*_endless_line(file, torn, f"{path}:{line}"))

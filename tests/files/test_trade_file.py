@@ -139,6 +139,16 @@ class Reading(SynchronousTestCase):
         _, faults = self.read(HEADER + b"x" * 70_000)
         self.assertEqual(faults, [(Kind.ROW, f"{self.path}:2", "no line ends for 70000 bytes")])
 
+    def test_a_pipe(self) -> None:
+        """`verify <(ssh recorder cat trade.csv)`"""
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        os.write(writing, HEADER + lines(map(arrival, range(1, 20))))
+        os.close(writing)
+        [block] = read_trade_file(Path(f"/dev/fd/{reading}"))
+        assert not isinstance(block, Fault)
+        self.assertEqual(len(block.rows), 19)
+
     def test_rows_below_a_long_hole_are_read(self) -> None:
         """A power loss can leave megabytes of zeros in the middle of a file."""
         good = lines(map(arrival, range(1, 20)))
