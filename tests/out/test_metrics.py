@@ -1,7 +1,6 @@
-"""`GET /metrics` is what Prometheus reads, by its conventions, and its figures move with what happens."""
+"""`GET /metrics` is what Prometheus reads, and holds up nobody."""
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,62 +8,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.errors import ChecksumMismatch
-from bfxtwist.core.gaps import GapState
-from bfxtwist.core.messages import Checksum
 from bfxtwist.out.http import HttpApi
 from bfxtwist.out.metrics import one_each_turn
 from tests.out.served import TurningClock, change, moment
-from tests.out.told import Told
-
-LABELS = {"pair", "channel", "state", "reason", "code", "le", "version", "python", "twisted", "autobahn"}
+from tests.out.told import MetricsTestCase, Told
 
 
-class MetricsTest(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.told = Told()
-        self.book = self.told.book
-        api = HttpApi(self.told.market, moment, "1.2.3")
-        api.add_slow_route("/metrics", self.told.metrics.answer)
-        self.treq = StubTreq(api.resource())
-
-    def ask(self, path: str = "/metrics", **headers: str) -> Any:
-        sent = {name: [value] for name, value in headers.items()}
-        response = self.successResultOf(self.treq.get(f"http://localhost{path}", headers=sent))
-        return response, self.successResultOf(response.content()).decode()
-
-    def families(self) -> dict[str, Any]:
-        return {family.name: family for family in parse(self.ask()[1])}
-
-    def value(self, name: str, **labels: str) -> float:
-        [value] = [
-            sample.value
-            for family in parse(self.ask()[1])
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        ]
-        return float(value)
-
-    def ours(self) -> Iterator[Any]:
-        yield from (family for name, family in self.families().items() if name.startswith("bfxtwist_"))
-
-    def test_names_keep_the_conventions(self) -> None:
-        for family in self.ours():
-            with self.subTest(family.name):
-                self.assertTrue(re.fullmatch("bfxtwist(_[a-z]+)+", family.name))
-                self.assertGreater(len(family.documentation), 10)
-                self.assertIn(family.type, ("counter", "gauge", "histogram"))
-                self.assertFalse(set(family.name.split("_")) & {"ms", "milliseconds", "kilobytes", "count", "percent"})
-                for sample in family.samples:
-                    self.assertEqual(sample.name.endswith("_total"), family.type == "counter")
-                    self.assertLessEqual(sample.labels.keys(), LABELS)
-
-    def test_no_name_is_there_twice(self) -> None:
-        names = re.findall("^# TYPE (\\S+)", self.ask()[1], re.MULTILINE)
-        self.assertEqual(len(names), len(set(names)))
-
+class MetricsTest(MetricsTestCase):
     def test_what_the_process_is_like(self) -> None:
         self.assertGreater(self.value("process_resident_memory_bytes"), 1e6)
         self.assertIn("python_gc_collections", self.families())
@@ -122,56 +73,3 @@ class MetricsTest(SynchronousTestCase):
     def test_a_parameter_is_a_mistake(self) -> None:
         response, _ = self.ask("/metrics?name=x")
         self.assertEqual(response.code, 400)
-
-    def test_the_book(self) -> None:
-        labels = {"pair": "BTC/USD", "channel": "book"}
-        self.assertEqual(self.value("bfxtwist_feed_live", **labels), 1)
-        self.assertEqual(self.value("bfxtwist_book_age_seconds", **labels), 4)
-        self.assertEqual(self.value("bfxtwist_checksum_mismatches_total", **labels), 0)
-        updates = self.value("bfxtwist_book_updates_total", **labels)
-        change(self.book)
-        self.assertEqual(self.value("bfxtwist_book_updates_total", **labels), updates + 1)
-        self.assertEqual(self.value("bfxtwist_book_age_seconds", **labels), 3)
-        self.assertRaises(ChecksumMismatch, self.book.checksum, Checksum(1, 1, 9, None), moment(3))
-        self.assertEqual(self.value("bfxtwist_checksum_mismatches_total", **labels), 1)
-        self.book.checksum(Checksum(1, self.book.book.checksum(), 10, None), moment(3))
-        self.assertEqual(self.value("bfxtwist_checksum_matches_total", **labels), 2)
-        self.book.lost("the connection was lost", moment(4))
-        self.assertEqual(self.value("bfxtwist_feed_live", **labels), 0)
-
-    def test_a_feed_that_has_nothing_yet_has_no_age(self) -> None:
-        ages = [sample.labels["pair"] for sample in self.families()["bfxtwist_feed_silence_seconds"].samples]
-        self.assertNotIn("ETH/USD", ages)
-
-    def test_reasons_are_there_before_they_happen(self) -> None:
-        self.assertEqual(self.value("bfxtwist_reconnects_total", reason="lost"), 1)
-        self.assertEqual(self.value("bfxtwist_reconnects_total", reason="tls"), 0)
-        self.assertEqual(self.value("bfxtwist_sequence_gaps_total"), 2)
-        self.assertEqual(self.value("bfxtwist_connections_open"), 1)
-        self.told.uplink = {}  # before the first connection
-        self.assertEqual(self.value("bfxtwist_reconnects_total", reason="lost"), 0)
-
-    def test_the_trade_file(self) -> None:
-        self.assertEqual(self.value("bfxtwist_trades_written_total", pair="ETH/USD"), 40)
-        self.assertEqual(self.value("bfxtwist_trade_verified_lag_seconds"), 120)
-        for state, count in zip(GapState, (1, 2, 0), strict=True):
-            self.assertEqual(self.value("bfxtwist_trade_gaps", state=state.value), count)
-        self.told.flushes.observe(0.03)
-        self.assertEqual(self.value("bfxtwist_trade_flush_seconds_bucket", le="0.025"), 0)
-        self.assertEqual(self.value("bfxtwist_trade_flush_seconds_bucket", le="0.05"), 1)
-        self.assertEqual(self.value("bfxtwist_trade_flush_seconds_bucket", le="+Inf"), 1)
-
-    def test_lag(self) -> None:
-        self.book.seen(moment(4).wall // 1000 - 30, moment(4))
-        self.told.lags.sample()
-        self.assertEqual(self.value("bfxtwist_exchange_lag_seconds_bucket", pair="BTC/USD", le="0.025"), 0)
-        self.assertEqual(self.value("bfxtwist_exchange_lag_seconds_bucket", pair="BTC/USD", le="0.05"), 1)
-
-    def test_requests(self) -> None:
-        self.told.site.answered[200] += 5
-        self.assertEqual(self.value("bfxtwist_http_requests_total", code="200"), 6)
-
-    def test_the_relay(self) -> None:
-        self.assertEqual(self.value("bfxtwist_relay_subscribers", pair="BTC/USD", channel="book"), 3)
-        self.assertEqual(self.value("bfxtwist_relay_drops_total", reason="too slow"), 4)
-        self.assertEqual(self.value("bfxtwist_relay_drops_total", reason="too long"), 0)

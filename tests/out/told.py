@@ -5,13 +5,16 @@ from typing import Any
 
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families as parse
+from treq.testing import StubTreq
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 from bfxtwist.core.histogram import Histogram
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Checksum
+from bfxtwist.out.http import HttpApi
 from bfxtwist.out.in_thread import InThread
 from bfxtwist.out.measured import FLUSH_BOUNDS, LagSampler
 from bfxtwist.out.metric_figures import (
@@ -95,3 +98,31 @@ class Told:
             for name in [family.name, *(sample.name for sample in family.samples)]:
                 found.setdefault(name, set()).update(*(sample.labels for sample in family.samples if sample.name == name))
         return found
+
+
+class MetricsTestCase(SynchronousTestCase):
+    """Asks for the figures as Prometheus does."""
+
+    def setUp(self) -> None:
+        self.told = Told()
+        self.book = self.told.book
+        api = HttpApi(self.told.market, moment, "1.2.3")
+        api.add_slow_route("/metrics", self.told.metrics.answer)
+        self.treq = StubTreq(api.resource())
+
+    def ask(self, path: str = "/metrics", **headers: str) -> Any:
+        sent = {name: [value] for name, value in headers.items()}
+        response = self.successResultOf(self.treq.get(f"http://localhost{path}", headers=sent))
+        return response, self.successResultOf(response.content()).decode()
+
+    def families(self) -> dict[str, Any]:
+        return {family.name: family for family in parse(self.ask()[1])}
+
+    def value(self, name: str, **labels: str) -> float:
+        [value] = [
+            sample.value
+            for family in parse(self.ask()[1])
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        return float(value)
