@@ -138,8 +138,7 @@ class Process(MultiService):
 
     def _refused(self, code: int, error: BaseException) -> CannotStart:
         # In the background standard error is closed, and twistd's parent shows the first hundred letters only.
-        if self._logs is None or self._logs.file is not sys.stdout:
-            _log.critical("{line}", line=str(error))
+        _log.critical("{line}", line=str(error))
         return CannotStart(code, str(error))
 
     def startService(self) -> None:
