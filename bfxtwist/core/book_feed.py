@@ -1,13 +1,13 @@
 """A book with its state: what readers are given of it, and whether the exchange's checksum agrees."""
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from bfxtwist.core.book import CHECKSUM_DEPTH
 from bfxtwist.core.errors import BookCrossed, BookTooDeep, ChecksumMismatch, MalformedMessage
-from bfxtwist.core.feed_state import Feed, FeedState
+from bfxtwist.core.feed_state import Feed, FeedState, FeedStatus
 from bfxtwist.core.messages import BookUpdate, BookUpdates, Checksum, Numbers, Rows, RowText, read_row
 from bfxtwist.core.moment import Moment, iso
 from bfxtwist.core.raw_book import book_of
@@ -28,6 +28,15 @@ class BookListener(Protocol):
 
     def changed(self) -> None:
         """A snapshot or updates were taken in, or a checksum agreed. Called again and again: do no work here."""
+
+
+class BookStatus(FeedStatus, frozen=True, kw_only=True):
+    """What `GET /status` says of a book."""
+
+    verified: bool
+    last_checksum: str | None
+    crossed: bool
+    unknown_deletes: int
 
 
 class BookFeed(Feed):
@@ -184,13 +193,12 @@ class BookFeed(Feed):
         }
         return b"%b,%b}" % (msgspec.json.encode(head)[:-1], self.book.levels_json(depth))
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> BookStatus:
         """What `GET /status` says of this feed."""
-        checked_at = self.checksum_at and iso(self.checksum_at.wall // 1000)
-        return {
-            **super().status(),
-            "verified": self.verified,
-            "last_checksum": checked_at,
-            "crossed": self.book.crossed,
-            "unknown_deletes": self.book.unknown_deletes,
-        }
+        return BookStatus(
+            **msgspec.structs.asdict(super().status()),
+            verified=self.verified,
+            last_checksum=self.checksum_at and iso(self.checksum_at.wall // 1000),
+            crossed=self.book.crossed,
+            unknown_deletes=self.book.unknown_deletes,
+        )

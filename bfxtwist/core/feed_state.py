@@ -1,13 +1,14 @@
 """What is true of every feed, of a book or of trades: its state, since when and why, and what has happened to it."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
-from typing import Any
 
 import msgspec
 
+from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.moment import Moment, iso
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.symbols import parse_pair
@@ -41,6 +42,20 @@ class Counts:
     checksums_mismatched: int = 0
     resubscriptions: int = 0
     crossed: int = 0
+
+
+class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What `GET /status` says of a feed, member by member: readers know them by these names. Times are in words."""
+
+    symbol: str
+    exchange_symbol: str
+    channel: ChannelName
+    status: FeedState
+    reason: str
+    since: str
+    last_message: str | None
+    lag_ms: int | None
+    counters: Counts
 
 
 class Feed:
@@ -128,17 +143,17 @@ class Feed:
             for watcher in list(self.watchers):
                 watcher(self)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> FeedStatus:
         """What `GET /status` says of this feed."""
         last = self.last_frame
-        return {
-            "symbol": self.name,
-            "exchange_symbol": self.subscription.symbol,
-            "channel": self.subscription.channel.value,
-            "status": self.status_now.value,
-            "reason": self.reason_now,
-            "since": iso(self.since.wall // 1000),
-            "last_message": last and iso(last.wall // 1000),
-            "lag_ms": last and self.exchange_time and last.wall // 1000 - self.exchange_time,
-            "counters": msgspec.to_builtins(self.counts),
-        }
+        return FeedStatus(
+            symbol=self.name,
+            exchange_symbol=self.subscription.symbol,
+            channel=self.subscription.channel,
+            status=self.status_now,
+            reason=self.reason_now,
+            since=iso(self.since.wall // 1000),
+            last_message=last and iso(last.wall // 1000),
+            lag_ms=last and self.exchange_time and last.wall // 1000 - self.exchange_time,
+            counters=copy(self.counts),
+        )

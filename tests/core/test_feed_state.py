@@ -65,3 +65,10 @@ class States(SynchronousTestCase):
         feed.syncing("", at(1))
         feed.lost("x", at(2))
         self.assertEqual(len(told), 3)
+
+    def test_the_status_stays_what_it_was_when_it_was_asked_for(self) -> None:
+        feed = live_book()
+        status = feed.status()
+        feed.seen(None, at(2))
+        self.assertEqual((status.counters.frames, feed.status().counters.frames), (1, 2))
+        self.assertEqual((status.last_message, feed.status().lag_ms), ("2026-09-23T03:33:35.850Z", None))
