@@ -42,6 +42,10 @@ class Reading(SynchronousTestCase):
         lines, _ = self.read(LEDGER_HEADER + gap(3, 9).line() + gap(11, 12).line() + later.line())
         self.assertEqual([(line.start_id, line.state) for line in lines], [(3, GapState.FILLED), (11, GapState.OPEN)])
 
+    def test_bytes_that_are_no_text_are_read_all_the_same(self) -> None:
+        [line], findings = self.read(LEDGER_HEADER + gap(3, 9).line().replace(b"REST", b"\xff\xfe"))
+        self.assertEqual((line.cause, findings.counts), (r"\xff\xfe did not answer", {}))
+
     def test_damage_is_told_by_line(self) -> None:
         good = gap(3, 9).line()
         for text, where in (

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.gaps import Gap, GapLedger, GapState
+from bfxtwist.core.gaps import Gap, GapLedger, GapState, Mark
 from bfxtwist.files.findings import Findings
 from bfxtwist.files.gap_ledger import read_gap_ledger
 from bfxtwist.files.merge_gaps import Source, unfilled_gaps
@@ -21,7 +21,7 @@ class Remaining(SynchronousTestCase):
             ledger.record(one)
         path.write_bytes(ledger.text())
         source = Source(read_gap_ledger(path, Findings()))
-        for number in (last, first):
+        for number in (last, first, (first + last) // 2):
             source.extend(b"%018d" % number, b"%d000" % (FIRST_MTS + number * 1000))
         return source
 
@@ -33,12 +33,28 @@ class Remaining(SynchronousTestCase):
         self.assertEqual(self.remaining(holed), [(40, 50)])
         self.assertEqual(self.remaining(holed, self.source(40, 50)), [])
         self.assertEqual(self.remaining(holed, self.source(45, 50)), [(40, 50)])
+        self.assertEqual(self.remaining(holed, self.source(40, 49)), [(40, 50)])
         self.assertEqual(self.remaining(holed, self.source(1, 100, gap(45, 55))), [(40, 50), (45, 55)])
         self.assertEqual(self.remaining(holed, self.source(1, 100, gap(50, 55))), [])
+
+    def test_damage_leaves_a_gap_between_the_rows_around_it_and_nowhere_else(self) -> None:
+        source = Source([])
+        source.damaged()  # above all rows: these begin with the next one
+        for number in (5, 3, 7):
+            source.block([(b"", b"%d000" % (FIRST_MTS + number * 1000), b"1", b"%d" % number, b"")])
+            if number == 5:
+                source.damaged()
+        self.assertEqual([(gap.start_id, gap.end_id) for gap in source.gaps()], [(3, 5)])
 
     def test_an_empty_recording_covers_nothing(self) -> None:
         self.assertEqual(self.remaining(self.source(1, 9), Source([])), [])
         self.assertEqual(self.remaining(self.source(1, 9, gap(3, 5)), Source([])), [(3, 5)])
+
+    def test_a_gap_between_recordings_has_their_times_and_its_place(self) -> None:
+        between, within = unfilled_gaps([self.source(7, 20, gap(9, 11)), self.source(1, 3)])
+        start, end = (Mark(number, FIRST_MTS + number * 1000) for number in (3, 7))
+        self.assertEqual((between.start, between.end, between.state), (start, end, GapState.LOST))
+        self.assertEqual((between.noticed, between.closed, within.start.id), (end.mts * 1000, end.mts * 1000, 9))
 
     def test_a_gap_keeps_what_its_ledger_said_of_it(self) -> None:
         lost = gap(40, 50, "history does not reach back", GapState.LOST, 3)
