@@ -7,7 +7,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from bfxtwist.core.limits import LIMITS, Limits
-from bfxtwist.core.trade_rows import HEADER, Layout
+from bfxtwist.core.messages import Trade
+from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
 from bfxtwist.out.disk import Disk
 from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_recorder import TradeRecorder
@@ -18,6 +19,11 @@ from tests.model_exchange import LedgerTrade, ModelExchange
 T = TypeVar("T")
 
 LAYOUT = Layout("tBTCUSD")
+
+
+def arrivals(first: int, count: int = 1) -> list[Arrival]:
+    """Some trades."""
+    return [Arrival(Trade(i, 1_700_000_000_000 + i, b"1", b"2"), 3) for i in range(first, first + count)]
 
 
 def at_once(job: Callable[[], T]) -> "Deferred[T]":

@@ -1,26 +1,16 @@
 """The consumer of trades: its queue, its Deferreds, its patience."""
 
-import errno
 from itertools import pairwise
-from random import Random
 
 from msgspec.structs import replace
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.messages import Trade
-from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
+from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.out.trade_csv import BATCH_LIMIT, RowsForgotten, SyncPolicy, TradeCsv
-from bfxtwist.out.trade_errors import CannotCreate
-from bfxtwist.out.trade_file import Interfered, TradeFile
+from bfxtwist.out.trade_file import TradeFile
 from tests.crash_disk import CrashDisk
-
-LAYOUT = Layout("tBTCUSD")
-
-
-def arrivals(first: int, count: int = 1) -> list[Arrival]:
-    """Some trades."""
-    return [Arrival(Trade(i, 1_700_000_000_000 + i, b"1", b"2"), 3) for i in range(first, first + count)]
+from tests.out.recording import LAYOUT, arrivals
 
 
 class TradeCsvTests(SynchronousTestCase):
@@ -189,156 +179,3 @@ class TradeCsvTests(SynchronousTestCase):
         self.assertEqual(self.rows(), [1])
         self.csv.retry()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-
-
-class TradeFileTests(SynchronousTestCase):
-    """`TradeFile`, where the others do not reach."""
-
-    def setUp(self) -> None:
-        self.disk = CrashDisk()
-        self.file = TradeFile(self.disk, "/trade.csv", LAYOUT)
-        self.file.open(None, 1_700_000_000_000_000)
-        self.row = LAYOUT.line(arrivals(1)[0])
-
-    def test_closed_file_takes_nothing(self) -> None:
-        """It says that it is shut."""
-        self.file.close()
-        self.file.close()
-        self.assertEqual(self.assertRaises(OSError, self.file.append, self.row, 1).errno, errno.EBADF)
-
-    def test_changed_file_takes_nothing(self) -> None:
-        """Whoever wrote to it, a row after that would hide it."""
-        self.disk.names["/trade.csv"].change(self.file.base, b"x")
-        self.assertRaises(Interfered, self.file.append, self.row, 1)
-
-    def test_sync_that_succeeds_after_another_failed_proves_nothing(self) -> None:
-        """The kernel tells of a failure once: the other one may have been told."""
-        self.file.append(self.row, 1)
-        mark, failures = self.file.base, self.file.sync_failures
-        self.file.sync_failed()
-        self.file.synced_to(mark, failures)
-        self.assertLess(self.file.synced, mark)
-        self.file.sync_job()()
-        self.file.synced_to(mark, self.file.sync_failures)
-        self.assertEqual(self.file.synced, mark)
-
-    def test_barrier_that_cannot_sync(self) -> None:
-        """Nothing is written, and what is not synced is under suspicion."""
-        self.disk.room = 10
-        self.assertRaises(OSError, self.file.append, self.row, 1)
-        self.file.forget()
-        self.disk.mend()
-        self.disk.failing_syncs = 1
-        self.assertRaises(OSError, self.file.append, self.row, 1)
-        self.assertEqual((self.file.sync_failures, self.disk.content("/trade.csv")), (1, HEADER))
-        self.file.append(self.row, 1)
-        self.assertEqual(self.disk.content("/trade.csv"), HEADER + self.row)
-
-    def test_torn_write_that_cannot_be_cut(self) -> None:
-        """The next try writes over it."""
-        self.disk.room = 10
-        whole = self.disk.truncate
-
-        def fail(fd: int, size: int) -> None:
-            raise OSError(errno.EIO, "no")
-
-        self.disk.truncate = fail  # type: ignore[method-assign]
-        self.assertRaises(OSError, self.file.append, self.row, 1)
-        self.assertEqual(len(self.disk.content("/trade.csv")), len(HEADER) + 10)
-        self.assertIsNone(self.file.interference())
-        self.disk.truncate = whole  # type: ignore[method-assign]
-        self.disk.mend()
-        self.file.append(self.row, 1)
-        self.assertEqual(self.disk.content("/trade.csv"), HEADER + self.row)
-
-    def test_the_next_file_gets_no_rows_of_the_last_one(self) -> None:
-        """Also when a sync of each has failed, and rows are written again."""
-        self.file.append(self.row, 1)
-        self.file.sync_failed()
-        del self.disk.names["/trade.csv"]
-        self.file.open(None, 0)
-        self.assertEqual((self.file.last_id, self.file.sync_failures), (None, 0))
-        row = LAYOUT.line(arrivals(2)[0])
-        self.file.append(row, 2)
-        self.file.sync_failed()
-        self.file.sync_job()()
-        self.assertEqual(self.disk.content("/trade.csv"), HEADER + row)
-
-    def test_the_last_row_is_known_after_a_start(self) -> None:
-        """The state that is saved next is of that row, whether or not others come before."""
-        for trade_id in (1, 2):
-            self.file.append(LAYOUT.line(arrivals(trade_id)[0]), trade_id)
-            self.file.open(None, 0)
-            self.assertEqual(self.file.last_id, trade_id)
-
-    def test_shorter_rows_after_a_torn_write_that_could_not_be_cut(self) -> None:
-        """Nothing of it is left behind them, and rows after that are not synced one by one."""
-        def fail(fd: int, size: int) -> None:
-            raise OSError(errno.EIO, "no")
-
-        for given_up in (False, True):
-            self.setUp()
-            self.disk.room = len(self.row) + 10
-            whole, self.disk.truncate = self.disk.truncate, fail  # type: ignore[method-assign]
-            self.assertRaises(OSError, self.file.append, self.row + self.row, 2)
-            self.disk.truncate = whole  # type: ignore[method-assign]
-            self.disk.mend()
-            if given_up:
-                self.file.forget()
-            calls: list[str] = []
-            self.disk.before = calls.append
-            self.file.append(self.row, 1)
-            self.assertEqual(self.disk.content("/trade.csv"), HEADER + self.row)
-            self.file.append(self.row, 1)
-            self.assertEqual(calls.count("sync"), 1)
-
-    def test_rows_that_came_during_a_sync_are_written_again_if_the_next_one_fails(self) -> None:
-        """They are on disk then, and only then is the failure forgotten."""
-        later = LAYOUT.line(arrivals(2)[0])
-        self.file.append(self.row, 1)
-        mark, job = self.file.base, self.file.sync_job()
-        job()
-        self.file.append(later, 2)
-        self.file.synced_to(mark, 0)
-        self.disk.failing_syncs = 1
-        self.assertRaises(OSError, self.file.sync_job())
-        self.file.sync_failed()
-        self.file.sync_job()()
-        self.file.synced_to(self.file.base, 1)
-        self.assertEqual(self.file.sync_failures, 0)
-        calls: list[str] = []
-        self.disk.before = calls.append
-        self.file.append(LAYOUT.line(arrivals(3)[0]), 3)
-        self.file.sync_job()()
-        self.assertEqual(calls.count("write"), 1)
-        self.disk.power_loss(Random(1))
-        self.assertTrue(self.disk.content("/trade.csv").startswith(HEADER + self.row + later))
-
-    def test_no_more_is_written_than_could_be_written_again(self) -> None:
-        """What is not synced is kept in memory: so much of it, or one portion."""
-        self.file = TradeFile(self.disk, "/trade.csv", LAYOUT, limit=len(self.row) * 2 - 1)
-        self.file.open(None, 0)
-        self.file.append(self.row, 1)
-        self.assertEqual(self.assertRaises(OSError, self.file.append, self.row, 2).errno, errno.EAGAIN)
-        self.file.sync_job()()
-        self.file.synced_to(self.file.base, 0)
-        self.file.append(self.row * 2, 2)
-
-    def test_torn_tails_of_one_second_are_all_kept(self) -> None:
-        """Under names of their own."""
-        for _ in range(3):
-            self.disk.names["/trade.csv"].change(self.file.base, b"torn")
-            self.file = TradeFile(self.disk, "/trade.csv", LAYOUT)
-            self.file.open(None, 1_700_000_000_000_000)
-        torn = sorted(name for name in self.disk.names if ".torn-" in name)
-        self.assertEqual([name.removeprefix("/trade.csv.torn-20231114T221320Z") for name in torn], ["", "-2", "-3"])
-        self.assertEqual({self.disk.content(name) for name in torn}, {b"torn"})
-
-    def test_a_copy_for_which_there_is_no_room_is_not_left_half_written(self) -> None:
-        """Each start anew would leave one more, in the room that was made for the rows."""
-        self.disk.names["/trade.csv"].change(self.file.base, b"torn")
-        self.disk.room = 2
-        before = set(self.disk.names)
-        self.assertRaises(CannotCreate, TradeFile(self.disk, "/trade.csv", LAYOUT).open, None, 0)
-        self.assertEqual(set(self.disk.names), before)
-        self.assertTrue(self.disk.content("/trade.csv").endswith(b"torn"))
