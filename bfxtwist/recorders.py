@@ -21,7 +21,7 @@ from bfxtwist.out.rotation import Compression, Rotation
 from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.out.trade_folder import left_behind
-from bfxtwist.out.trade_recorder import TradeRecorder
+from bfxtwist.out.trade_recorder import RecorderStatus, TradeRecorder
 from bfxtwist.settings import FeedSettings, Rotate
 
 _log = Logger()
@@ -134,8 +134,8 @@ class Recorders:
         recorder = self.by_symbol.get(symbol)
         return None if recorder is None else recorder.path
 
-    def status(self) -> dict[str, Any]:
-        """What `GET /status` says of them."""
+    def status(self) -> dict[str, RecorderStatus]:
+        """What `GET /status` says of them, by symbol."""
         return {symbol: recorder.status() for symbol, recorder in self.by_symbol.items()}
 
     def not_ready(self) -> str | None:

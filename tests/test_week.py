@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.channels import Tally
 from bfxtwist.core.feed_state import FeedState
+from bfxtwist.core.gaps import GapState
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import Refused, Trade
 from bfxtwist.core.session import PING_EVERY, Session, SessionState
@@ -165,8 +166,8 @@ class Week(SynchronousTestCase):
         self.assertEqual((life.said, life.recorder.not_ready()), ([], None))
         self.assertIs(life.recorder.tape.mode, Mode.LIVE)
         status = life.recorder.status()
-        self.assertLess(status["lag_ms"], 180_000)
-        self.assertEqual((status["gaps"]["open"], status["gaps"]["lost"]), (0, 0))
+        self.assertTrue(status.lag_ms is not None and status.lag_ms < 180_000)
+        self.assertEqual((status.gaps[GapState.OPEN], status.gaps[GapState.LOST]), (0, 0))
         self.assertLess(len(life.recorder.tape.comparison.recent), 20)
         self.assertEqual(len(life.clock.getDelayedCalls()), 1)
 

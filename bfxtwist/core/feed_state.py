@@ -45,7 +45,7 @@ class Counts:
 
 
 class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What `GET /status` says of a feed, member by member: readers know them by these names. Times are in words."""
+    """What `GET /status` says of a feed, member by member, by names that readers know. Times are in words."""
 
     symbol: str
     exchange_symbol: str

@@ -6,7 +6,7 @@ write it (BTC/USD), `channel` is book or trades.
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import autobahn
 from prometheus_client.metrics_core import (
@@ -20,27 +20,29 @@ from prometheus_client.metrics_core import (
 import twisted
 from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.errors import ExchangeError
-from bfxtwist.core.feed_state import FeedState
+from bfxtwist.core.feed_state import Feed, FeedState
 from bfxtwist.core.histogram import Histogram
 from bfxtwist.core.market import Market
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.symbols import parse_pair
 from bfxtwist.out.site import Site
+from bfxtwist.out.trade_recorder import RecorderStatus
 
 _FEED = ("pair", "channel")
 
 _Labels = TypeVar("_Labels", bound=tuple[str, ...])  # a mapping's keys are invariant
+_Thing = TypeVar("_Thing")
 
 
-class _Figure(NamedTuple):
+class _Figure(NamedTuple, Generic[_Thing]):
     """A metric with one value for each of many things; None where one has it not."""
 
     kind: type[CounterMetricFamily] | type[GaugeMetricFamily]
     name: str
     text: str
-    value: Callable[[Any, Moment], float | None]
+    value: Callable[[_Thing, Moment], float | None]
 
-    def of(self, labels: Iterable[str], things: Iterable[tuple[tuple[str, ...], Any]], now: Moment) -> Metric:
+    def of(self, labels: Iterable[str], things: Iterable[tuple[tuple[str, ...], _Thing]], now: Moment) -> Metric:
         """The metric, with a sample for each thing under its label values."""
         family = self.kind(self.name, self.text, labels=tuple(labels))
         for values, thing in things:
@@ -52,7 +54,7 @@ class _Figure(NamedTuple):
 
 _COUNTER, _GAUGE = CounterMetricFamily, GaugeMetricFamily
 
-_OF_FEEDS = (
+_OF_FEEDS: tuple[_Figure[Feed], ...] = (
     _Figure(_COUNTER, "bfxtwist_feed_messages", "Messages of a feed, heartbeats included.", lambda f, _: f.counts.frames),
     _Figure(_COUNTER, "bfxtwist_feed_snapshots", "Snapshots that were taken in.", lambda f, _: f.counts.snapshots),
     _Figure(
@@ -70,7 +72,7 @@ _OF_FEEDS = (
     ),
 )
 
-_OF_BOOKS = (
+_OF_BOOKS: tuple[_Figure[BookFeed], ...] = (
     _Figure(_COUNTER, "bfxtwist_book_updates", "Rows that changed a book.", lambda f, _: f.counts.updates),
     _Figure(
         _COUNTER,
@@ -101,59 +103,52 @@ _OF_BOOKS = (
     ),
 )
 
-_OF_RECORDERS = (
-    _Figure(_COUNTER, "bfxtwist_trades_written", "Rows written to trade.csv.", lambda s, _: s["rows_written"]),
-    _Figure(_COUNTER, "bfxtwist_trade_csv_bytes", "Bytes written to trade.csv.", lambda s, _: s["bytes_written"]),
-    _Figure(
-        _COUNTER, "bfxtwist_trades_duplicate", "Trades that were told again.", lambda s, _: s["counters"]["duplicates"]
-    ),
+_OF_RECORDERS: tuple[_Figure[RecorderStatus], ...] = (
+    _Figure(_COUNTER, "bfxtwist_trades_written", "Rows written to trade.csv.", lambda s, _: s.rows_written),
+    _Figure(_COUNTER, "bfxtwist_trade_csv_bytes", "Bytes written to trade.csv.", lambda s, _: s.bytes_written),
+    _Figure(_COUNTER, "bfxtwist_trades_duplicate", "Trades that were told again.", lambda s, _: s.counters.duplicates),
     _Figure(
         _COUNTER,
         "bfxtwist_trades_backfilled",
         "Trades that came from REST, after a reconnection or for a gap.",
-        lambda s, _: s["counters"]["backfilled"],
+        lambda s, _: s.counters.backfilled,
     ),
     _Figure(
         _COUNTER,
         "bfxtwist_trades_audited",
         "Trades that only a comparison with REST found.",
-        lambda s, _: s["counters"]["audited"],
+        lambda s, _: s.counters.audited,
     ),
     _Figure(
         _COUNTER,
         "bfxtwist_trades_conflicting",
         "Trades that were told again with another price or amount.",
-        lambda s, _: s["counters"]["conflicts"],
+        lambda s, _: s.counters.conflicts,
     ),
-    _Figure(
-        _COUNTER,
-        "bfxtwist_trades_rejected",
-        "Trades that no row can hold.",
-        lambda s, _: s["counters"]["rejected"],
-    ),
+    _Figure(_COUNTER, "bfxtwist_trades_rejected", "Trades that no row can hold.", lambda s, _: s.counters.rejected),
     _Figure(
         _COUNTER,
         "bfxtwist_trades_forgotten",
         "Rows given up while the disk was full, to be fetched again.",
-        lambda s, _: s["counters"]["forgotten"],
+        lambda s, _: s.counters.forgotten,
     ),
-    _Figure(_COUNTER, "bfxtwist_history_pages", "Pages of history that were asked for.", lambda s, _: s["pages"]),
-    _Figure(_COUNTER, "bfxtwist_history_failures", "Pages of history that did not come.", lambda s, _: s["pages_failed"]),
-    _Figure(_GAUGE, "bfxtwist_trade_queue_rows", "Rows that wait for the disk.", lambda s, _: s["queue"]),
-    _Figure(_GAUGE, "bfxtwist_trade_file_bytes", "Length of trade.csv.", lambda s, _: s["bytes"]),
+    _Figure(_COUNTER, "bfxtwist_history_pages", "Pages of history that were asked for.", lambda s, _: s.pages),
+    _Figure(_COUNTER, "bfxtwist_history_failures", "Pages of history that did not come.", lambda s, _: s.pages_failed),
+    _Figure(_GAUGE, "bfxtwist_trade_queue_rows", "Rows that wait for the disk.", lambda s, _: s.queue),
+    _Figure(_GAUGE, "bfxtwist_trade_file_bytes", "Length of trade.csv.", lambda s, _: s.bytes),
     _Figure(
         _GAUGE,
         "bfxtwist_trade_unsynced_bytes",
         "Bytes of trade.csv that a power loss could take.",
-        lambda s, _: s["bytes"] - s["bytes_synced"],
+        lambda s, _: s.bytes - s.bytes_synced,
     ),
     _Figure(
         _GAUGE,
         "bfxtwist_trade_verified_lag_seconds",
         "How far the comparison of trade.csv with the exchange's history is behind.",
-        lambda s, _: None if s["lag_ms"] is None else s["lag_ms"] / 1000,
+        lambda s, _: None if s.lag_ms is None else s.lag_ms / 1000,
     ),
-    _Figure(_GAUGE, "bfxtwist_trade_disk_failing", "1 while the disk does not take rows.", lambda s, _: bool(s["error"])),
+    _Figure(_GAUGE, "bfxtwist_trade_disk_failing", "1 while the disk does not take rows.", lambda s, _: bool(s.error)),
 )
 
 
@@ -177,10 +172,8 @@ def feed_figures(market: Market, now: Moment) -> Iterator[Metric]:
     """Every book and every stream of trades."""
     feeds = [((feed.name, feed.subscription.channel.value), feed) for feed in market.feeds()]
     books = [(labels, feed) for labels, feed in feeds if isinstance(feed, BookFeed)]
-    for figure in _OF_FEEDS:
-        yield figure.of(_FEED, feeds, now)
-    for figure in _OF_BOOKS:
-        yield figure.of(_FEED, books, now)
+    yield from (figure.of(_FEED, feeds, now) for figure in _OF_FEEDS)
+    yield from (figure.of(_FEED, books, now) for figure in _OF_BOOKS)
 
 
 def lag_figures(lags: Mapping[tuple[str, str], Histogram]) -> Iterator[Metric]:
@@ -226,7 +219,7 @@ _REASONS = _reasons(ExchangeError) | {"tls", "connect", "bug"}
 
 
 def recorder_figures(
-    statuses: Mapping[str, Mapping[str, Any]], flushes: Mapping[str, Histogram], now: Moment
+    statuses: Mapping[str, RecorderStatus], flushes: Mapping[str, Histogram], now: Moment
 ) -> Iterator[Metric]:
     """The trade files by symbol, from what `/status` says of them; `flushes` are seconds, by symbol too."""
     recorders = [((parse_pair(symbol).name,), status) for symbol, status in statuses.items()]
@@ -238,8 +231,8 @@ def recorder_figures(
         labels=("pair", "state"),
     )
     for (pair,), status in recorders:
-        for state, count in status["gaps"].items():
-            gaps.add_metric((pair, state), count)
+        for state, count in status.gaps.items():
+            gaps.add_metric((pair, state.value), count)
     yield gaps
     text = "Time that it took to make rows durable: fdatasync, and now and then the ledger and the state."
     by_pair = {(parse_pair(symbol).name,): histogram for symbol, histogram in flushes.items()}

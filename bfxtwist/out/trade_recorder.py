@@ -10,6 +10,7 @@ file becomes trade.csv, in `trade_succession.py`. Here is only the order of thin
 
 import os
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from bfxtwist.core.limits import LIMITS, Limits
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.moment import Moment, iso
 from bfxtwist.core.trade_rows import Arrival, Layout
-from bfxtwist.core.trades import Mode, Tape
+from bfxtwist.core.trades import Counters, Mode, Tape
 from bfxtwist.out.disk import Disk, OsDisk
 from bfxtwist.out.in_thread import InThread
 from bfxtwist.out.rotation import Rotation
@@ -39,6 +40,28 @@ from bfxtwist.out.trade_state import LockFile
 from bfxtwist.out.trade_succession import TradeSuccession
 
 _log = Logger()
+
+
+class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What `GET /status` says of a recorder, member by member, by names that readers know. Times are in ms and in words."""
+
+    file: str
+    mode: Mode
+    reason: str
+    verified_through: int | None
+    verified_through_iso: str | None
+    lag_ms: int | None
+    gaps: dict[GapState, int]
+    queue: int
+    rows_written: int
+    bytes_written: int
+    bytes: int
+    bytes_synced: int
+    pages: int
+    pages_failed: int
+    history_error: str | None
+    error: str | None
+    counters: Counters
 
 
 class TradeRecorder:
@@ -274,29 +297,29 @@ class TradeRecorder:
         problem = self._csv.error or error if self._file.is_open else error
         return problem if problem is None or self._file.path in problem else f"{self._file.path}: {problem}"
 
-    def status(self) -> dict[str, Any]:
-        """What `GET /status` says of this recorder. Times are in ms and in words."""
+    def status(self) -> RecorderStatus:
+        """What `GET /status` says of this recorder."""
         tape, file = self.tape, self._file
         comparison = tape.comparison
         through = comparison.through()
-        gaps = {state.value: self._saving.ledger.count(state) for state in GapState}
-        gaps[GapState.OPEN.value] = len(comparison.progress.gaps)
-        return {
-            "file": file.path,
-            "mode": tape.mode.value,
-            "reason": tape.reason if tape.mode is not Mode.LIVE else "",
-            "verified_through": through,
-            "verified_through_iso": None if through is None else iso(through),
-            "lag_ms": None if through is None else self._moment().wall // 1000 - through,
-            "gaps": gaps,
-            "queue": len(self._csv),
-            "rows_written": self._csv.rows_written,
-            "bytes_written": self._csv.bytes_written,
-            "bytes": file.base,
-            "bytes_synced": file.synced,
-            "pages": comparison.pages,
-            "pages_failed": comparison.failures,
-            "history_error": comparison.error or None,
-            "error": self._problem(),
-            "counters": msgspec.to_builtins(tape.counters),
-        }
+        gaps = {state: self._saving.ledger.count(state) for state in GapState}
+        gaps[GapState.OPEN] = len(comparison.progress.gaps)
+        return RecorderStatus(
+            file=file.path,
+            mode=tape.mode,
+            reason=tape.reason if tape.mode is not Mode.LIVE else "",
+            verified_through=through,
+            verified_through_iso=None if through is None else iso(through),
+            lag_ms=None if through is None else self._moment().wall // 1000 - through,
+            gaps=gaps,
+            queue=len(self._csv),
+            rows_written=self._csv.rows_written,
+            bytes_written=self._csv.bytes_written,
+            bytes=file.base,
+            bytes_synced=file.synced,
+            pages=comparison.pages,
+            pages_failed=comparison.failures,
+            history_error=comparison.error or None,
+            error=self._problem(),
+            counters=copy(tape.counters),
+        )

@@ -1,9 +1,10 @@
 """Each figure of `GET /metrics` is the one that its name says, by Prometheus' conventions, and moves with what happens."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
+from msgspec.structs import replace
 from prometheus_client.metrics_core import Metric
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,6 +16,7 @@ from bfxtwist.core.gaps import GapState
 from bfxtwist.core.histogram import Histogram
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Checksum
+from bfxtwist.core.trades import Counters
 from bfxtwist.out.metric_figures import (
     build_figures,
     feed_figures,
@@ -139,8 +141,8 @@ class EachIsItsOwn(SynchronousTestCase):
         self.assertEqual(told["feed_silence_seconds"], 0)
 
     def recorder(self, **changes: Any) -> dict[str, float]:
-        counters = {"duplicates": 41, "backfilled": 42, "audited": 43, "conflicts": 44, "rejected": 45, "forgotten": 46}
-        status: Mapping[str, Any] = {**RECORDER, "counters": counters, **changes}
+        counters = Counters(duplicates=41, backfilled=42, audited=43, conflicts=44, rejected=45, forgotten=46)
+        status = replace(RECORDER, counters=counters, **changes)
         return values(recorder_figures({"tETHUSD": status}, {}, moment()), pair="ETH/USD")
 
     def test_of_recorders(self) -> None:

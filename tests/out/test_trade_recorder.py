@@ -2,6 +2,7 @@
 
 import os
 
+import msgspec
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
@@ -155,7 +156,7 @@ class RecorderTests(SynchronousTestCase):
         for _ in range(5):
             recording.trade(pause=1)
         self.assertIn("No space left", str(recording.recorder.not_ready()))
-        self.assertEqual(recording.recorder.status()["queue"], 5)
+        self.assertEqual(recording.recorder.status().queue, 5)
         recording.crash_disk.room = None
         recording.wait(5)
         self.assertEqual((recording.ids(), recording.recorder.not_ready()), (recording.ledger(), None))
@@ -166,7 +167,7 @@ class RecorderTests(SynchronousTestCase):
         recording.crash_disk.room = 30
         for _ in range(100):
             recording.trade(pause=1)
-            self.assertLessEqual(recording.recorder.status()["queue"], 110)
+            self.assertLessEqual(recording.recorder.status().queue, 110)
         self.assertGreater(recording.recorder.tape.counters.forgotten, 0)
         recording.crash_disk.room = None
         recording.wait(100)
@@ -227,19 +228,34 @@ class RecorderTests(SynchronousTestCase):
     # --- what it says of itself ---------------------------------------------------------------------------
 
     def test_status(self) -> None:
-        """In numbers and in words."""
+        """In numbers and in words. Its JSON is what readers know."""
         recording = live()
         recording.trade()
         recording.wait(100)
-        status = recording.recorder.status()
-        self.assertEqual((status["mode"], status["queue"], status["file"]), ("live", 0, "/trade.csv"))
-        self.assertEqual(status["gaps"], {"open": 0, "filled": 0, "lost": 0})
-        self.assertLess(status["lag_ms"], 160_000)
-        self.assertTrue(status["verified_through_iso"].startswith("2023-11-14T22:1"))
-        self.assertEqual(status["counters"]["rows"], 4)
-        self.assertEqual(status["bytes"], len(recording.content()))
+        size = len(recording.content())
+        told_again = {"duplicates": 8, "conflicts": 0, "backfilled": 0, "audited": 0}
+        expected = {
+            "file": "/trade.csv",
+            "mode": "live",
+            "reason": "",
+            "verified_through": 1_700_000_001_000,
+            "verified_through_iso": "2023-11-14T22:13:21.000Z",
+            "lag_ms": 100_400,
+            "gaps": {"open": 0, "filled": 0, "lost": 0},
+            "queue": 0,
+            "rows_written": 4,
+            "bytes_written": size - len(HEADER),
+            "bytes": size,
+            "bytes_synced": size,
+            "pages": 2,
+            "pages_failed": 0,
+            "history_error": None,
+            "error": None,
+            "counters": {"rows": 4, **told_again, "rejected": 0, "forgotten": 0},
+        }
+        self.assertEqual(msgspec.json.encode(recording.recorder.status()), msgspec.json.encode(expected))
         empty = Recording().start().recorder
-        self.assertIsNone(empty.status()["verified_through"])
+        self.assertIsNone(empty.status().verified_through)
         self.assertIn("not live", str(empty.not_ready()))
 
     def test_at_once_is_the_thread_of_these_tests(self) -> None:

@@ -136,7 +136,7 @@ class SavingTests(SynchronousTestCase):
             job, done = jobs.pop()
             done.callback(job())
         self.assertIsNone(self.successResultOf(stopping))
-        self.assertEqual(recording.recorder.status()["bytes"], recording.recorder.status()["bytes_synced"])
+        self.assertEqual(recording.recorder.status().bytes, recording.recorder.status().bytes_synced)
 
     def test_policies(self) -> None:
         """always: before the Deferred fires. 1s: within a second. no: with the state, once a minute."""
@@ -144,10 +144,10 @@ class SavingTests(SynchronousTestCase):
             recording = live(sync=policy)
             recording.wait(200)
             recording.trade(pause=0)
-            written, synced = (recording.recorder.status()[what] for what in ("bytes", "bytes_synced"))
-            self.assertEqual(written == synced, after == 0.0)
+            status = recording.recorder.status()
+            self.assertEqual(status.bytes == status.bytes_synced, after == 0.0)
             recording.wait(after)
-            self.assertEqual(recording.recorder.status()["bytes_synced"], written)
+            self.assertEqual(recording.recorder.status().bytes_synced, status.bytes)
 
     def test_without_a_policy_of_syncing_only_a_gap_is_saved_before_its_minute(self) -> None:
         """Live trades wait for that one."""
@@ -155,7 +155,7 @@ class SavingTests(SynchronousTestCase):
         recording.wait(200)
         recording.trade(pause=20)
         status = recording.recorder.status()
-        self.assertLess(status["bytes_synced"], status["bytes"])
+        self.assertLess(status.bytes_synced, status.bytes)
         recording.wait(41)
         recording.recorder.lost("restart", recording.exchange.moment())
         recording.trade(told=False)
@@ -241,7 +241,7 @@ class SavingTests(SynchronousTestCase):
         recording.wait(2)
         self.assertEqual(len(jobs), 1)
         work()
-        self.assertEqual(recording.recorder.status()["bytes"], recording.recorder.status()["bytes_synced"])
+        self.assertEqual(recording.recorder.status().bytes, recording.recorder.status().bytes_synced)
         self.assertEqual(len(recording.recorder._csv._waiters), 0)
 
     def test_the_state_knows_its_file_and_all_ids_that_history_may_tell_again(self) -> None:
@@ -274,11 +274,11 @@ class SavingTests(SynchronousTestCase):
         recording.trade(pause=1)
         self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
         status = recording.recorder.status()
-        self.assertLess(status["bytes_synced"], status["bytes"])
+        self.assertLess(status.bytes_synced, status.bytes)
         failing = False
         recording.wait(2)
         status = recording.recorder.status()
-        self.assertEqual(status["bytes_synced"], status["bytes"])
+        self.assertEqual(status.bytes_synced, status.bytes)
 
     def test_the_last_state_is_saved_though_nothing_has_changed(self) -> None:
         """With every row in it, for the next start."""

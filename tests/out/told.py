@@ -11,9 +11,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
+from bfxtwist.core.gaps import GapState
 from bfxtwist.core.histogram import Histogram
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Checksum
+from bfxtwist.core.trades import Counters, Mode
 from bfxtwist.out.http import HttpApi
 from bfxtwist.out.in_thread import InThread
 from bfxtwist.out.measured import FLUSH_BOUNDS, LagSampler
@@ -27,26 +29,33 @@ from bfxtwist.out.metric_figures import (
     uplink_figures,
 )
 from bfxtwist.out.metrics import InTurns, Metrics
-from tests.out.served import carry, live_book, moment, site_of
+from bfxtwist.out.trade_recorder import RecorderStatus
+from tests.out.served import START, carry, live_book, moment, site_of
 
 UPLINK = {
     "connections": [{"state": "open"}, {"state": "waiting"}],
     "ends": {"sequence": 2, "lost": 1},
     "counters": {"frames": 10, "bytes": 900, "stray_frames": 1},
 }
-RECORDER = {
-    "gaps": {"open": 1, "filled": 2, "lost": 0},
-    "queue": 3,
-    "rows_written": 40,
-    "bytes_written": 3200,
-    "bytes": 3300,
-    "bytes_synced": 3200,
-    "pages": 7,
-    "pages_failed": 1,
-    "lag_ms": 120_000,
-    "error": None,
-    "counters": {"duplicates": 40, "backfilled": 5, "audited": 1, "conflicts": 0, "rejected": 0, "forgotten": 0},
-}
+RECORDER = RecorderStatus(
+    file="/trade.csv",
+    mode=Mode.LIVE,
+    reason="",
+    verified_through=START // 1000 - 120_000,
+    verified_through_iso="2026-09-23T03:31:34.850Z",
+    lag_ms=120_000,
+    gaps={GapState.OPEN: 1, GapState.FILLED: 2, GapState.LOST: 0},
+    queue=3,
+    rows_written=40,
+    bytes_written=3200,
+    bytes=3300,
+    bytes_synced=3200,
+    pages=7,
+    pages_failed=1,
+    history_error=None,
+    error=None,
+    counters=Counters(duplicates=40, backfilled=5, audited=1),
+)
 RELAY = {
     "connections": 3,
     "choked": 1,
