@@ -450,7 +450,6 @@ class MachineTests(SynchronousTestCase):
             settings=settings(
                 max_examples=EXAMPLES,
                 stateful_step_count=STEPS,
-                deadline=None,
                 suppress_health_check=list(HealthCheck),
                 print_blob=True,
             ),

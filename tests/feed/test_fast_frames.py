@@ -23,7 +23,7 @@ from tests.feed.two_clients import Alone, ClientOptions, Fast, client, options, 
 class LikeAutobahn(SynchronousTestCase):
     """For any bytes, cut anywhere, under any options."""
 
-    @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=400)
     @given(stream, cuts, options)
     def test_tells_what_autobahn_alone_tells(self, data: bytes, cuts: list[int], options: ClientOptions) -> None:
         self.assertEqual(tell(Fast, data, cuts, options), tell(Alone, data, cuts, options))
@@ -182,7 +182,7 @@ class PlantedMistakes(SynchronousTestCase):
 
     def found(self, kind: type, examples: int = 1500) -> bool:
         @settings(
-            max_examples=examples, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+            max_examples=examples, derandomize=True, database=None, phases=[Phase.generate],
             suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
         )
         @given(stream, cuts, options)

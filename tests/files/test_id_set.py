@@ -25,7 +25,7 @@ class AsASet(SynchronousTestCase):
         self.assertEqual((first in ids, last + 1 in ids), (first in model, last + 1 in model))
         self.assertEqual(ids.count(first, last), sum(first <= number <= last for number in model))
 
-    @settings(max_examples=5, deadline=None)
+    @settings(max_examples=5)
     @given(st.integers(0, 9))
     def test_pages_that_become_bitmaps(self, seed: int) -> None:
         random = Random(seed)

@@ -3,13 +3,9 @@
 import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 from bfxtwist.core.book_feed import BookFeed
@@ -17,34 +13,8 @@ from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Rows
 from bfxtwist.core.trade_feed import TradeFeed
 from bfxtwist.out.http import HttpApi
+from tests.out.asked import HttpApiTestCase
 from tests.out.served import carry, change, live_book, moment
-
-
-class HttpApiTestCase(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.now = moment()
-        self.market = Market()
-        self.api = HttpApi(self.market, lambda: self.now, "1.2.3")
-        self.treq = StubTreq(self.api.resource())
-
-    def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[Any, bytes]:
-        """The response, and its body as it was sent."""
-        sent = {name.replace("_", "-"): [value] for name, value in headers.items()}
-        response = self.successResultOf(self.treq.request(method, f"http://localhost{path}", headers=sent))
-        return response, self.successResultOf(response.content())
-
-    def get(self, path: str, **headers: str) -> tuple[int, Any]:
-        response, body = self.ask(path, **headers)
-        return response.code, json.loads(body)
-
-    def assert_problem(self, path: str, status: int, *words: str, method: str = "GET") -> dict[str, Any]:
-        response, body = self.ask(path, method)
-        document: dict[str, Any] = json.loads(body)
-        self.assertEqual(response.headers.getRawHeaders("content-type"), ["application/problem+json"])
-        self.assertEqual((response.code, document["status"], document["instance"]), (status, status, path), document)
-        for word in words:
-            self.assertIn(word, document["detail"])
-        return document
 
 
 class BookTests(HttpApiTestCase):
@@ -64,74 +34,12 @@ class BookTests(HttpApiTestCase):
             _, document = self.get(f"/book?depth={depth}")
             self.assertEqual((len(document["bids"]), len(document["asks"])), (levels, levels), depth)
 
-    def test_a_depth_that_is_none(self) -> None:
-        live_book(self.market)
-        for depth in ("0", "-1", "", "1.5", "1e2", "all", "%201", "1000000", "9" * 5000, "%EF%BC%91", "%c2%b2"):
-            with self.subTest(depth):
-                response, body = self.ask(f"/book?depth={depth}")
-                self.assertEqual(response.code, 400)
-                self.assertIn("depth", json.loads(body)["detail"])
-
-    def test_any_spelling_of_a_pair(self) -> None:
-        live_book(self.market)
-        live_book(self.market, "tDOGE:USD")
-        live_book(self.market, "tBTCUST")
-        for spelling, name in {
-            "BTC/USD": "BTC/USD", "btcusd": "BTC/USD", "tBTCUSD": "BTC/USD", "BTC-USD": "BTC/USD", "BTC%2FUSD": "BTC/USD",
-            "DOGE:USD": "DOGE/USD", "tDOGE:USD": "DOGE/USD", "DOGEUSD": "DOGE/USD",
-            "BTC/USDT": "BTC/USDT", "tBTCUST": "BTC/USDT",
-        }.items():  # fmt: skip
-            status, document = self.get(f"/book?pair={spelling}")
-            self.assertEqual((status, document.get("symbol")), (200, name), spelling)
-
     def test_the_exchanges_own_names_come_in_as_an_argument(self) -> None:
         live_book(self.market, "tABC:USD")
         self.treq = StubTreq(HttpApi(self.market, lambda: self.now, "1", names={"ABCDEF": "ABC"}).resource())
         self.assertEqual(self.get("/book?pair=ABCDEF/USD")[0], 404)
         live_book(self.market, "tABCUSD")
         self.assertEqual(self.get("/book?pair=ABCDEF/USD")[0], 200)
-
-    def test_several_books_and_no_pair(self) -> None:
-        live_book(self.market)
-        live_book(self.market, "tETHUSD")
-        document = self.assert_problem("/book", 400, "BTC/USD, ETH/USD")
-        self.assertEqual(document["pairs"], ["BTC/USD", "ETH/USD"])
-
-    def test_a_pair_that_is_not_carried(self) -> None:
-        live_book(self.market)
-        self.assert_problem("/book?pair=ETH/USD", 404, "ETH/USD", "BTC/USD")
-
-    def test_no_book_at_all(self) -> None:
-        carry(self.market, "tBTCUSD", ChannelName.TRADES)
-        self.assert_problem("/book", 404, "--channel book")
-        self.assert_problem("/book?pair=BTC/USD", 404, "not carried")
-
-    def test_what_is_no_pair(self) -> None:
-        live_book(self.market)
-        for text in ("x", "", "BTC/", "../../etc/passwd", "BTC/BTC", "BTC%00USD", "A" * 300, "%F0%9F%92%A9"):
-            with self.subTest(text):
-                self.assertEqual(self.get(f"/book?pair={text}")[0], 400)
-
-    @given(st.text(max_size=40))
-    @settings(max_examples=50, deadline=None)
-    def test_whatever_stands_for_a_pair_is_answered(self, text: str) -> None:
-        if not self.market.books:
-            live_book(self.market)
-        status, document = self.get(f"/book?pair={quote(text, safe='')}")
-        self.assertIn(status, (200, 400, 404))
-        self.assertEqual(status == 200, document.get("symbol") == "BTC/USD")
-
-    def test_parameters_that_mean_nothing(self) -> None:
-        live_book(self.market)
-        self.assert_problem("/book?pairs=BTC/USD", 400, "did you mean pair?")
-        self.assert_problem("/book?Depth=3", 400, "did you mean depth?")
-        self.assert_problem("/book?symbol=BTC/USD", 400, "pair, depth, stale")
-        self.assert_problem("/book?depth=1&depth=2", 400, "more than once")
-        self.assert_problem("/book?stale=yes", 400, "stale=ok")
-        self.assert_problem("/book?stale", 400, "stale=ok")
-        self.assert_problem("/book?pair=%FF", 400, "UTF-8")
-        self.assert_problem("/book?%FF=1", 400, "UTF-8")
-        self.assert_problem("/books?pair=BTC/USD", 400, "no parameter 'pair' here")
 
     def test_an_empty_book_and_an_empty_side_are_books(self) -> None:
         feed = live_book(self.market, levels=0)

@@ -179,7 +179,7 @@ class MalformedTests(SiteTestCase):
         self.assertEqual(Client(self.site()).get("*", method="OPTIONS").status, 204)
 
     @given(st.binary(max_size=200) | st.lists(st.sampled_from(SHREDS), max_size=30).map(b"".join), st.integers(1, 40))
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     def test_whatever_is_sent_leads_to_whole_answers_and_nothing_is_left_open(self, data: bytes, piece: int) -> None:
         self.setUp()
         site = self.site()
@@ -285,7 +285,7 @@ class PipeliningTests(SiteTestCase):
         self.assertEqual(self.resource.paths, [b"/later", b"/next"])
 
     @given(st.lists(st.sampled_from(["/a", "/later", "/b"]), max_size=12), st.integers(1, 60), st.integers(1, 4), st.data())
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     def test_however_it_is_cut_and_delayed_every_request_is_served_once_and_in_order(
         self, paths: list[str], piece: int, portion: int, data: st.DataObject
     ) -> None:

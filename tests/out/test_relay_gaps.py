@@ -279,7 +279,7 @@ _EVENTS = st.lists(
 class Whatever(SynchronousTestCase):
     """Whatever happens to the market and to the client."""
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(events=_EVENTS, length=st.sampled_from(["1", "25"]), freq=st.sampled_from(["F0", "F1"]))
     def test_the_client_has_the_book(self, events: list[tuple[Any, ...]], length: str, freq: str) -> None:
         """Every number comes once, no level is deleted that is not there, and in the end the book is the feed's."""

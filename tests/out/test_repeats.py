@@ -185,7 +185,7 @@ class SameAsEverTests(SynchronousTestCase):
         self.api = whole_api()
 
     @given(st.lists(requests(), min_size=1, max_size=3), st.lists(st.integers(0, 2), min_size=2, max_size=8))
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     def test_any_requests_again_and_again(self, drawn: list[bytes], order: list[int]) -> None:
         seen = []
         for protocol in (HttpChannel, RepeatChannel):
@@ -203,7 +203,7 @@ class SameAsEverTests(SynchronousTestCase):
         st.integers(1, 3),
         st.sampled_from([1000, 1000, 60, 7]),
     )
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     def test_whatever_happens_between_them_and_however_they_are_cut(
         self, steps: list[tuple[bytes, list[str]]], portion: int, piece: int
     ) -> None:

@@ -102,7 +102,7 @@ class RoutesTests(SynchronousTestCase):
         self.assertIsNotNone(routes.route_of(b"GET", b"/late"))
 
     @given(requests())
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=400)
     def test_klein_alone_answers_the_same(self, data: bytes) -> None:
         answers = []
         for klein_alone in (True, False):
