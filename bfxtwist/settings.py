@@ -135,7 +135,7 @@ def settings(
         feeds=_apart(_once(feeds)),
         listen=_listen(listen),
         ws_url=checked_url("--ws-url", ws_url, ("wss", "ws")),
-        rest_url=checked_url("--rest-url", rest_url, ("https", "http")).rstrip("/"),
+        rest_url=_rest_url(rest_url),
         demo=demo,
         sync=_one_of("sync", sync, SYNC_POLICIES),
         strict_disk=strict_disk,
@@ -197,6 +197,13 @@ def _rotate(when: str, compress: str) -> Rotate | None:
     if size is None:
         raise ValueError(f"--rotate {when!r} is neither a time nor a size: use daily, a size like 100MB, or no")
     return Rotate(int(size[1]) * _UNITS[size[2].lower()], compress)
+
+
+def _rest_url(value: str) -> str:
+    url = checked_url("--rest-url", value, ("https", "http")).rstrip("/")
+    if ":" in str(urlsplit(url).hostname):  # treq takes it for a name that IDNA does not have
+        raise ValueError(f"--rest-url {value!r} has an IPv6 address, which cannot be asked: give it a name in /etc/hosts")
+    return url
 
 
 def checked_url(what: str, value: str, schemes: Sequence[str]) -> str:

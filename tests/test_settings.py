@@ -48,6 +48,7 @@ class Mistakes(SynchronousTestCase):
             ({"listen": [8080]}, "write it like 'tcp:8080"),
             ({"rotate": 5}, "use daily, a size like 100MB, or no"),
             ({"rest_url": "example.org/v2"}, "write it like https://"),
+            ({"rest_url": "http://[::1]:8080/v2"}, "give it a name"),
             ({"demo": True, "ws_url": "ws://127.0.0.1:9/ws/2"}, "leave out --ws-url"),
             ({"ca_file": "/nowhere/ca.pem"}, "name a file that can"),
             ({"token_file": "/nowhere/token"}, "name a file that can"),

@@ -7,6 +7,7 @@ connection is in `ended`, and nowhere else.
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import txaio
 from autobahn.twisted.websocket import WebSocketClientFactory
@@ -236,6 +237,9 @@ class FeedFactory(WebSocketClientFactory):
         txaio.config.loop = clock
         place, headers = apart_from_password(url)
         super().__init__(url=place, headers=headers, reactor=clock, useragent="bfxtwist")
+        host = str(urlsplit(place).hostname)
+        if ":" in host:  # an IPv6 address, which Autobahn writes into the Host header as it is (RFC 9110, 7.2)
+            self.host = f"[{host}]"
         self._begin = begin
         self._clock = clock
         self._moment = moment

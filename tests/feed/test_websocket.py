@@ -1,5 +1,6 @@
 """The Autobahn protocol of one connection, on a fake transport and a fake clock."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -67,8 +68,8 @@ class Connected(SynchronousTestCase):
     def displaced(self, subscription: Subscription) -> None:
         """Nor displaced."""
 
-    def connect(self) -> FeedProtocol:
-        factory = FeedFactory("ws://exchange/ws/2", self.begin, self.clock, self.moment)
+    def connect(self, url: str = "ws://exchange/ws/2") -> FeedProtocol:
+        factory = FeedFactory(url, self.begin, self.clock, self.moment)
         protocol = factory.buildProtocol(None)
         self.transport = Transport()
         protocol.makeConnection(self.transport)
@@ -105,6 +106,16 @@ class Handshakes(Connected):
         self.open()
         self.assertEqual(self.opened, [None])
         self.assertIs(self.sessions[0].state, SessionState.HELLO)
+
+    def test_the_name_of_the_host_is_told(self) -> None:
+        for url, host in (
+            ("ws://exchange/ws/2", b"exchange"),
+            ("ws://127.0.0.1:8080/ws/2", b"127.0.0.1:8080"),
+            ("ws://[::1]:8080/ws/2", b"[::1]:8080"),
+            ("wss://[2001:db8::1]/ws/2", b"[2001:db8::1]"),
+        ):
+            self.connect(url)
+            self.assertRegex(self.transport.value(), rb"\r\nHost: %b(:80|:443)?\r\n" % re.escape(host))
 
     def test_accepted_with_everything_in_one_segment(self) -> None:
         self.open(GREETED, CONFIGURED, SUBSCRIBED, b"[7,%b,1,1]" % ROWS.encode())
