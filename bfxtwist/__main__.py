@@ -7,6 +7,7 @@ Exit codes: 0 clean, 1 not clean, and of sysexits.h: 64 wrong usage, 65 rows tha
 import argparse
 import fcntl
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -184,4 +185,5 @@ def _size(sources: Sequence[Recording]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a merge that is ended removes its temporary files, too
     sys.exit(main())

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -16,6 +17,8 @@ from bfxtwist.core.trade_rows import HEADER
 from tests.files.rows import arrival, lines, write
 from tests.files.test_rest import Exchange, trade
 
+_ROOT = Path(bfxtwist.__file__).parents[1]
+
 
 class Command(SynchronousTestCase):
     def setUp(self) -> None:
@@ -23,9 +26,8 @@ class Command(SynchronousTestCase):
         self.path = write(self.folder / "trade.csv", map(arrival, range(1, 50)))
 
     def run_it(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        root = Path(bfxtwist.__file__).parents[1]
         command = [sys.executable, "-m", "bfxtwist", *map(str, arguments)]
-        return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=120, check=False)
 
     def assertComplains(self, code: int, words: str, *arguments: str | Path) -> None:
         run = self.run_it(*arguments)
@@ -108,6 +110,19 @@ class Merge(Command):
             self.assertComplains(73, "a daemon is writing", "sort", self.path, "-o", part)
         self.assertEqual(self.path.read_bytes(), before)
         self.assertEqual(self.run_it("sort", self.path, "-o", self.path, "--force").returncode, 0)
+
+    def test_one_that_is_ended_leaves_nothing(self) -> None:
+        """Its temporary files are as large as the recordings."""
+        pipe, folder = self.folder / "pipe.csv", self.folder / "out"
+        os.mkfifo(pipe)
+        folder.mkdir()
+        command = [sys.executable, "-m", "bfxtwist", "sort", str(pipe), "-o", str(folder / "out.csv")]
+        with subprocess.Popen(command, cwd=_ROOT, stderr=subprocess.PIPE) as process, pipe.open("wb", buffering=0) as writer:
+            writer.write(HEADER)  # the pipe is open: the merge has begun, and waits
+            self.assertEqual(len(list(folder.iterdir())), 1)
+            process.terminate()
+            self.assertEqual(process.communicate(timeout=60), (None, b"bfxtwist: interrupted\n"))
+        self.assertEqual((process.returncode, list(folder.iterdir())), (130, []))
 
     def test_a_ledger_of_gaps_is_not_replaced_unasked(self) -> None:
         """A name like a part's has the ledger of the whole recording beside it."""
