@@ -50,7 +50,7 @@ ROWS = [
         "the book of the last frame, with its number, under an ETag",
         ["out.test_http.*.*tag*", "out.test_http.*.test_the_same_book_is_sent_once", "test_load.Load.*"],
     ),
-    Row("H10", "tricks in ?pair=", "404 or 400, never a path", ["out.test_http.*.*pair*"]),
+    Row("H10", "tricks in ?pair=", "404 or 400, never a path", ["out.test_query.*.*pair*"]),
     Row("H11", "an error's page", "no traceback", ["out.test_http.*.*traceback*", "out.test_site.HeaderTests.*"]),
     Row("H12", "the same over TLS", "answered, refused, cut and ended as over TCP", ["out.test_over_tls.OverTlsTest.*"]),
 ]
