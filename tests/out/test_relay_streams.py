@@ -1,5 +1,6 @@
 """Streams: many readers, none of whom keeps the feed or another waiting."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -7,10 +8,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.market import Market
-from bfxtwist.core.messages import Rows
+from bfxtwist.core.messages import ChannelName, Checksum, Rows, Trade, TradeExecuted
 from bfxtwist.core.subscription import Subscription
+from bfxtwist.core.trade_feed import LATEST_TRADES, TradeFeed
 from bfxtwist.exchange.venue import Item, Kind, Reader
-from bfxtwist.out.relay_streams import PACE, PORTION, SLOW_PACE, BookStream
+from bfxtwist.out.relay_streams import PACE, PORTION, RETRY, SLOW_PACE, BookStream, TradeStream
 from tests.out.served import TurningClock, change, live_book, moment, rows
 
 
@@ -125,3 +127,76 @@ class StreamTest(SynchronousTestCase):
         self.stream.stop()
         change(self.feed)
         self.assertEqual((self.feed.listeners, self.clock.getDelayedCalls(), self.ended), ([], [], []))
+
+    def test_a_checksum_is_told_once(self) -> None:
+        """Of the book that came with it."""
+        (ear,) = self.join(1)
+        self.feed.checksum(Checksum(1, self.feed.book.checksum(), 8, None), moment(2))
+        for price in (b"5990.5", b"5980.5"):
+            change(self.feed, price)
+            self.clock.turn()
+            self.clock.advance(PACE)
+        self.assertEqual([item.kind for item in ear.items], [Kind.UPDATE, Kind.CHECKSUM, Kind.UPDATE])
+
+    def test_a_reader_that_could_not_read_is_told_what_it_missed_once(self) -> None:
+        """As little as leads from what it had to what there is."""
+        (ear,) = self.join(1)
+        change(self.feed, b"5980.5")
+        self.clock.turn()
+        ear.items.clear()
+        ear.choked = True
+        for price in (b"5990.5", b"5970.5"):
+            self.clock.advance(PACE)
+            change(self.feed, price)
+            self.clock.turn()
+        self.assertEqual(ear.items, [])
+        ear.choked = False
+        self.clock.advance(RETRY)
+        self.assertEqual(sorted(item.body[:7] for item in ear.items), [b"[5970.5", b"[5990.5"])
+        self.clock.advance(10 * RETRY)
+        self.assertEqual((len(ear.items), self.clock.getDelayedCalls()), (2, []))
+
+
+class TradeStreamTest(SynchronousTestCase):
+    """A stream of trades of one pair."""
+
+    def setUp(self) -> None:
+        self.clock = TurningClock()
+        self.feed = TradeFeed(Subscription(ChannelName.TRADES, "tBTCUSD"), moment())
+        self.feed.snapshot(Rows(2, [(b"%d" % number, b"1", b"1", b"9") for number in (2, 1)], 1, None), moment(1))
+        self.stream = TradeStream(self.feed.subscription, self.feed, self.clock, lambda reader, reason: None, lambda: None)
+
+    def trade(self, *ids: int) -> None:
+        """Trades, told together."""
+        for number in ids:
+            self.feed.executed(TradeExecuted(2, False, Trade(number, 1, b"1", b"9"), number, None), moment(2))
+        self.clock.turn()
+        self.clock.advance(PACE)
+
+    def ids(self, item: Item) -> list[int]:
+        """Of a snapshot."""
+        return [row[0] for row in json.loads(item.body)]
+
+    def test_who_comes_is_told_the_latest_trades_each_once(self) -> None:
+        """Newest first, and not more than the exchange tells."""
+        self.trade(3, 4)
+        self.trade(5)
+        self.assertEqual(self.ids(self.stream.opening()), [5, 4, 3, 2, 1])
+        self.trade(*range(6, 60))
+        self.assertEqual(self.ids(self.stream.opening()), list(range(59, 59 - LATEST_TRADES, -1)))
+
+    def test_a_reader_that_could_not_read_is_told_all_it_missed_once(self) -> None:
+        ear = Ear()
+        self.stream.join(ear)
+        ear.choked = True
+        self.trade(3)
+        self.trade(4)
+        ear.choked = False
+        self.clock.advance(RETRY)
+        self.trade(5)
+        self.assertEqual([item.body for item in ear.items], [b'"te",[%d,1,1,9]' % number for number in (3, 4, 5)])
+
+    def test_nothing_is_left(self) -> None:
+        self.feed.executed(TradeExecuted(2, False, Trade(3, 1, b"1", b"9"), 3, None), moment(2))
+        self.stream.stop()
+        self.assertEqual((self.feed.listeners, self.clock.getDelayedCalls()), ([], []))
