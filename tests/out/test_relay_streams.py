@@ -54,7 +54,8 @@ class StreamTest(SynchronousTestCase):
         """When a frame of the exchange comes, nobody is told: that is for a later turn."""
         (ear,) = self.join(1)
         change(self.feed)
-        self.assertEqual(ear.items, [])
+        change(self.feed)
+        self.assertEqual((ear.items, len(self.clock.getDelayedCalls())), ([], 1))
         self.clock.turn()
         self.assertEqual([item.kind for item in ear.items], [Kind.UPDATE])
 
@@ -146,9 +147,8 @@ class StreamTest(SynchronousTestCase):
         ear.items.clear()
         ear.choked = True
         for price in (b"5990.5", b"5970.5"):
-            self.clock.advance(PACE)
             change(self.feed, price)
-            self.clock.turn()
+            self.clock.advance(RETRY)
         self.assertEqual(ear.items, [])
         ear.choked = False
         self.clock.advance(RETRY)
