@@ -26,6 +26,7 @@ from bfxtwist.core.messages import ChannelName, Refused
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.symbols import COMMON_NAMES, parse_pair
+from bfxtwist.core.uplink_status import UplinkStatus
 from bfxtwist.feed.budget import ConnectBudget, SharedLedger
 from bfxtwist.feed.connection import Uplink
 from bfxtwist.feed.endpoint import Endpoints
@@ -220,9 +221,9 @@ class Daemon(Service):
 
     # --- while it runs ----------------------------------------------------------------------------------------
 
-    def status(self) -> dict[str, Any]:
-        """What `GET /status` says of the connections."""
-        return self._feed.status() if self._feed is not None else {}
+    def status(self) -> UplinkStatus | None:
+        """What `GET /status` says of the connections, once they are made."""
+        return None if self._feed is None else self._feed.status()
 
     def summary(self) -> str:
         """One line on how the feeds are."""

@@ -10,6 +10,7 @@ from twisted.internet.task import LoopingCall
 from bfxtwist import __version__
 from bfxtwist.core.market import Market
 from bfxtwist.core.moment import Moment
+from bfxtwist.core.uplink_status import UplinkStatus
 from bfxtwist.out.guard import guard
 from bfxtwist.out.http import HttpApi
 from bfxtwist.out.latest_trades import LatestTrades
@@ -29,7 +30,7 @@ _SAMPLE_EVERY = 1.0
 
 
 class Web(Service):
-    """The site and what stands on it. `connections` tells the state of the connections to the exchange."""
+    """The site and what stands on it. `connections` tells of the connections to the exchange, once they are made."""
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class Web(Service):
         recorders: Recorders,
         *,
         moment: Callable[[], Moment],
-        connections: Callable[[], dict[str, Any]],
+        connections: Callable[[], UplinkStatus | None],
     ) -> None:
         """Raises ValueError, with the fix, for an address that is none or a token file that cannot be used."""
         self.api = HttpApi(market, moment, __version__)
@@ -55,14 +56,14 @@ class Web(Service):
         self._serve(market, recorders, connections)
         self._measure(market, recorders, moment, connections, site)
 
-    def _serve(self, market: Market, recorders: Recorders, connections: Callable[[], dict[str, Any]]) -> None:
+    def _serve(self, market: Market, recorders: Recorders, connections: Callable[[], UplinkStatus | None]) -> None:
         api = self.api
         serve_page(api)
         serve_openapi(api, __version__)
         LatestTrades(api, market, recorders.file)
         api.add_slow_route("/metrics", self._metrics.answer)
         api.mount("/ws/2", self.relay.resource)
-        api.add_status("feed", connections)
+        api.add_status("feed", lambda: connections() or {})
         api.add_status("recorders", recorders.status)
         api.add_status("relay", self.relay.status)
         api.add_readiness("recorders", recorders.not_ready)
@@ -72,7 +73,7 @@ class Web(Service):
         market: Market,
         recorders: Recorders,
         moment: Callable[[], Moment],
-        connections: Callable[[], dict[str, Any]],
+        connections: Callable[[], UplinkStatus | None],
         site: Site,
     ) -> None:
         started = moment()

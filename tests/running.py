@@ -21,6 +21,7 @@ from twisted.trial.unittest import TestCase
 from bfxtwist.app import now
 from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.feed_state import Feed, FeedState
+from bfxtwist.core.uplink_status import UplinkStatus
 from bfxtwist.daemon import Daemon
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.settings import FeedSettings, feed, settings
@@ -65,6 +66,13 @@ class RunningDaemon:
     def live(self) -> bool:
         """Whether every feed is."""
         return all(one.state is FeedState.LIVE for one in self.market.feeds())
+
+    @property
+    def uplink(self) -> UplinkStatus:
+        """What is told of its connections, which are made."""
+        status = self.daemon.status()
+        assert status is not None
+        return status
 
     async def get(self, path: str, **more: Any) -> tuple[int, bytes]:
         """Status and body of a request."""

@@ -127,7 +127,7 @@ class Faults(WholeTest):
 
     async def only_one_book(self, fault: str) -> None:
         exchange, running = await self.begin()
-        connection = running.daemon.status()["connections"][0]
+        connection = running.uplink.connections[0]
         while not _disturbed(running):
             exchange.faults.set(fault)
             # A level that was lost may be set again before the next checksum, or lie below those that are summed.
@@ -139,7 +139,7 @@ class Faults(WholeTest):
         states = running.states[name]
         self.assertEqual(states[states.index(FeedState.LIVE) :], STALE_AND_BACK)
         self.assertEqual((book.counts.checksums_mismatched, book.counts.resubscriptions), (1, 1))
-        self.assertEqual(running.daemon.status()["connections"][0]["since"], connection["since"], "connected anew")
+        self.assertEqual(running.uplink.connections[0].since, connection.since, "connected anew")
 
     async def test_a_corrupted_level(self) -> None:
         await self.only_one_book("corrupt-level")
@@ -193,14 +193,27 @@ class Many(WholeTest):
         exchange = await self.exchange(SimulatedMarket(5, symbols), limits=Limits(channels=25, connects_per_minute=20))
         folder = Path(self.mktemp())
         running = await self.daemon(exchange, [*books(*pairs), *recordings(folder, *pairs)])
-        channels = [one["channels"] for one in running.daemon.status()["connections"]]
+        channels = [one.channels for one in running.uplink.connections]
         self.assertEqual(channels, [25, 25, 10])
         await self.until(lambda: all((folder / f"C{n:02}-USD/trade.csv").stat().st_size > 200 for n in range(30)))
 
     async def test_a_channel_limit_below_the_documented_one(self) -> None:
         exchange = await self.exchange(SimulatedMarket(5, ["tBTCUSD", "tETHUSD", "tLTCUSD"]), limits=Limits(channels=2))
         running = await self.daemon(exchange, books("BTC/USD", "ETH/USD", "LTC/USD"))
-        self.assertEqual([one["channels"] for one in running.daemon.status()["connections"]], [2, 1])
+        self.assertEqual([one.channels for one in running.uplink.connections], [2, 1])
+
+
+class Beginning(WholeTest):
+    async def test_what_is_told_before_there_are_connections(self) -> None:
+        """The exchange is still to say which pairs it has."""
+        exchange = await self.exchange(SimulatedMarket(3, ("tBTCUSD",)))
+        exchange.faults.set("rest-stall", "headers")
+        running = RunningDaemon(exchange, books("BTC/USD"))
+        running.daemon.privilegedStartService()
+        running.daemon.startService()
+        self.addCleanup(running.daemon.stopService)
+        self.assertEqual(json.loads((await running.get("/status"))[1])["feed"], {})
+        self.assertIn(b"\nbfxtwist_connections_wanted 0.0\n", (await running.get("/metrics"))[1])
 
 
 class PythonApi(WholeTest):

@@ -26,7 +26,7 @@ class BadDay(WholeTest):
         self.assertEqual(before["bfxtwist_feed_live", "book"], 1)
 
         exchange.faults.set("skip-seq")
-        await self.until(lambda: running.daemon.status()["ends"].get("sequence"))
+        await self.until(lambda: running.uplink.ends.get("sequence"))
         await self.until(lambda: running.live)
         exchange.faults.set("wrong-cs")
         feed = running.market.books["tBTCUSD"]

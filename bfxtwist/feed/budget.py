@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import msgspec
 from twisted.logger import Logger
 
+from bfxtwist.core.uplink_status import BudgetStatus
+
 _log = Logger()
 
 WINDOW = 60.0
@@ -146,11 +148,11 @@ class ConnectBudget:
         attempts.times.append(now)
         return 0.0
 
-    def status(self, now: float) -> dict[str, Any]:
-        """What `GET /status` says: attempts of the last minute, and seconds for which none is allowed."""
+    def status(self, now: float) -> BudgetStatus:
+        """What `GET /status` says of it."""
         try:
             with self._ledger.open() as attempts:
                 used = sum(now - WINDOW < time <= now for time in attempts.times)
-                return {"used": used, "of": A_MINUTE, "blocked_s": round(max(0.0, attempts.blocked_until - now), 1)}
+                return BudgetStatus(used=used, of=A_MINUTE, blocked_s=round(max(0.0, attempts.blocked_until - now), 1))
         except OSError:
-            return {"used": None, "of": A_MINUTE, "blocked_s": None}
+            return BudgetStatus(used=None, of=A_MINUTE, blocked_s=None)

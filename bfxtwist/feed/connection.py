@@ -12,7 +12,6 @@ sockets open when it is stopped in a handshake, and can stop trying for ever (tr
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from random import Random
 from typing import Any
 
@@ -29,6 +28,7 @@ from bfxtwist.core.messages import Refused
 from bfxtwist.core.moment import Moment, iso
 from bfxtwist.core.session import Session
 from bfxtwist.core.subscription import Subscription
+from bfxtwist.core.uplink_status import ConnectionState, ConnectionStatus
 from bfxtwist.feed.backoff import Backoff
 from bfxtwist.feed.budget import WINDOW, ConnectBudget
 from bfxtwist.feed.tls import TLS_ERRORS, explain
@@ -50,15 +50,6 @@ TOO_MANY = 429
 
 #: What may come of an attempt to connect that is nobody's bug.
 EXPECTED = (ExchangeError, ConnectError, ConnectionClosed, DNSLookupError, *TLS_ERRORS)
-
-
-class ConnectionState(StrEnum):
-    """What is being done about the connection."""
-
-    WAITING = "waiting"
-    CONNECTING = "connecting"
-    OPEN = "open"
-    STOPPED = "stopped"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -218,17 +209,17 @@ class Connection:
         self.state = state
         self._since = self._uplink.moment()
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> ConnectionStatus:
         """What `GET /status` says of this connection."""
         session = self._protocol and self._protocol.session
-        return {
-            "number": self.number,
-            "state": self.state.value,
-            "session": session.state.name.lower() if session else None,
-            "since": iso(self._since.wall // 1000),
-            "channels": len(self.subscriptions),
-            "last_end": self._last_end or None,
-        }
+        return ConnectionStatus(
+            number=self.number,
+            state=self.state,
+            session=session.state.name.lower() if session else None,
+            since=iso(self._since.wall // 1000),
+            channels=len(self.subscriptions),
+            last_end=self._last_end or None,
+        )
 
     # --- the session tells --------------------------------------------------------------------------------------
 

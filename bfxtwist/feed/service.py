@@ -8,14 +8,15 @@ allows fewer channels than documented (error 10305), what does not fit moves on 
 """
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from typing import Any
 
-import msgspec
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 
 from bfxtwist.core.messages import Refused
 from bfxtwist.core.subscription import Subscription
+from bfxtwist.core.uplink_status import UplinkStatus
 from bfxtwist.feed.connection import Connection, Uplink
 from bfxtwist.feed.endpoint import apart_from_password
 
@@ -75,15 +76,15 @@ class FeedService(Service):
         super().stopService()
         return DeferredList([connection.stop() for connection in self.connections] + self._closing)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> UplinkStatus:
         """What `GET /status` says of the feed."""
-        return {
-            "url": apart_from_password(self._uplink.url)[0],
-            "connections": [connection.status() for connection in self.connections],
-            "ends": dict(self._uplink.ends),
-            "budget": self._uplink.budget.status(self._uplink.clock.seconds()),
-            "counters": msgspec.to_builtins(self._uplink.tally),
-        }
+        return UplinkStatus(
+            url=apart_from_password(self._uplink.url)[0],
+            connections=[connection.status() for connection in self.connections],
+            ends=dict(self._uplink.ends),
+            budget=self._uplink.budget.status(self._uplink.clock.seconds()),
+            counters=copy(self._uplink.tally),
+        )
 
     def _carry(self, subscription: Subscription) -> None:
         market = self._uplink.market

@@ -19,12 +19,14 @@ from prometheus_client.metrics_core import (
 
 import twisted
 from bfxtwist.core.book_feed import BookFeed
+from bfxtwist.core.channels import Tally
 from bfxtwist.core.errors import ExchangeError
 from bfxtwist.core.feed_state import Feed, FeedState
 from bfxtwist.core.histogram import Histogram
 from bfxtwist.core.market import Market
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.symbols import parse_pair
+from bfxtwist.core.uplink_status import ConnectionState, UplinkStatus
 from bfxtwist.out.site import Site
 from bfxtwist.out.trade_recorder import RecorderStatus
 
@@ -182,15 +184,15 @@ def lag_figures(lags: Mapping[tuple[str, str], Histogram]) -> Iterator[Metric]:
     yield _histogram("bfxtwist_exchange_lag_seconds", text, _FEED, lags)
 
 
-def uplink_figures(status: Mapping[str, Any]) -> Iterator[Metric]:
+def uplink_figures(status: UplinkStatus | None) -> Iterator[Metric]:
     """The connections to the exchange, from what `/status` says of them: nothing before they are made."""
-    counted, ends = status.get("counters", {}), status.get("ends", {})
-    yield CounterMetricFamily("bfxtwist_messages", "Text messages of the exchange.", counted.get("frames", 0))
-    yield CounterMetricFamily("bfxtwist_received_bytes", "Bytes of these messages.", counted.get("bytes", 0))
+    counted, ends, connections = (status.counters, status.ends, status.connections) if status else (Tally(), {}, [])
+    yield CounterMetricFamily("bfxtwist_messages", "Text messages of the exchange.", counted.frames)
+    yield CounterMetricFamily("bfxtwist_received_bytes", "Bytes of these messages.", counted.bytes)
     yield CounterMetricFamily(
         "bfxtwist_stray_messages",
         "Messages of channels that are not ours, not yet or not any more.",
-        counted.get("stray_frames", 0),
+        counted.stray_frames,
     )
     yield CounterMetricFamily(
         "bfxtwist_sequence_gaps", "Sequence numbers that were missing or out of turn.", ends.get("sequence", 0)
@@ -203,10 +205,9 @@ def uplink_figures(status: Mapping[str, Any]) -> Iterator[Metric]:
     for reason in sorted(_REASONS | ends.keys()):  # zeros too: increase() does not see what begins with 1
         reconnects.add_metric((reason,), ends.get(reason, 0))
     yield reconnects
-    open_ = sum(connection["state"] == "open" for connection in status.get("connections", ()))
+    open_ = sum(connection.state is ConnectionState.OPEN for connection in connections)
     yield GaugeMetricFamily("bfxtwist_connections_open", "WebSockets that are open.", open_)
-    wanted = len(status.get("connections", ()))
-    yield GaugeMetricFamily("bfxtwist_connections_wanted", "WebSockets that should be open.", wanted)
+    yield GaugeMetricFamily("bfxtwist_connections_wanted", "WebSockets that should be open.", len(connections))
 
 
 def _reasons(kind: type[ExchangeError]) -> set[str]:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from bfxtwist.core.uplink_status import BudgetStatus
 from bfxtwist.feed.budget import ConnectBudget, SharedLedger
 
 
@@ -68,7 +69,7 @@ class Own(SynchronousTestCase):
         budget.ask(0)
         budget.ask(50)
         budget.block(55)
-        self.assertEqual(budget.status(65), {"used": 1, "of": 10, "blocked_s": 50.0})
+        self.assertEqual(budget.status(65), BudgetStatus(used=1, of=10, blocked_s=50.0))
 
     @given(st.lists(st.floats(0, 20), max_size=200), st.integers(0, 30))
     def test_never_twenty_in_any_minute(self, pauses: list[float], burst: int) -> None:

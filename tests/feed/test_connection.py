@@ -71,7 +71,7 @@ class Pauses(SynchronousTestCase):
         for _ in range(10):
             budget.ask(999.0)
         world = World(budget=budget).start()
-        self.assertEqual((world.network.attempts, world.service.status()["connections"][0]["state"]), ([], "waiting"))
+        self.assertEqual((world.network.attempts, world.service.status().connections[0].state), ([], "waiting"))
         world.seconds_until(lambda: world.live, 62)
         self.assertGreater(world.network.attempts[0], 1059)
 

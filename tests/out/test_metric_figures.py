@@ -75,7 +75,7 @@ class FiguresTest(MetricsTestCase):
         self.assertEqual(self.value("bfxtwist_reconnects_total", reason="tls"), 0)
         self.assertEqual(self.value("bfxtwist_sequence_gaps_total"), 2)
         self.assertEqual(self.value("bfxtwist_connections_open"), 1)
-        self.told.uplink = {}  # before the first connection
+        self.told.uplink = None  # before the first connection
         self.assertEqual(self.value("bfxtwist_reconnects_total", reason="lost"), 0)
 
     def test_the_trade_file(self) -> None:
@@ -168,17 +168,17 @@ class EachIsItsOwn(SynchronousTestCase):
             "connections_open": 1, "connections_wanted": 2,
         }  # fmt: skip
         self.assertEqual(values(uplink_figures(UPLINK)), expected)
-        self.assertEqual(set(values(uplink_figures({})).values()), {0})
+        self.assertEqual(set(values(uplink_figures(None)).values()), {0})
 
     def test_of_whatever_ends_a_connection_there_is_a_zero(self) -> None:
         """What ends a channel alone is no reconnection."""
-        reasons = [sample.labels["reason"] for one in uplink_figures({}) for sample in one.samples if sample.labels]
+        reasons = [sample.labels["reason"] for one in uplink_figures(None) for sample in one.samples if sample.labels]
         expected = [
             "bug", "conf", "connect", "handshake", "lost", "maintenance", "malformed", "restart", "sequence", "silence",
             "still-wrong", "tls", "unanswered", "version", "wrong-answer",
         ]  # fmt: skip
         self.assertEqual(sorted(reasons), expected)
-        new = values(uplink_figures({"ends": {"strange": 3}}), reason="strange")
+        new = values(uplink_figures(replace(UPLINK, ends={"strange": 3})), reason="strange")
         self.assertEqual(new, {"reconnects": 3})
 
     def test_of_the_site(self) -> None:

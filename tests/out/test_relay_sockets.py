@@ -132,7 +132,7 @@ class ChainTest(RelayTest):
         await until(lambda: [row[0] for row in market.books["tBTCUSD"].book.bids.rows] == _tokens(first, "bids"))
         held = json.loads(b"{%b}" % market.books["tBTCUSD"].book.levels_json())
         self.assertEqual((held["bids"], held["asks"]), (served["bids"], served["asks"]))
-        self.assertEqual(second.status()["url"], first.ws_url)
+        self.assertEqual(second.status().url, first.ws_url)
 
     async def _still(self, first: ServedPage) -> None:
         """Let nothing happen any more, and what has happened arrive."""

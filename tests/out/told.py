@@ -11,11 +11,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
+from bfxtwist.core.channels import Tally
 from bfxtwist.core.gaps import GapState
 from bfxtwist.core.histogram import Histogram
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Checksum
 from bfxtwist.core.trades import Counters, Mode
+from bfxtwist.core.uplink_status import BudgetStatus, ConnectionState, ConnectionStatus, UplinkStatus
 from bfxtwist.out.http import HttpApi
 from bfxtwist.out.in_thread import InThread
 from bfxtwist.out.measured import FLUSH_BOUNDS, LagSampler
@@ -32,11 +34,18 @@ from bfxtwist.out.metrics import InTurns, Metrics
 from bfxtwist.out.trade_recorder import RecorderStatus
 from tests.out.served import START, carry, live_book, moment, site_of
 
-UPLINK = {
-    "connections": [{"state": "open"}, {"state": "waiting"}],
-    "ends": {"sequence": 2, "lost": 1},
-    "counters": {"frames": 10, "bytes": 900, "stray_frames": 1},
-}
+UPLINK = UplinkStatus(
+    url="wss://exchange/ws/2",
+    connections=[
+        ConnectionStatus(
+            number=number, state=state, session=None, since="2026-09-23T03:33:34.850Z", channels=2, last_end=None
+        )
+        for number, state in enumerate((ConnectionState.OPEN, ConnectionState.WAITING), 1)
+    ],
+    ends={"sequence": 2, "lost": 1},
+    budget=BudgetStatus(used=5, of=10, blocked_s=0.0),
+    counters=Tally(frames=10, bytes=900, stray_frames=1),
+)
 RECORDER = RecorderStatus(
     file="/trade.csv",
     mode=Mode.LIVE,
@@ -81,7 +90,7 @@ class Told:
         self.book.checksum(Checksum(1, self.book.book.checksum(), 8, None), moment(1))
         self.book.seen(None, moment(1))
         carry(self.market, "tETHUSD", ChannelName.TRADES)
-        self.uplink: dict[str, Any] = UPLINK
+        self.uplink: UplinkStatus | None = UPLINK
         self.site = site_of(Resource(), Clock())
         self.site.answered[200] = 1
         self.lags = LagSampler(self.market)
