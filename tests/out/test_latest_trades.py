@@ -1,62 +1,14 @@
 """`GET /trades`: the newest trades, each once, in the exchange's digits, from a file of any size."""
 
 import json
-from pathlib import Path
-from typing import Any
 
-from treq.testing import StubTreq
-from twisted.trial.unittest import SynchronousTestCase
-
-from bfxtwist.core.market import Market
-from bfxtwist.core.messages import ChannelName, Rows, Trade, TradeExecuted
-from bfxtwist.core.trade_feed import TradeFeed
-from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
-from bfxtwist.out.http import HttpApi
-from bfxtwist.out.latest_trades import LatestTrades
-from tests.out.served import START, carry, moment
-
-T0 = START // 1000
+from bfxtwist.core.messages import ChannelName, Rows
+from bfxtwist.core.trade_rows import HEADER
+from tests.out.asked import T0, TradesTestCase, trade
+from tests.out.served import carry, moment
 
 
-def trade(number: int, mts: int | None = None, amount: bytes = b"0.10") -> Trade:
-    """The n-th trade, one a second."""
-    return Trade(number, T0 + number * 1000 if mts is None else mts, amount, b"%d.50" % (6000 + number))
-
-
-class LatestTradesTest(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.market = Market()
-        feed = carry(self.market, "tBTCUSD", ChannelName.TRADES)
-        assert isinstance(feed, TradeFeed)
-        self.feed = feed
-        self.path: Path | None = Path(self.mktemp())
-        api = HttpApi(self.market, moment, "1", names={"BITCOIN": "BTC"})
-        LatestTrades(api, self.market, lambda symbol: self.path)
-        self.treq = StubTreq(api.resource())
-        self.layout = Layout("tBTCUSD")
-        self.write()
-
-    def write(self, *trades: Trade, end: bytes = b"") -> None:
-        assert self.path is not None
-        rows = [self.layout.line(Arrival(one, START)) for one in trades]
-        self.path.write_bytes(HEADER + b"".join(rows) + end)
-
-    def executed(self, *trades: Trade) -> None:
-        for one in trades:
-            self.feed.executed(TradeExecuted(1, False, one, 1, None), moment())
-
-    def ask(self, query: str = "") -> tuple[int, bytes]:
-        response = self.successResultOf(self.treq.get(f"http://localhost/trades{query}"))
-        return response.code, self.successResultOf(response.content())
-
-    def document(self, query: str = "") -> Any:
-        code, body = self.ask(query)
-        self.assertEqual(code, 200, body)
-        return json.loads(body)
-
-    def ids(self, query: str = "") -> list[int]:
-        return [int(one["id"]) for one in self.document(query)["trades"]]
-
+class LatestTradesTest(TradesTestCase):
     def test_the_exchanges_digits(self) -> None:
         self.write(trade(1, amount=b"-2.8e-7"))
         _, body = self.ask()
@@ -102,58 +54,6 @@ class LatestTradesTest(SynchronousTestCase):
         self.executed(trade(6))
         self.assertEqual(self.ask("?format=csv")[1], self.path.read_bytes())
         self.assertEqual(self.ask("?format=csv&limit=2")[1], HEADER + b"\n".join(self.path.read_bytes().split(b"\n")[-2:]))
-
-    def test_wherever_the_part_that_is_read_begins(self) -> None:
-        assert self.path is not None
-        self.write(*map(trade, range(1, 400)))
-        lines = self.path.read_bytes().splitlines(keepends=True)
-        for limit in range(1, 200, 7):
-            self.assertEqual(self.ask(f"?format=csv&limit={limit}")[1], HEADER + b"".join(lines[-limit:]))
-
-    def test_a_line_that_is_no_row_is_left_out(self) -> None:
-        self.write(trade(1))
-        row = self.layout.line(Arrival(trade(2), START))
-        with self.path.open("ab") as file:  # type: ignore[union-attr]  # setUp made one
-            file.writelines((row.replace(b"buy", b"bye"), row.replace(b",2,", b",%s," % (b"2" * 5000)), b"\0" * 100, b"\n"))
-        self.assertEqual(self.ids(), [1])
-
-    def test_rows_for_an_old_gap_do_not_hide_newer_ones(self) -> None:
-        newest = [trade(number) for number in range(900, 930)]
-        self.write(*newest, *(trade(number) for number in range(1, 200)))
-        self.executed(*newest)
-        self.assertEqual(self.ids("?limit=40"), [*range(190, 200), *range(900, 930)])
-        self.assertTrue(self.document("?limit=40")["complete"])
-
-    def test_it_says_when_it_cannot_be_certain(self) -> None:
-        newest = [trade(number) for number in range(90_000, 90_030)]
-        self.write(*map(trade, range(80_000, 90_030)), *map(trade, range(1, 6_000)))
-        self.executed(*newest)
-        document = self.document("?limit=40")
-        self.assertFalse(document["complete"])
-        self.assertEqual([int(one["id"]) for one in document["trades"]][-30:], list(range(90_000, 90_030)))
-
-    def test_what_rotation_has_closed_is_not_read(self) -> None:
-        """What the file lacks comes from memory; what memory has not, either, is uncertain."""
-        assert self.path is not None
-        self.executed(*map(trade, range(1, 8)))
-        self.write(*map(trade, range(6, 9)))
-        self.assertTrue(self.document()["complete"])
-        self.path.with_name(f"{self.path.stem}-2026-11-22.csv.gz").touch()
-        self.assertEqual(self.ids(), list(range(1, 9)))
-        self.assertFalse(self.document()["complete"])
-        self.assertTrue(self.document("?limit=3")["complete"])
-        self.assertTrue(self.document(f"?since={T0 + 6500}")["complete"])
-        self.path.with_name(f"{self.path.stem}-2026-11-22.csv.gz").unlink()
-        for name in (f"{self.path.name}.1", f"{self.path.name}-20261122.gz"):
-            self.path.with_name(name).touch()
-            self.assertFalse(self.document()["complete"], f"logrotate closed {name}")
-            self.path.with_name(name).unlink()
-        self.path.with_name(f"{self.path.name}.lock").touch()
-        self.assertTrue(self.document()["complete"])
-
-    def test_a_torn_row_is_left_out(self) -> None:
-        self.write(trade(1), end=b"bitfinex,BTCUSD,17901344")
-        self.assertEqual(self.ids(), [1])
 
     def test_a_file_that_cannot_be_read_leaves_what_is_in_memory(self) -> None:
         assert self.path is not None
