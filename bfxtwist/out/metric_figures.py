@@ -6,7 +6,7 @@ write it (BTC/USD), `channel` is book or trades.
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import autobahn
 from prometheus_client.metrics_core import (
@@ -27,6 +27,7 @@ from bfxtwist.core.market import Market
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.symbols import parse_pair
 from bfxtwist.core.uplink_status import ConnectionState, UplinkStatus
+from bfxtwist.out.relay import RelayStatus
 from bfxtwist.out.site import Site
 from bfxtwist.out.trade_recorder import RecorderStatus
 
@@ -250,22 +251,22 @@ def http_figures(site: Site) -> Iterator[Metric]:
     yield GaugeMetricFamily("bfxtwist_http_connections", text, site.connections)
 
 
-def relay_figures(status: Mapping[str, Any]) -> Iterator[Metric]:
+def relay_figures(status: RelayStatus) -> Iterator[Metric]:
     """The relay, from what `/status` says of it."""
-    yield GaugeMetricFamily("bfxtwist_relay_connections", "Clients of the relay.", status["connections"])
-    yield GaugeMetricFamily("bfxtwist_relay_choked", "Clients of it that do not read at the moment.", status["choked"])
-    yield CounterMetricFamily("bfxtwist_relay_refused", "Clients that were too many for the relay.", status["refused"])
+    yield GaugeMetricFamily("bfxtwist_relay_connections", "Clients of the relay.", status.connections)
+    yield GaugeMetricFamily("bfxtwist_relay_choked", "Clients of it that do not read at the moment.", status.choked)
+    yield CounterMetricFamily("bfxtwist_relay_refused", "Clients that were too many for the relay.", status.refused)
     subscribers = GaugeMetricFamily("bfxtwist_relay_subscribers", "Subscriptions of the relay's clients.", labels=_FEED)
     readers: dict[tuple[str, str], int] = {}
-    for one in status["readers"]:  # of one book there are several, by precision and length
-        labels = parse_pair(one["symbol"]).name, one["channel"]
-        readers[labels] = readers.get(labels, 0) + one["readers"]
+    for one in status.readers:  # of one book there are several, by precision and length
+        labels = parse_pair(one.symbol).name, one.channel.value
+        readers[labels] = readers.get(labels, 0) + one.readers
     for labels, count in readers.items():
         subscribers.add_metric(labels, count)
     yield subscribers
     drops = CounterMetricFamily("bfxtwist_relay_drops", "Clients that were cut off, by reason.", labels=("reason",))
-    for reason in sorted({"too slow", "too many", "too long"} | status["ended"].keys()):
-        drops.add_metric((reason,), status["ended"].get(reason, 0))
+    for reason in sorted({"too slow", "too many", "too long"} | status.ended.keys()):
+        drops.add_metric((reason,), status.ended.get(reason, 0))
     yield drops
 
 

@@ -28,10 +28,10 @@ and the name of the host are the site's to check (`guard.py`), for the upgrade a
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 from uuid import uuid4
 from weakref import WeakSet
 
+import msgspec
 from autobahn.twisted.resource import WebSocketResource
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -42,7 +42,7 @@ from twisted.web.server import Request
 
 from bfxtwist.core.feed_state import Feed, FeedState
 from bfxtwist.core.market import Market
-from bfxtwist.core.messages import Code
+from bfxtwist.core.messages import ChannelName, Code
 from bfxtwist.core.moment import Moment
 from bfxtwist.exchange.conversation import Conversation
 from bfxtwist.exchange.server import ServerProtocol
@@ -86,6 +86,27 @@ class Door(Resource):
         return result
 
 
+class ReaderStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many clients read one channel. Its parameters, which trades have not, are called as requests call them."""
+
+    symbol: str
+    channel: ChannelName
+    prec: str | None = None
+    freq: str | None = None
+    len: str | None = None
+    readers: int
+
+
+class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What `GET /status` says of the relay, member by member, by names that readers know."""
+
+    connections: int
+    choked: int
+    refused: int
+    ended: dict[str, int]  # by kind of reason
+    readers: list[ReaderStatus]
+
+
 class Relay(Service):
     """The relay as a service. Serve `resource` at `/ws/2`; `status()` is for `GET /status`."""
 
@@ -115,15 +136,15 @@ class Relay(Service):
         """Milliseconds since the epoch."""
         return self._moment().wall // 1000
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> RelayStatus:
         """Connections, what they read, and who was turned away or ended."""
-        return {
-            "connections": len(self._factory.sockets),
-            "choked": sum(socket.choked for socket in self._factory.sockets),
-            "refused": self.resource.refused,
-            "ended": dict(self.ended),
-            "readers": self._readers(),
-        }
+        return RelayStatus(
+            connections=len(self._factory.sockets),
+            choked=sum(socket.choked for socket in self._factory.sockets),
+            refused=self.resource.refused,
+            ended=dict(self.ended),
+            readers=self._readers(),
+        )
 
     def end(self, conversation: RelayConversation, code: int, kind: str, reason: str) -> None:
         """Close a connection for what its client does; `kind` is what is counted."""
@@ -203,8 +224,8 @@ class Relay(Service):
         for conversation in self._conversations():
             conversation.settle()
 
-    def _readers(self) -> list[dict[str, Any]]:
+    def _readers(self) -> list[ReaderStatus]:
         return [
-            {"symbol": name.symbol, "channel": name.channel.value, **name.parameters, "readers": readers}
+            ReaderStatus(symbol=name.symbol, channel=name.channel, **name.parameters, readers=readers)
             for name, readers in self.venue
         ]

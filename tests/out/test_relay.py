@@ -1,5 +1,6 @@
 """The relay, as its clients see it: in memory, from the HTTP upgrade on."""
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.out.guard import guard
@@ -155,6 +156,28 @@ class Bounds(SynchronousTestCase):
         (error,) = client.subscribe("trades")
         self.assertEqual((error["code"], error["msg"]), (10305, "subscribe: limit"))
         self.assertIsNone(client.close)
+
+    def test_the_status(self) -> None:
+        """Its JSON is what readers know. Trades have no parameters."""
+        relayed = Relayed(connections=3)
+        first, second, third, _ = (relayed.connect() for _ in range(4))
+        first.subscribe()
+        first.subscribe("trades")
+        second.subscribe(len=1)
+        second.choke()
+        third.ask(event="ping", cid=1, filler="x" * 5000)
+        expected = {
+            "connections": 3,
+            "choked": 1,
+            "refused": 1,
+            "ended": {"too long": 1},
+            "readers": [
+                {"symbol": "tBTCUSD", "channel": "book", "prec": "P0", "freq": "F0", "len": "25", "readers": 1},
+                {"symbol": "tBTCUSD", "channel": "trades", "readers": 1},
+                {"symbol": "tBTCUSD", "channel": "book", "prec": "P0", "freq": "F0", "len": "1", "readers": 1},
+            ],
+        }
+        self.assertEqual(msgspec.json.encode(relayed.relay.status()), msgspec.json.encode(expected))
 
     def test_length_of_a_message(self) -> None:
         """An error, and the close code for it."""

@@ -247,8 +247,8 @@ class Slow(SynchronousTestCase):
         self.relayed.turn(5)
         self.slow.take()
         self.assertTrue(self.slow.lost)
-        self.assertEqual(self.relayed.relay.status()["connections"], 1)
-        self.assertEqual(self.relayed.relay.status()["ended"], {"too slow": 1})
+        self.assertEqual(self.relayed.relay.status().connections, 1)
+        self.assertEqual(self.relayed.relay.status().ended, {"too slow": 1})
 
     def test_is_not_listened_to(self) -> None:
         """What it asks would have to be answered."""

@@ -75,7 +75,7 @@ class PeersTest(RelayTest):
         ended = getProcessOutputAndValue(
             str(python), [str(_PROGRAMS / program), *arguments], env={"PATH": os.environ.get("PATH", "")}
         )
-        await until(lambda: served.relay.status()["readers"])
+        await until(lambda: served.relay.status().readers)
         served.faults.set("drop")
         out, err, status = await ended
         self.assertEqual(status, 0, err[-2000:].decode("utf-8", "replace"))
@@ -209,12 +209,12 @@ class ThousandTest(RelayTest):
                 readers += await gatherResults([connectProtocol(endpoint, Subscriber()) for _ in range(50)])
             self.addCleanup(lambda: gatherResults([_lost(reader) for reader in readers]))
             dead, alive = readers[:10], readers[10:]
-            await until(lambda: served.relay.status()["connections"] == 1000)
+            await until(lambda: served.relay.status().connections == 1000)
             for reader in dead:
                 reader.transport.pauseProducing()
                 reader.transport.getHandle().setsockopt(SOL_SOCKET, SO_RCVBUF, 2048)
-            await until(lambda: served.relay.status()["ended"] == {"too slow": 10})
-            await until(lambda: served.relay.status()["connections"] == 990)
+            await until(lambda: served.relay.status().ended == {"too slow": 10})
+            await until(lambda: served.relay.status().connections == 990)
             marks = [len(reader.data) for reader in alive]
             await until(lambda: all(len(reader.data) > mark for reader, mark in zip(alive, marks, strict=True)))
         self.assertEqual([reader for reader in alive if reader.closed], [])

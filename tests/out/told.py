@@ -31,6 +31,7 @@ from bfxtwist.out.metric_figures import (
     uplink_figures,
 )
 from bfxtwist.out.metrics import InTurns, Metrics
+from bfxtwist.out.relay import ReaderStatus, RelayStatus
 from bfxtwist.out.trade_recorder import RecorderStatus
 from tests.out.served import START, carry, live_book, moment, site_of
 
@@ -65,16 +66,16 @@ RECORDER = RecorderStatus(
     error=None,
     counters=Counters(duplicates=40, backfilled=5, audited=1),
 )
-RELAY = {
-    "connections": 3,
-    "choked": 1,
-    "refused": 2,
-    "ended": {"too slow": 4},
-    "readers": [
-        {"symbol": "tBTCUSD", "channel": "book", "prec": "P0", "freq": "F0", "len": "25", "readers": 2},
-        {"symbol": "tBTCUSD", "channel": "book", "prec": "P0", "freq": "F0", "len": "100", "readers": 1},
+RELAY = RelayStatus(
+    connections=3,
+    choked=1,
+    refused=2,
+    ended={"too slow": 4},
+    readers=[
+        ReaderStatus(symbol="tBTCUSD", channel=ChannelName.BOOK, prec="P0", freq="F0", len="25", readers=2),
+        ReaderStatus(symbol="tBTCUSD", channel=ChannelName.BOOK, prec="P0", freq="F0", len="100", readers=1),
     ],
-}
+)
 
 
 def _at_once(steps: Iterator[object]) -> "Deferred[Iterator[object]]":
