@@ -69,7 +69,7 @@ class RawOrders(SynchronousTestCase):
 
     def test_knows_when_it_is_crossed(self) -> None:
         book = RawBook()
-        book.load(rows("1 98 1", "2 100 1", "3 101 -1", "4 103 -1"))
+        book.load(rows("1 98 1", "2 100 1", "5 97 1", "3 101 -1", "4 103 -1"))
         self.assertEqual((book.bids.top(), book.asks.top(), book.crossed), (100, 101, False))
         book.apply((b"1", b"101", b"1"))
         self.assertTrue(book.crossed)
