@@ -34,6 +34,15 @@ _log = Logger()
 _DEEPEST = 999_999
 
 
+class _NotReady(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What `GET /readyz` says of a feed or a check that is not ready. A check has no state, nor since when."""
+
+    what: str
+    state: FeedState | None = None
+    since: str | None = None
+    reason: str
+
+
 class HttpApi:
     """The routes over a market. Other parts of the daemon add theirs, and resources, status sections, readiness checks."""
 
@@ -91,7 +100,7 @@ class HttpApi:
         self._app.route(path, methods=list(methods), branch=branch, endpoint=path)(lambda request: resource)
 
     def add_status(self, name: str, section: Callable[[], Any]) -> None:
-        """Show what `section` returns (anything that JSON can say) as `name` in `GET /status`."""
+        """Show what `section` returns (anything that msgspec makes JSON of) as `name` in `GET /status`."""
         if name in self._sections or name in ("version", "started", "uptime_s", "feeds"):
             raise ValueError(f"/status has {name} already")
         self._sections[name] = section
@@ -122,19 +131,19 @@ class HttpApi:
         query(request)
         not_ready = list(self._not_ready())
         if not_ready:
-            named = ", ".join(entry["what"] for entry in not_ready)
+            named = ", ".join(entry.what for entry in not_ready)
             headers = {"Retry-After": str(RETRY_AFTER)}
             raise Problem(503, f"not ready: {named}", kind="not-ready", headers=headers, ready=False, not_ready=not_ready)
         return _json(request, {"ready": True})
 
-    def _not_ready(self) -> Iterable[dict[str, Any]]:
+    def _not_ready(self) -> Iterable[_NotReady]:
         for feed in self._market.feeds():
             if feed.status_now is not FeedState.LIVE:
-                facts = {"state": feed.status_now.value, "since": iso(feed.since.wall // 1000), "reason": feed.reason_now}
-                yield {"what": str(feed.subscription), **facts}
+                since = iso(feed.since.wall // 1000)
+                yield _NotReady(what=str(feed.subscription), state=feed.status_now, since=since, reason=feed.reason_now)
         for name, check in self._checks.items():
             if reason := check():
-                yield {"what": name, "reason": reason}
+                yield _NotReady(what=name, reason=reason)
 
     def _status(self, request: IRequest) -> bytes:
         query(request)

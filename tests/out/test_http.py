@@ -179,8 +179,9 @@ class HealthTests(HttpApiTestCase):
         trades = carry(self.market, "tBTCUSD", ChannelName.TRADES)
         status, document = self.get("/readyz")
         self.assertEqual((status, document["ready"]), (503, False))
-        self.assertEqual([entry["what"] for entry in document["not_ready"]], ["BTC/USD trades"])
-        self.assertEqual(document["not_ready"][0]["reason"], "not connected yet")
+        since = {"state": "connecting", "since": "2026-09-23T03:33:34.850Z"}
+        expected = [{"what": "BTC/USD trades", **since, "reason": "not connected yet"}]
+        self.assertEqual(document["not_ready"], expected)
         self.assertIn("BTC/USD trades", document["detail"])
         assert isinstance(trades, TradeFeed)
         trades.snapshot(Rows(2, [], 1, None), moment(2))
