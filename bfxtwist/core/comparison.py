@@ -345,6 +345,11 @@ class Comparison:
         if self._written_revision != self.revision:
             self._written, self._written_revision = self.progress.copy(), self.revision
 
+    @property
+    def on_file(self) -> Progress:
+        """The progress when every row was in the file: what is true even of one that loses those that wait."""
+        return self._written
+
     def go_back(self, forgotten: Iterable[int], now: float) -> None:
         """Rows were released and never written: so much has not been compared after all."""
         for trade_id in forgotten:

@@ -229,40 +229,28 @@ class Tape:
         self._holding_since = moment.monotonic
         if self._hold_left > 0:
             return
-        obstacle = self.comparison.obstacle
-        if self._set_aside(f"{self.reason}; history did not follow in {HOLD:.0f} s: {obstacle}", moment):
-            self._durable_first = self.comparison.revision
-        else:
-            self._go_live(moment)  # there is nothing in between, and the frontier stays until history moves it
+        self._wait_no_longer(f"history did not follow in {HOLD:.0f} s: {self.comparison.obstacle}", moment)
 
-    def _set_aside(self, cause: str, moment: Moment) -> bool:
-        """Make an open gap of what history has not told. Whether there is anything."""
+    def stop(self, moment: Moment) -> None:
+        """Nothing comes any more. What is held back is not left to history, which may never tell it."""
+        if self._held_back and self._durable_first is None:
+            self._wait_no_longer("stopped before history followed", moment)
+
+    def _wait_no_longer(self, cause: str, moment: Moment) -> None:
+        """Make an open gap of what history has not told; when that is durable, what is held back is released."""
         frontier = self.comparison.progress.frontier
         if self._right is None or frontier is None or self._right.id <= frontier.id:
-            return False
-        self.comparison.set_aside(self._right, cause, moment)
-        return True
-
-    def stop(self, moment: Moment) -> bool:
-        """Nothing comes any more. What is held back is released: history may never tell it, and the next run never hears it.
-
-        Whether anything is. The progress must be saved before it is written: it has the hole in front of it.
-        """
-        if not self._held_back:
-            return False
-        self._set_aside(f"{self.reason}; stopped before history followed", moment)
-        self._release_held_back()
-        return True
+            self._go_live(moment)  # there is nothing in between, and the frontier stays until history moves it
+            return
+        self.comparison.set_aside(self._right, f"{self.reason}; {cause}", moment)
+        self._durable_first = self.comparison.revision
 
     def _go_live(self, moment: Moment) -> None:
-        self.mode, self._durable_first, self._hold_left = Mode.LIVE, None, HOLD
-        self._release_held_back()
-        self.comparison.live(moment.monotonic)
-
-    def _release_held_back(self) -> None:
         held_back = sorted(self._held_back.values(), key=lambda arrival: (arrival.trade.mts, arrival.trade.id))
         self._held_back.clear()
+        self.mode, self._durable_first, self._hold_left = Mode.LIVE, None, HOLD
         self._release(held_back)
+        self.comparison.live(moment.monotonic)
 
     # --- history ------------------------------------------------------------------------------------------
 

@@ -150,12 +150,10 @@ class TradeRecorder:
         if self._page is not None:
             self._page.cancel()
         try:
-            if self.tape.stop(self._moment()):
-                self._csv.flush()
-                await self._saving.finish(state=len(self._csv) == 0)
-                self._write()
-            left = self._csv.stop()
-            await self._saving.finish(state=left == 0)
+            self.tape.stop(self._moment())
+            left = await self._finish()
+            if self.tape.has_released:  # behind a hole that is on disk by now
+                left = await self._finish()
             await self._succession.stop()
             problem = self._problem()
         finally:
@@ -165,6 +163,13 @@ class TradeRecorder:
             raise DiskFailed(f"{left} rows could not be written: {problem}")
         if problem or self._file.sync_failures:
             raise DiskFailed(problem or f"{self._file.path} could not be synced")
+
+    async def _finish(self) -> int:
+        """Write and save what there is. How many rows could not be written."""
+        self._write()
+        left = self._csv.stop()
+        await self._saving.finish(state=left == 0)
+        return left
 
     def stop(self) -> Deferred[None]:
         """Flush, sync, save, and let go of the file. Fails with a TradeFileError if rows or state are not safe.

@@ -157,12 +157,15 @@ class TradeSaving:
     # --- now, while the caller waits ----------------------------------------------------------------------
 
     def record(self) -> Saved:
-        """What is true of the rows up to `base`: those that wait are not known by it, or a kill would lose them for ever."""
+        """What is true of the rows up to `base`.
+
+        Of those that wait it knows nothing, and nothing that was compared with them: a kill would lose them for ever.
+        """
         tape, file = self._followed, self._file
-        progress = tape.comparison.progress
+        waiting = {arrival.trade.id for arrival in (*self._csv.waiting, *tape.unwritten)}
+        progress = tape.comparison.on_file if waiting else tape.comparison.progress
         lowest = min([progress.floor, *(gap.floor for gap in progress.gaps)])
         known = tape.known.newest(EARLIER_AT_LEAST, EARLIER_AT_MOST, lowest or None)
-        waiting = {arrival.trade.id for arrival in (*self._csv.waiting, *tape.unwritten)}
         return Saved(
             self._layout.exchange,
             self._layout.symbol,

@@ -256,10 +256,12 @@ class HoldingBackTests(TapeTest):
         self.connect(1)
         never = self.trade(publish_after=float("inf"))
         self.tape.lost("stopping")
-        self.assertTrue(self.tape.stop(self.moment))
+        self.tape.stop(self.moment)
+        (gap,) = self.progress.gaps
+        self.assertFalse(self.tape.has_released)  # before the gap is durable
+        self.tape.saved(self.tape.comparison.revision, self.moment)
         self.write()
         self.assertEqual(self.file, [1001, 1003, never.id])
-        (gap,) = self.progress.gaps
         self.assertEqual((gap.state, gap.start.id, gap.end.id), (GapState.OPEN, 1001, 1003))
         self.exchange.fault = ""
         self.resume(self.file, self.progress, Mark(never.id, never.mts))
@@ -272,7 +274,7 @@ class HoldingBackTests(TapeTest):
         self.trade()
         self.connect()
         for reason in ("sequence", "stopping"):
-            self.assertFalse(self.tape.stop(self.moment))
+            self.tape.stop(self.moment)
             self.tape.lost(reason)
         self.assertEqual((self.tape.released(), self.progress.gaps), ([], []))
 

@@ -204,6 +204,14 @@ class RecorderMachine(RuleBasedStateMachine):
         if self.recorder is not None and stops:
             self.stop()
 
+    @precondition(lambda self: self.recorder is not None)
+    @rule()
+    def sighup(self) -> None:
+        """At any moment: the file is finished and opened anew, whatever waits for it."""
+        recorder = self.recorder
+        assert recorder is not None
+        self.alive(recorder.reopen)
+
     @rule(seconds=st.sampled_from([0.3, 1.0, 1.0, 7.0, 31.0, 61.0, 130.0]))
     def wait(self, seconds: float) -> None:
         """Time passes."""

@@ -340,6 +340,21 @@ class RowsThatWait(SynchronousTestCase):
 
         self.assert_survives_any_kill(prepare, lambda recording: recording.recorder.reopen())
 
+    def test_at_sighup_when_history_has_told_of_an_outage(self) -> None:
+        """Nothing is known to be compared up to a frontier whose rows still wait."""
+
+        def prepare() -> Recording:
+            recording = live()
+            recording.wait(100)
+            recording.recorder.lost("sequence", recording.exchange.moment())
+            for pause in (1, 1, 1, 1, 300, 1, 1, 1, 100):
+                recording.trade(told=False, pause=pause)
+            recording.recorder.snapshot(recording.exchange.snapshot(1), recording.exchange.moment())
+            self.assertEqual(len(recording.recorder._csv), 9)
+            return recording
+
+        self.assert_survives_any_kill(prepare, lambda recording: recording.recorder.reopen())
+
     def test_at_a_stop(self) -> None:
         """The hole before the trades that are held back is saved before these are written."""
 
