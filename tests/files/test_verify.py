@@ -114,11 +114,6 @@ class Rows(_Verifying):
         ):
             self.assertEqual(self.kinds(good + damage), {kind: 1})
 
-    def test_faults_are_all_counted_and_a_few_shown(self) -> None:
-        report = self.verified(b"junk\n" * 1000)
-        self.assertEqual((report.findings.counts[Kind.ROW], len(report.findings.shown)), (1000, 5))
-        self.assertEqual(report.findings.unshown(), [(Kind.ROW, 995)])
-
 
 class Gaps(_Verifying):
     def ledger(self, *gaps: object) -> None:
