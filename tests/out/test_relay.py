@@ -149,14 +149,6 @@ class Bounds(SynchronousTestCase):
         first.take()
         self.assertTrue(relayed.connect().upgraded)
 
-    def test_channels(self) -> None:
-        """10305, and the connection stays."""
-        client = Relayed(channels=1).connect()
-        client.subscribe()
-        (error,) = client.subscribe("trades")
-        self.assertEqual((error["code"], error["msg"]), (10305, "subscribe: limit"))
-        self.assertIsNone(client.close)
-
     def test_the_status(self) -> None:
         """Its JSON is what readers know. Trades have no parameters."""
         relayed = Relayed(connections=3)
@@ -178,25 +170,6 @@ class Bounds(SynchronousTestCase):
             ],
         }
         self.assertEqual(msgspec.json.encode(relayed.relay.status()), msgspec.json.encode(expected))
-
-    def test_length_of_a_message(self) -> None:
-        """An error, and the close code for it."""
-        client = Relayed().connect()
-        (error,) = client.ask(event="ping", cid=1, filler="x" * 5000)
-        self.assertEqual((error["code"], error["msg"]), (10020, "request: too long"))
-        self.assertEqual(client.close, (1009, "a request is longer than 4096 bytes"))
-
-    def test_rate_of_messages(self) -> None:
-        """A hundred at once, ten a second from then on."""
-        relayed = Relayed()
-        client = relayed.connect()
-        for _ in range(3):
-            answers = [client.ask(event="ping") for _ in range(100 if not relayed.clock.seconds() else 10)]
-            self.assertEqual({answer[0]["event"] for answer in answers}, {"pong"})
-            relayed.turn(1)
-        answers = [client.ask(event="ping") for _ in range(12)]
-        self.assertEqual(answers[-1][0]["msg"] if answers[-1] else answers[-2][0]["msg"], "ratelimit: error")
-        self.assertEqual(client.close, (1008, "more than 10 requests a second"))
 
     def test_idle(self) -> None:
         """Without a channel and without a word for a minute; pings of the WebSocket are words."""
