@@ -10,12 +10,13 @@ from bfxtwist.core.uplink_status import BudgetStatus, ConnectionState, Connectio
 class Json(SynchronousTestCase):
     def test_what_there_is_not_is_null(self) -> None:
         """A connection that was never open, and a budget whose file another process has just now."""
+        since = "2026-09-23T03:33:34.850Z"
         connection = ConnectionStatus(
-            number=1, state=ConnectionState.WAITING, session=None, since="2026-09-23T03:33:34.850Z", channels=0, last_end=None
+            number=1, state=ConnectionState.WAITING, session=None, since=since, channels=0, last_end=None
         )
         budget = BudgetStatus(used=None, of=10, blocked_s=None)
         status = UplinkStatus(url="ws://exchange/ws/2", connections=[connection], ends={}, budget=budget, counters=Tally())
-        waiting = {"number": 1, "state": "waiting", "session": None, "since": "2026-09-23T03:33:34.850Z"}
+        waiting = {"number": 1, "state": "waiting", "session": None, "since": since}
         expected = {
             "url": "ws://exchange/ws/2",
             "connections": [{**waiting, "channels": 0, "last_end": None}],
