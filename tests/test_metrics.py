@@ -5,7 +5,6 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from bfxtwist.exchange.simulated import SimulatedMarket
-from tests.out.told import Told
 from tests.running import RunningDaemon, WholeTest, books, recordings
 
 
@@ -42,10 +41,3 @@ class BadDay(WholeTest):
         self.assertGreater(after["bfxtwist_http_requests_total", "200"], 0)
         self.assertEqual(before["bfxtwist_http_requests_total", "500"], 0, "an alert sees no increase of what is not there")
         self.assertEqual(after["bfxtwist_relay_connections", ""], 0)
-
-    async def test_the_daemon_tells_every_metric(self) -> None:
-        exchange = await self.exchange(SimulatedMarket(7, ["tBTCUSD"], rate=20))
-        running = await self.daemon(exchange, [*books("BTC/USD"), *recordings(Path(self.mktemp()), "BTC/USD")])
-        _, body = await running.get("/metrics")
-        names = {family.name for family in parse(body.decode())}
-        self.assertLessEqual({name for name in Told().families() if name.startswith("bfxtwist_")}, names)

@@ -78,14 +78,15 @@ RELAY = RelayStatus(
 )
 
 
-def _at_once(steps: Iterator[object]) -> "Deferred[Iterator[object]]":
+def at_once(steps: Iterator[object]) -> "Deferred[Iterator[object]]":
+    """Turns that take no time."""
     return succeed(iter(list(steps)))
 
 
 class Told:
     """What is told, and the parts that it is told of."""
 
-    def __init__(self, in_thread: InThread = maybeDeferred, in_turns: InTurns = _at_once) -> None:
+    def __init__(self, in_thread: InThread = maybeDeferred, in_turns: InTurns = at_once) -> None:
         self.market = Market()
         self.book = live_book(self.market)
         self.book.checksum(Checksum(1, self.book.book.checksum(), 8, None), moment(1))
