@@ -213,6 +213,11 @@ class CrashDisk:
         """How many are open."""
         return len(self._open)
 
+    @property
+    def keeps_all_names(self) -> bool:
+        """Whether a power loss now would take back none that was given, changed or removed."""
+        return not self._unsynced_names
+
     def mend(self) -> None:
         """Room enough, and nothing fails any more."""
         self.room = self.kill_in = None

@@ -1,28 +1,27 @@
 """Rotation: wherever it is cut off, each trade stands once over all parts, and the next start finishes what was begun."""
 
 import contextlib
+import errno
 import gzip
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SkipTest
+from twisted.logger import capturedLogs
 
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.recovery import FileId
 from bfxtwist.core.trade_rows import HEADER, Arrival
-from bfxtwist.files.trade_file import MissingDecompressor, zstandard
 from bfxtwist.files.verify import verify
 from bfxtwist.out.disk import OsDisk
-from bfxtwist.out.rotation import Compression, PartsDiffer, Rotation, Stopped, compress_part
+from bfxtwist.out.rotation import Compression, Rotation
 from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import DiskFailed, WrongFile
 from bfxtwist.out.trade_state import StateFile
 from tests.crash_disk import CrashDisk, Killed
-from tests.out.recording import LAYOUT, Recording, at_once
+from tests.out.recording import LAYOUT, Recording, arrivals, at_once
 from tests.out.rotating import SIZE, Rotating, RotationTest
 
 DAY = 86_400.0
@@ -102,17 +101,6 @@ class WhenAndHow(RotationTest):
         self.assertGreater(len(recording.parts), 11)
         self.assertEqual(recording.all_ids(), recording.ledger())
 
-    def test_zstandard(self) -> None:
-        try:
-            zstandard()
-        except MissingDecompressor as error:
-            raise SkipTest(str(error)) from None
-        recording = self.rotating(SIZE, Compression.ZSTANDARD).live()
-        recording.trades(3)
-        [name, _] = recording.parts
-        self.assertEqual(zstandard().decompress(recording.crash_disk.content(f"/{name}"))[: len(HEADER)], HEADER)
-        [found] = recording.copied()
-        self.assertEqual((verify(found).clean, verify(found).rows), (True, 6))
 
 
 class Trouble(RotationTest):
@@ -198,6 +186,84 @@ class Trouble(RotationTest):
         self.assertEqual(len(recording.parts), 2)
         self.assert_whole(recording)
 
+    def test_a_disk_that_refuses_a_rotation_is_asked_again_after_a_minute(self) -> None:
+        """Each attempt syncs the file, writes the state and an error into the log: once a second would fill the disk."""
+        attempts: list[str] = []
+
+        class NoParts(CrashDisk):
+            def rename(self, source: str, target: str) -> None:
+                if source == "/trade.csv":
+                    attempts.append(target)
+                    raise OSError(errno.EPERM, "Operation not permitted")
+                super().rename(source, target)
+
+        disk = NoParts()
+        recording = self.rotating(disk=disk)
+        recording.crash_disk = disk
+        recording.live()
+        while not attempts:
+            recording.trades(1)
+        for seconds, expected in ((58, 1), (2, 2), (57, 2), (3, 3)):
+            recording.wait(seconds)
+            self.assertEqual(len(attempts), expected)
+        self.assertEqual(recording.ids(), recording.ledger())
+
+    def test_a_file_whose_first_row_cannot_be_read_is_looked_at_again_after_a_minute(self) -> None:
+        disk = CrashDisk()
+        disk.put("/trade.csv", HEADER + LAYOUT.line(arrivals(1)[0]))
+        rotation, file = Rotation("/", disk=disk, in_thread=at_once), FileId(1, disk.names["/trade.csv"].inode)
+        calls: list[str] = []
+
+        def before(call: str) -> None:
+            calls.append(call)
+            raise OSError(errno.EIO, "Input/output error")
+
+        disk.before = before
+        tomorrow = 1_700_000_000_000_000 + 86_400_000_000
+        due = [rotation.due(file, 100, Moment(float(second), tomorrow)) for second in range(1, 61)]
+        self.assertEqual((due, calls), ([False] * 60, ["open"]))
+        disk.mend()
+        self.assertTrue(rotation.due(file, 100, Moment(61.0, tomorrow)))
+
+    def test_nothing_follows_a_new_name_that_a_power_loss_may_take_back(self) -> None:
+        """No disk has to keep the order of names: the next file's could be there, and the part's not."""
+        too_early: list[str] = []
+
+        class Watched(CrashDisk):
+            def create(self, path: str, mode: int) -> int:
+                if path == "/trade.csv" and not self.keeps_all_names:
+                    too_early.append("the next file is made")
+                return super().create(path, mode)
+
+            def remove(self, path: str) -> None:
+                if path in self.names and not path.endswith(".tmp") and not self.keeps_all_names:
+                    too_early.append("the plain part is removed")
+                super().remove(path)
+
+        disk = Watched()
+        recording = self.rotating(disk=disk)
+        recording.crash_disk = disk
+        recording.live()
+        too_early.clear()  # the lock's name, and that of the file with which the folder was tried
+        recording.trades(9)
+        self.assertEqual((len(recording.parts), too_early), (3, []))
+
+    def test_a_part_that_somebody_has_taken_away_is_not_missed(self) -> None:
+        class Late(CrashDisk):
+            """Names what was there a moment ago."""
+
+            def list_folder(self, path: str) -> list[str]:
+                return [*super().list_folder(path), "trade-2023-11-13.csv"]
+
+        disk = Late()
+        recording = self.rotating(disk=disk)
+        recording.crash_disk = disk
+        recording.live().trades(6)
+        parts = recording.parts
+        with capturedLogs() as events:
+            recording.restart()
+        self.assertEqual((len(parts), recording.parts, [event["log_format"] for event in events]), (2, parts, []))
+
     def test_rows_wait_for_no_compression(self) -> None:
         jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
 
@@ -222,33 +288,6 @@ class Trouble(RotationTest):
         self.assertEqual([name[-3:] for name in recording.parts], [".gz", "csv", "csv", "csv"])
         self.assert_whole(recording)
         self.assertEqual(recording.crash_disk.descriptors, 0)
-
-    def test_full_disk_leaves_the_part_plain(self) -> None:
-        recording = self.rotating().live()
-        disk = recording.crash_disk
-        disk.put("/trade-2023-11-13.csv", HEADER)
-        disk.room = 5
-        self.assertRaises(OSError, compress_part, disk, "/trade-2023-11-13.csv", Compression.GZIP, lambda: False)
-        disk.mend()
-        self.assertEqual([name for name in disk.names if "11-13" in name], ["/trade-2023-11-13.csv"])
-        self.assertRaises(Stopped, compress_part, disk, "/trade-2023-11-13.csv", Compression.GZIP, lambda: True)
-        self.assertEqual([name for name in disk.names if "11-13" in name], ["/trade-2023-11-13.csv"])
-
-    def test_a_part_is_kept_if_the_compressed_one_is_not_the_same(self) -> None:
-        """Somebody is just compressing it by hand, or has put another one there."""
-        disk = CrashDisk()
-        whole = gzip.compress(HEADER)
-        for other in (b"", b"mine", whole[:-1], whole + b"x", gzip.compress(HEADER + b"x"), gzip.compress(HEADER[:-1])):
-            disk.put("/trade-2023-11-13.csv", HEADER)
-            disk.put("/trade-2023-11-13.csv.gz", other)
-            self.assertRaises(
-                PartsDiffer, compress_part, disk, "/trade-2023-11-13.csv", Compression.GZIP, lambda: False
-            )
-            self.assertEqual(disk.content("/trade-2023-11-13.csv"), HEADER)
-            self.assertEqual(disk.content("/trade-2023-11-13.csv.gz"), other)
-        disk.put("/trade-2023-11-13.csv.gz", whole)
-        compress_part(disk, "/trade-2023-11-13.csv", Compression.GZIP, lambda: False)
-        self.assertEqual(list(disk.names), ["/trade-2023-11-13.csv.gz"])
 
     def test_a_rename_that_left_both_names_is_undone(self) -> None:
         recording = self.rotating().live()
@@ -279,18 +318,6 @@ class Trouble(RotationTest):
         self.assertIn("is a symbolic link", str(recording.recorder.not_ready()))
         self.assertEqual((folder / "elsewhere.csv").read_bytes(), HEADER)
         self.failureResultOf(recording.recorder.stop(), DiskFailed)
-
-    def test_part_of_many_pieces_on_a_real_disk(self) -> None:
-        path = Path(self.mktemp())
-        path.mkdir()
-        path /= "trade-2026-11-22.csv"
-        content = HEADER + Random(1).randbytes(3_000_000)
-        path.write_bytes(content)
-        compress_part(OsDisk(), str(path), Compression.GZIP, lambda: False)
-        self.assertFalse(path.exists())
-        [packed] = path.parent.iterdir()
-        self.assertEqual((packed.name, packed.stat().st_mode & 0o777), ("trade-2026-11-22.csv.gz", 0o640))
-        self.assertEqual(zlib.decompress(packed.read_bytes(), 31), content)
 
     def test_the_state_is_saved_before_rows_come_to_a_file_that_was_begun_at_a_start(self) -> None:
         """Killed between the rename and the new file, and again right after the first rows."""

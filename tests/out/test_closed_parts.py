@@ -1,0 +1,86 @@
+"""A closed part is compressed: whatever is in the way of that, its rows are there, and never twice."""
+
+import gzip
+import zlib
+from pathlib import Path
+from random import Random
+
+from twisted.trial.unittest import SkipTest
+
+from bfxtwist.core.trade_rows import HEADER
+from bfxtwist.files.trade_file import MissingDecompressor, zstandard
+from bfxtwist.files.verify import verify
+from bfxtwist.out.disk import OsDisk
+from bfxtwist.out.rotation import Compression, PartsDiffer, Stopped, compress_part
+from tests.crash_disk import CrashDisk
+from tests.out.rotating import SIZE, RotationTest
+
+PART, PACKED = "/trade-2023-11-13.csv", "/trade-2023-11-13.csv.gz"
+
+
+class ClosedParts(RotationTest):
+    """`compress_part`, on a disk in memory and on a real one."""
+
+    def test_full_disk_leaves_the_part_plain(self) -> None:
+        recording = self.rotating().live()
+        disk = recording.crash_disk
+        disk.put(PART, HEADER)
+        disk.room = 5
+        self.assertRaises(OSError, compress_part, disk, PART, Compression.GZIP, lambda: False)
+        disk.mend()
+        self.assertEqual([name for name in disk.names if "11-13" in name], [PART])
+        self.assertRaises(Stopped, compress_part, disk, PART, Compression.GZIP, lambda: True)
+        self.assertEqual([name for name in disk.names if "11-13" in name], [PART])
+
+    def test_a_part_is_kept_if_the_compressed_one_is_not_the_same(self) -> None:
+        """Somebody is just compressing it by hand, or has put another one there."""
+        disk = CrashDisk()
+        whole = gzip.compress(HEADER)
+        others = (HEADER + b"x", HEADER[:-1], HEADER[:-1] + b"x")
+        for other in (b"", b"mine", whole[:-1], whole + b"x", *map(gzip.compress, others)):
+            disk.put(PART, HEADER)
+            disk.put(PACKED, other)
+            self.assertRaises(PartsDiffer, compress_part, disk, PART, Compression.GZIP, lambda: False)
+            self.assertEqual(disk.content(PART), HEADER)
+            self.assertEqual(disk.content(PACKED), other)
+        disk.put(PACKED, whole)
+        compress_part(disk, PART, Compression.GZIP, lambda: False)
+        self.assertEqual(list(disk.names), [PACKED])
+
+    def test_half_a_part_that_could_not_be_removed_is_in_nobody_s_way(self) -> None:
+        disk = CrashDisk()
+        disk.put(PART, HEADER)
+        disk.put(f"{PACKED}.tmp", b"?")
+        compress_part(disk, PART, Compression.GZIP, lambda: False)
+        self.assertEqual(list(disk.names), [PACKED])
+
+    def test_part_of_many_pieces_on_a_real_disk(self) -> None:
+        path = Path(self.mktemp())
+        path.mkdir()
+        path /= "trade-2026-11-22.csv"
+        content = HEADER + Random(1).randbytes(3_000_000)
+        path.write_bytes(content)
+        compress_part(OsDisk(), str(path), Compression.GZIP, lambda: False)
+        self.assertFalse(path.exists())
+        [packed] = path.parent.iterdir()
+        self.assertEqual((packed.name, packed.stat().st_mode & 0o777), ("trade-2026-11-22.csv.gz", 0o640))
+        self.assertEqual(zlib.decompress(packed.read_bytes(), 31), content)
+
+    def test_zstandard(self) -> None:
+        try:
+            zstandard()
+        except MissingDecompressor as error:
+            raise SkipTest(str(error)) from None
+        recording = self.rotating(SIZE, Compression.ZSTANDARD).live()
+        recording.trades(3)
+        [name, _] = recording.parts
+        self.assertEqual(zstandard().decompress(recording.crash_disk.content(f"/{name}"))[: len(HEADER)], HEADER)
+        [found] = recording.copied()
+        self.assertEqual((verify(found).clean, verify(found).rows), (True, 6))
+        disk = CrashDisk()
+        whole = zstandard().compress(HEADER)
+        for other in (b"", b"mine", whole[:-1], whole + b"x"):
+            disk.put(PART, HEADER)
+            disk.put("/trade-2023-11-13.csv.zst", other)
+            self.assertRaises(PartsDiffer, compress_part, disk, PART, Compression.ZSTANDARD, lambda: False)
+            self.assertEqual(disk.content(PART), HEADER)
