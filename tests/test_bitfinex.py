@@ -154,12 +154,6 @@ class Service(SynchronousTestCase):
         daemon: Any = service(book, book, reactor=MemoryReactorClock(), listen="tcp:0:interface=127.0.0.1")
         self.assertEqual(list(daemon.market.books), ["tBTCUSD"])
 
-    def test_it_starts_once(self) -> None:
-        book = Bitfinex(symbol="BTC/USD", channel="book")
-        daemon: Any = service(book, reactor=MemoryReactorClock(), listen="tcp:0:interface=127.0.0.1")
-        daemon.running = True
-        self.assertIn("once", str(self.assertRaises(RuntimeError, daemon.startService)))
-
     def test_whoever_waits_for_a_feed_that_cannot_be_is_told(self) -> None:
         book = Bitfinex(symbol="BTC/USD", channel="book")
         live = book.subscribe(book.get_websocket_orderbook_endpoint(), book.get_subscribe_order_book_payload())

@@ -1,6 +1,5 @@
 """The trade files of a daemon: where each pair's is, and what its owner hears of it."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,13 @@ from twisted.trial.unittest import TestCase
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.trade_rows import HEADER
-from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.recorders import Recorders
 from bfxtwist.settings import settings
 from tests.model_exchange import ModelExchange
 from tests.out.served import carry
-from tests.running import WholeTest, recordings
+from tests.running import recordings
 
 _ROW = b"bitfinex,BTCUSD,1542045947738000,1542045947801234,310628121,buy,6443.1,0.00265425\n"
 
@@ -84,15 +82,3 @@ class Removed(TestCase):
         recorder.reopen()
         yield stopped
         self.assertFalse(path.exists())
-
-
-class Reloaded(WholeTest):
-    async def test_a_pair_that_is_wanted_again_at_once(self) -> None:
-        exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD", "tETHUSD")))
-        both = recordings(self.mktemp(), "BTC/USD", "ETH/USD")
-        running = await self.daemon(exchange, both)
-        wanted = running.daemon.settings
-        await running.daemon.change_feeds(replace(wanted, feeds=wanted.feeds[:1]))
-        await running.daemon.change_feeds(wanted)
-        await self.until(lambda: running.live)
-        self.assertEqual(set(running.daemon.recorders.by_symbol), {"tBTCUSD", "tETHUSD"})
