@@ -54,6 +54,16 @@ class States(SynchronousTestCase):
         feed.seen(None, at(51))
         self.assertIs(feed.state, FeedState.STALE)
 
+    def test_a_frame_without_a_time_is_not_late(self) -> None:
+        """Nor is the time forgotten that frames with one take."""
+        feed = live_book()
+        feed.keep_time()
+        feed.seen(None, at(2))
+        feed.keep_time()
+        self.assertEqual(feed.delay, 0)
+        feed.seen(1542045947738, at(11))
+        self.assertEqual(feed.delay, 10_000)
+
     def test_a_watcher_may_leave_while_it_is_told(self) -> None:
         feed, told = BookFeed(BOOK, at(0)), []
 

@@ -72,11 +72,14 @@ class ArrayFrames(SynchronousTestCase):
         self.assertEqual(decode(b" [ 5 , [ 1 ,\t2,\n-3.0 ] , 7 ]"), BookUpdate.of(5, (b"1", b"2", b"-3.0"), 7, None))
         self.assertEqual(decode(b"[5, [[1, 2, 3], [4, 5, 6]], 7, 8]"), decode(b"[5,[[1,2,3],[4,5,6]],7,8]"))
         self.assertEqual(decode(b'[5, "te", [1, 2, 0.5, 4], 7]'), decode(b'[5,"te",[1,2,0.5,4],7]'))
+        self.assertEqual(decode(b'[5, "tu", [1, 2, 0.5, 4], 7]'), decode(b'[5,"tu",[1,2,0.5,4],7]'))
+        self.assertEqual(decode(b'[5, "cs", -3, 7]'), Checksum(5, -3, 7, None))
         self.assertEqual(decode(b'[5 , "hb" , 7]'), Heartbeat(5, 7, None))
 
     def test_further_fields_are_ignored(self) -> None:
         self.assertEqual(decode(b'[5,[1,2,3],7,8,"book","BTCUSD"]'), BookUpdate.of(5, (b"1", b"2", b"3"), 7, 8))
         self.assertEqual(decode(b'[5,"hb",7,8,"trades",null,[]]'), Heartbeat(5, 7, 8))
+        self.assertEqual(decode(b'[5,"te",[1,2,0.5,4,0.1,"x"],7,8,[9]]'), decode(b'[5,"te",[1,2,0.5,4],7,8]'))
         message = decode(b"[5,[1,2,3,4,5],7,8]")
         assert isinstance(message, BookUpdate)
         self.assertEqual(message.row[:3], (b"1", b"2", b"3"))
@@ -87,6 +90,7 @@ class ArrayFrames(SynchronousTestCase):
             (b"[5,[1569715201000,null,173.5],7,1569715201369]", "", 7),
             (b'[5,[["pos",1,null,"tBTCF0:USTF0"]],7,9,"liquidations","global"]', "", 7),
             (b'[5,"xx",17]', "xx", 17),
+            (b'[5,"xx"]', "xx", None),
             (b'[5,"cs",null,17]', "", 17),
             (b"[5,3,17]", "", 17),
             (b"[5,null,17]", "", 17),
@@ -205,7 +209,7 @@ class History(SynchronousTestCase):
         for body in (
             b"", b"<html>", b"{}", b"null", b'["error",10020,"symbol: invalid"]', b'{"error":"ERR_RATE_LIMIT"}',
             b"[[1,2,3]]", b"[[1,2,3,4]", b'[["1",2,3,4]]', b"[[1,2,NaN,4]]", b"[[1,2,0,4]]", b"[[1,2,3,0]]", b"[" * 9999,
-            b"[1,2,3,4]",
+            b"[1,2,3,4]", b"[[0,2,3,4]]", b"[[-1,2,3,4]]", b"[[1,0,3,4]]", b"[[1,2,3,-4]]",
         ):  # fmt: skip
             with self.assertRaises(ValueError, msg=str(body[:40])):
                 decode_trades(body)
