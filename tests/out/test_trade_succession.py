@@ -1,6 +1,7 @@
 """One trade.csv after another: what somebody else does to the file, and SIGHUP. Our own rotation is in test_rotation.py."""
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -49,6 +50,23 @@ class SuccessionTests(SynchronousTestCase):
         size = len(older.cache)
         recording.trade()
         self.assertEqual((len(older.cache), len(recording.ids())), (size, 1))
+
+    def test_rows_whose_sync_fails_at_sighup_are_written_again(self) -> None:
+        """The file that is left is kept until that has been done: nobody would look into it again."""
+        for seed in range(5):
+            recording = live()
+            recording.wait(3)
+            disk = recording.crash_disk
+            disk.names["/trade.csv.1"] = disk.names.pop("/trade.csv")
+            recording.trade(pause=0)
+            disk.failing_syncs = 1
+            recording.recorder.reopen()
+            self.assertIn("Input/output error", str(recording.recorder.not_ready()))
+            recording.wait(3)
+            self.assertIsNone(recording.recorder.not_ready())
+            disk.power_loss(Random(seed))
+            older = LAYOUT.ids(disk.content("/trade.csv.1")[len(HEADER) :])
+            self.assertEqual([int(i) for i in older or []], recording.ledger())
 
     def test_file_that_was_removed(self) -> None:
         """It is made again, and what was in it is known to have been recorded."""
