@@ -41,7 +41,8 @@ class Spellings(SynchronousTestCase):
 
     def test_what_is_no_pair_is_refused_with_the_fix(self) -> None:
         for written in ("", "BTC", "BTC/", "/USD", "BTC/USD/EUR", "BTC USD", "../etc", "BTC/ÜSD", "tBTC", "BTC/BTC", "t",
-                        "t:", "DOGECAT", "BTC/USD\n/x", "A/B", "AB/CD", "ABC/DE", "tABCD", "tDOGEUSD"):  # fmt: skip
+                        "t:", "DOGECAT", "BTC/USD\n/x", "A/B", "AB/CD", "ABC/DE", "tABCD", "tDOGEUSD",
+                        "DOGE/U", "tDOGE:U"):  # fmt: skip
             error = self.assertRaises(ValueError, parse_pair, written)
             self.assertIn("write it like BTC/USD", str(error))
 
@@ -91,6 +92,10 @@ class Nearest(SynchronousTestCase):
     def test_a_typing_error_finds_its_pair(self) -> None:
         self.assertEqual(nearest(parse_pair("BTX/USD"), self.listed)[0], "BTC/USD")
         self.assertEqual(nearest(parse_pair("DOGGE/USD"), self.listed)[0], "DOGE/USD")
+
+    def test_pairs_of_the_same_quote_come_before_others(self) -> None:
+        self.assertEqual(nearest(parse_pair("BTX/USDT"), self.listed), ["BTC/USDT"])
+        self.assertIn("BTC/USD", nearest(parse_pair("BTC/EUR"), self.listed))
 
     def test_nothing_is_near_to_nonsense(self) -> None:
         self.assertEqual(nearest(parse_pair("QQQQQQQQ/ZZZZZZZZ"), self.listed), [])
