@@ -19,6 +19,9 @@ from bfxtwist.out.relay import Relay
 from bfxtwist.out.relay_client import RelayLimits
 from tests.out.served import START, Client, carry, request, rows, site_of
 
+#: What is said when every feed of a client is live again.
+ENDED = {"event": "info", "code": 20061, "msg": "Maintenance ended. Please unsubscribe and subscribe again"}
+
 SEQ_ALL, TIMESTAMP, OB_CHECKSUM, BULK = 65536, 32768, 131072, 536870912
 
 _KEY = b64encode(b"the sample nonce").decode()
@@ -86,6 +89,11 @@ class Relayed:
 def trade(id: int) -> Trade:
     """Of so many units at 6443.5."""
     return Trade(id, 1_790_134_414_000 + id, b"%d" % id, b"6443.5")
+
+
+def trades(*ids: int) -> Rows:
+    """A snapshot of the tape."""
+    return Rows(2, [trade(id).row for id in ids], 1, None)
 
 
 class RelayClient(Client):

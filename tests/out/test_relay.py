@@ -4,7 +4,7 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.out.guard import guard
-from tests.out.relayed import BULK, OB_CHECKSUM, SEQ_ALL, TIMESTAMP, UPGRADE, KeptBook, Relayed
+from tests.out.relayed import OB_CHECKSUM, UPGRADE, KeptBook, Relayed
 from tests.out.served import Client
 
 _BOOK = {"event": "subscribed", "channel": "book", "chanId": 1, "symbol": "tBTCUSD", "prec": "P0", "freq": "F0", "len": "25"}
@@ -46,28 +46,6 @@ class Protocol(SynchronousTestCase):
         self.relayed.update(b"6000.7500", b"1", b"2.50e-7")
         self.relayed.turn()
         self.assertTrue(self.client.transport.value().endswith(b"[1,[6000.7500,1,2.50e-7]]"))
-
-    def test_flags(self) -> None:
-        """SEQ_ALL counts every array frame of the socket from 1; TIMESTAMP is last."""
-        self.client.ask(event="conf", flags=SEQ_ALL | TIMESTAMP)
-        self.client.subscribe("trades")
-        self.client.subscribe("book")
-        self.relayed.execute(4)
-        self.relayed.update(b"6000.50", b"1", b"1")
-        self.relayed.turn(15)
-        frames = [message for message in self.client.take() if isinstance(message, list)]
-        self.assertEqual([frame[-2] for frame in frames], [3, 4, 5, 6])
-        self.assertEqual({len(frame) for frame in frames}, {4, 5})
-        self.assertTrue(all(frame[-1] >= 1_790_134_414_850 for frame in frames))
-
-    def test_bulk(self) -> None:
-        """BULK_UPDATES puts the updates of a batch in one frame."""
-        self.client.ask(event="conf", flags=BULK)
-        self.client.subscribe()
-        self.relayed.update(b"6000.50", b"1", b"1")
-        self.relayed.update(b"5999.50", b"1", b"1")
-        self.relayed.turn()
-        self.assertEqual(self.client.take(), [[1, [[6000.5, 1, 1], [5999.5, 1, 1]]]])
 
     def test_shorter_book(self) -> None:
         """A shorter one than is carried is a window on it, whose checksum is that of the top 25 all the same."""

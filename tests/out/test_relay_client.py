@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import tests.out.served
 from bfxtwist.core.wire import encode_event
 from bfxtwist.out.relay_client import SEND_BUFFER
-from tests.out.relayed import RelayClient, Relayed
+from tests.out.relayed import BULK, ENDED, SEQ_ALL, TIMESTAMP, RelayClient, Relayed, trades
 
 
 class Asking(SynchronousTestCase):
@@ -58,6 +58,88 @@ class Asking(SynchronousTestCase):
         answers = [client.ask(event="ping")[0]["event"] for _ in range(100)]
         self.assertEqual(set(answers), {"pong"})
         self.assertEqual(client.ask(event="ping")[0]["msg"], "ratelimit: error")
+
+
+class Telling(SynchronousTestCase):
+    """What a client is told, and how."""
+
+    def setUp(self) -> None:
+        self.relayed = Relayed()
+        self.client = self.relayed.connect()
+
+    def test_flags(self) -> None:
+        """SEQ_ALL counts every array frame of the socket from 1; TIMESTAMP is last."""
+        self.client.ask(event="conf", flags=SEQ_ALL | TIMESTAMP)
+        self.client.subscribe("trades")
+        self.client.subscribe("book")
+        self.relayed.execute(4)
+        self.relayed.update(b"6000.50", b"1", b"1")
+        self.relayed.turn(15)
+        frames = [message for message in self.client.take() if isinstance(message, list)]
+        self.assertEqual([frame[-2] for frame in frames], [3, 4, 5, 6])
+        self.assertEqual({len(frame) for frame in frames}, {4, 5})
+        self.assertTrue(all(frame[-1] >= 1_790_134_414_850 for frame in frames))
+
+    def test_bulk(self) -> None:
+        """BULK_UPDATES puts the updates of a batch in one frame."""
+        self.client.ask(event="conf", flags=BULK)
+        self.client.subscribe()
+        self.relayed.update(b"6000.50", b"1", b"1")
+        self.relayed.update(b"5999.50", b"1", b"1")
+        self.relayed.turn()
+        self.assertEqual(self.client.take(), [[1, [[6000.5, 1, 1], [5999.5, 1, 1]]]])
+
+
+class NotLive(SynchronousTestCase):
+    """A feed that comes, goes, or is not to be had any more."""
+
+    def setUp(self) -> None:
+        self.relayed = Relayed()
+        self.client = self.relayed.connect()
+        self.client.subscribe()
+
+    def test_subscribe_waits(self) -> None:
+        """A subscription is acknowledged when there is a book to be trusted."""
+        self.relayed.lose()
+        other = self.relayed.connect()
+        self.assertEqual([message["code"] for message in other.subscribe()], [20060])
+        self.assertEqual(other.subscribe()[0]["code"], 10301)
+        self.relayed.snapshot()
+        self.relayed.turn()
+        self.assertEqual([message["event"] for message in other.take() if isinstance(message, dict)], ["subscribed", "info"])
+
+    def test_only_those_who_read_it(self) -> None:
+        """A connection is not told of feeds that it does not read."""
+        other = self.relayed.connect()
+        other.subscribe("trades")
+        self.relayed.book.lost("checksum", self.relayed.now())
+        self.relayed.turn()
+        self.assertEqual((len(self.client.take()), other.take()), (1, []))
+
+    def test_forgotten(self) -> None:
+        """What is not carried any more is unsubscribed, unasked."""
+        self.relayed.market.forget(self.relayed.book.subscription)
+        self.relayed.lose()
+        self.assertEqual(self.client.take(), [{"event": "unsubscribed", "status": "OK", "chanId": 1}])
+        self.assertEqual(self.client.subscribe()[0]["msg"], "symbol: invalid")
+
+    def test_what_the_exchange_has_no_more_keeps_nothing_else_from_being_live(self) -> None:
+        """A client that heeds 20060 would trust none of its books for as long as one of them is refused."""
+        self.client.subscribe("trades")
+        self.relayed.lose()
+        waiting = self.relayed.connect()
+        waiting.subscribe(subId="a")
+        self.client.take()
+        self.relayed.book.refused = True
+        self.relayed.tape.snapshot(trades(3), self.relayed.now())
+        self.relayed.turn()
+        self.assertEqual(self.client.take(), [{"event": "unsubscribed", "status": "OK", "chanId": 1}, ENDED])
+        error, ended = waiting.take()
+        self.assertEqual((error["code"], error["symbol"], error["subId"], ended), (10300, "tBTCUSD", "a", ENDED))
+        self.assertEqual(waiting.subscribe()[0]["msg"], "symbol: invalid")
+        self.relayed.book.syncing("waiting for the acknowledgement", self.relayed.now())
+        self.relayed.snapshot()
+        self.assertEqual(waiting.subscribe()[0]["event"], "subscribed")
 
 
 class LettingGo(SynchronousTestCase):

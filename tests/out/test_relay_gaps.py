@@ -6,12 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.messages import ChannelName, Rows
+from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.subscription import Subscription
-from tests.out.relayed import OB_CHECKSUM, SEQ_ALL, KeptBook, RelayClient, Relayed, trade
+from tests.out.relayed import ENDED, OB_CHECKSUM, SEQ_ALL, KeptBook, RelayClient, Relayed, trades
 from tests.out.served import moment
-
-ENDED = {"event": "info", "code": 20061, "msg": "Maintenance ended. Please unsubscribe and subscribe again"}
 
 
 class NotLive(SynchronousTestCase):
@@ -106,24 +104,6 @@ class NotLive(SynchronousTestCase):
         self.relayed.turn()
         self.assertTrue(self.kept.take(self.client.take()).same_as(self.relayed.book))
 
-    def test_subscribe_waits(self) -> None:
-        """A subscription is acknowledged when there is a book to be trusted."""
-        self.relayed.lose()
-        other = self.relayed.connect()
-        self.assertEqual([message["code"] for message in other.subscribe()], [20060])
-        self.assertEqual(other.subscribe()[0]["code"], 10301)
-        self.relayed.snapshot()
-        self.relayed.turn()
-        self.assertEqual([message["event"] for message in other.take() if isinstance(message, dict)], ["subscribed", "info"])
-
-    def test_only_those_who_read_it(self) -> None:
-        """A connection is not told of feeds that it does not read."""
-        other = self.relayed.connect()
-        other.subscribe("trades")
-        self.relayed.book.lost("checksum", self.relayed.now())
-        self.relayed.turn()
-        self.assertEqual((len(self.client.take()), other.take()), (1, []))
-
     def test_late_heartbeat(self) -> None:
         """A feed that is only late is live again with the next frame."""
         self.relayed.book.silent(self.relayed.now())
@@ -140,35 +120,10 @@ class NotLive(SynchronousTestCase):
         self.relayed.lose()
         self.client.take()
         relayed = self.relayed
-        relayed.tape.snapshot(_trades(6, 5, 4, 3), relayed.now())
+        relayed.tape.snapshot(trades(6, 5, 4, 3), relayed.now())
         relayed.turn()
         frames = [message[1:] for message in self.client.take() if isinstance(message, list)]
         self.assertEqual([(kind, row[0]) for kind, row in frames], [("te", 5), ("tu", 5), ("te", 6), ("tu", 6)])
-
-    def test_forgotten(self) -> None:
-        """What is not carried any more is unsubscribed, unasked."""
-        self.relayed.market.forget(self.relayed.book.subscription)
-        self.relayed.lose()
-        self.assertEqual(self.client.take(), [{"event": "unsubscribed", "status": "OK", "chanId": 1}])
-        self.assertEqual(self.client.subscribe()[0]["msg"], "symbol: invalid")
-
-    def test_what_the_exchange_has_no_more_keeps_nothing_else_from_being_live(self) -> None:
-        """A client that heeds 20060 would trust none of its books for as long as one of them is refused."""
-        self.client.subscribe("trades")
-        self.relayed.lose()
-        waiting = self.relayed.connect()
-        waiting.subscribe(subId="a")
-        self.client.take()
-        self.relayed.book.refused = True
-        self.relayed.tape.snapshot(_trades(3), self.relayed.now())
-        self.relayed.turn()
-        self.assertEqual(self.client.take(), [{"event": "unsubscribed", "status": "OK", "chanId": 1}, ENDED])
-        error, ended = waiting.take()
-        self.assertEqual((error["code"], error["symbol"], error["subId"], ended), (10300, "tBTCUSD", "a", ENDED))
-        self.assertEqual(waiting.subscribe()[0]["msg"], "symbol: invalid")
-        self.relayed.book.syncing("waiting for the acknowledgement", self.relayed.now())
-        self.relayed.snapshot()
-        self.assertEqual(waiting.subscribe()[0]["event"], "subscribed")
 
     def test_new_feed(self) -> None:
         """What is carried later is watched too."""
@@ -319,7 +274,3 @@ def _befall(relayed: Relayed, client: RelayClient, event: tuple[Any, ...]) -> No
             relayed.turn()
         case ("second",):
             relayed.turn(1)
-
-
-def _trades(*ids: int) -> Rows:
-    return Rows(2, [trade(id).row for id in ids], 1, None)
