@@ -68,6 +68,13 @@ class Union(Merging):
         self.assertEqual(self.out.read_bytes(), HEADER + lines([two[0], one[1], one[2]]))
         self.assertEqual((counts.repeated, counts.conflicts, counts.other_times), (3, 1, 1))
 
+    def test_what_is_not_ready_yet_is_beside_the_result_and_hidden(self) -> None:
+        """Elsewhere there may be no room for it, and no way to rename it; and it must not be taken for a recording."""
+        seen: set[str] = set()
+        [path] = self.written(map(arrival, range(1, 9)))
+        merge(recordings([path]), self.out, advance=lambda _: seen.update(one.name for one in self.folder.iterdir()))
+        self.assertEqual([name[:9] for name in seen if name != path.name], [".out.csv."])
+
     def test_parts_plain_and_compressed(self) -> None:
         live = write(self.folder / "in" / "trade.csv", map(arrival, range(50, 100)))
         live.with_name("trade-2026-11-21.csv.gz").write_bytes(gzip.compress(HEADER + lines(map(arrival, range(1, 50)))))
@@ -132,6 +139,10 @@ class Refusals(Merging):
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
         error = self.assertRaises(CannotMerge, self.merge, path, skip_damaged=True)
         self.assertIn("no row, and 5 damaged lines", str(error))
+        packed = self.folder / "packed.csv.gz"
+        packed.write_bytes(gzip.compress(b"no header\n")[:-1])
+        error = self.assertRaises(CannotMerge, self.merge, packed, skip_damaged=True)
+        self.assertIn("no row, and 2 damaged lines", str(error))
         self.assertFalse(self.out.exists())
 
     def test_a_damaged_ledger_of_gaps_is_none_of_no_gaps(self) -> None:
