@@ -66,7 +66,13 @@ class Grouping(SynchronousTestCase):
         self.assertEqual(self.names(self.folder / "trade.csv"), [["trade.csv"]])
         self.assertEqual(ledger_of(self.folder / "b.csv.gz"), self.folder / "b.gaps.csv")
 
+    def test_a_recording_of_one_part_is_called_as_that(self) -> None:
+        self.make("trade.csv")
+        [found] = recordings([self.folder])
+        self.assertEqual(found.name, str(self.folder / "trade.csv"))
+
     def test_nothing_to_read_is_told(self) -> None:
-        self.make("notes.csv")
+        """A folder that is called like a part is none."""
+        self.make("notes.csv", "trade-2026-11-21.csv/notes.txt")
         for path, words in ((self.folder, "no trade.csv in"), (self.folder / "gone.csv", "there is no")):
             self.assertIn(words, str(self.assertRaises(NoRecording, recordings, [path])))

@@ -92,6 +92,7 @@ class Reading(SynchronousTestCase):
         self.assertEqual((len(rows), [fault.text for fault in faults]), (1, ["the file begins with a byte order mark"]))
         rows, faults = self.read(lines([arrival(1), arrival(2)]))
         self.assertEqual((len(rows), [fault.kind for fault in faults]), (2, [Kind.HEADER]))
+        self.assertIn("the header is missing: bitfinex,BTCUSD,", faults[0].text)
         rows, faults = self.read(b"")
         self.assertEqual((rows, [fault.text for fault in faults]), ([], ["the file is empty"]))
         self.assertEqual(self.read(HEADER), ([], []))
@@ -136,8 +137,9 @@ class Reading(SynchronousTestCase):
         self.addCleanup(tracemalloc.stop)
         self.assertEqual(list(read_trade_file(self.path)), [(Kind.NUL, f"{self.path}:2", "49999937 NUL bytes")])
         self.assertLess(tracemalloc.get_traced_memory()[1], 8_000_000)
-        _, faults = self.read(HEADER + b"x" * 70_000)
-        self.assertEqual(faults, [(Kind.ROW, f"{self.path}:2", "no line ends for 70000 bytes")])
+        for length in (70_000, 3_000_000):
+            _, faults = self.read(HEADER + b"x" * length)
+            self.assertEqual(faults, [(Kind.ROW, f"{self.path}:2", f"no line ends for {length} bytes")])
 
     def test_a_pipe(self) -> None:
         """`verify <(ssh recorder cat trade.csv)`"""
@@ -155,6 +157,8 @@ class Reading(SynchronousTestCase):
         rows, faults = self.read(HEADER + good + bytes(3_000_000) + b"\n" + lines(map(arrival, range(20, 30))))
         self.assertEqual(faults, [(Kind.NUL, f"{self.path}:21", "3000000 NUL bytes")])
         self.assertEqual([int(row[3]) for row in rows], [*range(1, 30)])
+        rows, _ = self.read(good + bytes(3_000_000) + b"\n" + lines(map(arrival, range(20, 30))))
+        self.assertEqual([int(row[3]) for row in rows], [*range(1, 30)], "without a header, too")
 
     def test_progress_adds_up_to_the_size_on_disk(self) -> None:
         for name, pack in (("trade.csv", bytes), ("trade-2026-11-22.csv.gz", gzip.compress)):
