@@ -40,7 +40,7 @@ class InMemory(SynchronousTestCase):
             self.stopped += 1
 
         where: dict[str, Any] = {} if "demo" in more else {"ws_url": "ws://127.0.0.1:9/", "rest_url": "http://127.0.0.1:9/v2"}
-        chosen = settings(feeds=feeds, listen="tcp:8080:interface=127.0.0.1", **where, **more)
+        chosen = settings(feeds=feeds, **{"listen": "tcp:8080:interface=127.0.0.1", **where, **more})
         return Daemon(self.reactor, chosen, now, ended=lambda *why: self.ended.append(why), stopping=stopping)
 
     def lines(self, feeds: Sequence[FeedSettings], **more: Any) -> list[str]:
@@ -94,6 +94,9 @@ class InMemory(SynchronousTestCase):
         told = self.lines([*books(*PAIRS), *recordings(folder, *PAIRS)])
         expected = ["the page: http://here/", "5 books: http://here/books", f"5 trade files: {folder}/…/trade.csv"]
         self.assertEqual(told, expected)
+
+    def test_a_socket_in_the_file_system_has_no_url(self) -> None:
+        self.assertEqual(self.lines(books("BTC/USD"), listen="unix:bfx.sock"), [])
 
     def test_how_the_feeds_are(self) -> None:
         daemon = self.made([*books("BTC/USD"), *recordings(self.mktemp(), "ETH/USD")])
@@ -169,6 +172,15 @@ class Changing(WholeTest):
             await self.change(running, books("BTC/USD", "ETH/USD"))
             await self.until(lambda: any("the other feeds go on" in str(event.get("log_format")) for event in events))
         self.assertEqual((running.ended, running.market.books["tBTCUSD"].state), ([], FeedState.LIVE))
+
+    async def test_a_feed_that_was_live_and_is_refused_does_not_end_it(self) -> None:
+        """The exchange has its bad days: a recording does not end with one."""
+        running = await self.begin(books("BTC/USD"))
+        self.met.faults.set("refuse", "10300")
+        with capturedLogs() as events:
+            self.met.faults.set("drop", "rst")
+            await self.until(lambda: any("the other feeds go on" in str(event.get("log_format")) for event in events))
+        self.assertEqual((running.ended, running.market.books["tBTCUSD"].state), ([], FeedState.STALE))
 
     async def test_a_pair_that_nobody_knows_changes_nothing(self) -> None:
         running = await self.begin(books("BTC/USD"))
