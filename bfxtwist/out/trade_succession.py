@@ -158,5 +158,5 @@ class TradeSuccession:
         except OSError:
             self._file.close()
             raise
-        known = self._followed.known
-        known.update([trade_id for trade_id in plan.known.newest(0, len(plan.known), None) if trade_id not in known])
+        known, count = self._followed.known, len(plan.known)
+        known.update([trade_id for trade_id in plan.known.newest(count, count, None) if trade_id not in known])

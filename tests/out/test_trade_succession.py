@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.trade_rows import HEADER
+from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.out.trade_errors import DiskFailed
 from tests.out.recording import LAYOUT, Recording, live
 
@@ -132,6 +132,17 @@ class SuccessionTests(SynchronousTestCase):
 
         recording = self.rotated(copy)
         self.assertEqual(recording.ids(), [*recording.ledger()[:3], recording.ledger()[4]])
+
+    def test_rows_that_came_with_another_file_are_not_written_again(self) -> None:
+        """Somebody has put back what another recorder wrote: history tells of its trades, too."""
+        recording = live()
+        recording.wait(3)
+        missed = recording.trade(told=False, pause=0)
+        row = LAYOUT.line(Arrival(missed.told, recording.exchange.moment().wall))
+        recording.crash_disk.put("/trade.csv", recording.content() + row)
+        recording.wait(100)
+        recording.trade()
+        self.assertEqual(recording.ids(), recording.ledger())
 
     def test_reopen_waits_for_a_sync_under_way(self) -> None:
         """The thread has the file."""
