@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from treq.client import HTTPClient
 from twisted.application.service import Service
@@ -40,9 +40,6 @@ from bfxtwist.recorders import Recorders
 from bfxtwist.settings import FeedSettings, Settings
 from bfxtwist.state_log import StateLog
 from bfxtwist.web import Web
-
-if TYPE_CHECKING:
-    from bfxtwist.exchange.embedded import EmbeddedExchange
 
 _log = Logger()
 
@@ -83,14 +80,23 @@ class Daemon(Service):
         self._starting: Deferred[None] | None = None
         self._exchange = None
         if settings.demo:
-            self._exchange = _demo_exchange(reactor, settings)
+            from bfxtwist.demo import demo_exchange  # 0.5 MB that no other run needs
+
+            self._exchange = demo_exchange(reactor, settings)
             self._listing = Listing(frozenset(pair.code for pair in settings.pairs), COMMON_NAMES)
         self._endpoints = Endpoints(reactor, ca_file=settings.ca_file, environ=os.environ)
         self._history_budget = RateBudget(reactor)
         self._states = StateLog(moment)
         sync = SyncPolicy(settings.sync)
         self.recorders = Recorders(
-            reactor, self.market, moment, sync=sync, failed=self._disk_failed, not_safe=ended, rotate=settings.rotate
+            reactor,
+            self.market,
+            moment,
+            sync=sync,
+            failed=self._disk_failed,
+            not_safe=ended,
+            rotate=settings.rotate,
+            demo=settings.demo,
         )
         self.web = Web(reactor, settings, self.market, self.recorders, moment=moment, connections=self.status)
         for feed in settings.feeds:
@@ -313,12 +319,3 @@ class Daemon(Service):
         await self.web.stopService()
         if self._exchange is not None:
             await self._exchange.stopService()
-
-
-def _demo_exchange(reactor: Any, settings: Settings) -> "EmbeddedExchange":
-    # Imported for the demo only: 0.5 MB that no other run needs.
-    from bfxtwist.exchange.embedded import EmbeddedExchange
-    from bfxtwist.exchange.simulated import SimulatedMarket
-
-    symbols = [pair.symbol for pair in settings.pairs]
-    return EmbeddedExchange(reactor, SimulatedMarket(pairs=symbols))

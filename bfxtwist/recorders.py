@@ -40,6 +40,7 @@ class Recorders:
         failed: Callable[[TradeFileError], None],
         not_safe: Callable[[int, str], None],
         rotate: Rotate | None = None,
+        demo: bool = False,
     ) -> None:
         self.by_symbol: dict[str, TradeRecorder] = {}
         self._reactor = reactor
@@ -49,6 +50,7 @@ class Recorders:
         self._failed = failed
         self._not_safe = not_safe
         self._rotate = rotate
+        self._demo = demo
         self._flushes: dict[str, TimedThread] = {}  # by symbol
         self._closing: list[Deferred[None]] = []
 
@@ -70,6 +72,7 @@ class Recorders:
             in_thread=flushes,
             gave_up=self._failed,
             rotation=self._rotation(feed.folder),
+            demo=self._demo,
         )
         recorder.open()
         self.by_symbol[symbol], self._flushes[symbol] = recorder, flushes

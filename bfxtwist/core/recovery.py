@@ -51,7 +51,7 @@ class FileId(msgspec.Struct, frozen=True):
 class Saved(msgspec.Struct):
     """The state beside the file."""
 
-    exchange: str
+    exchange: str  # or a demo
     symbol: str
     file: FileId
     synced: int  # bytes of the file that are on disk for sure
@@ -150,9 +150,9 @@ def _up_to_repeat(layout: Layout, read: Read, end: int) -> "tuple[int, array[int
 
 def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | None) -> Plan:
     """Decide. Raises CannotContinue."""
-    if saved is not None and (saved.exchange, saved.symbol) != (layout.exchange, layout.symbol):
+    if saved is not None and (saved.exchange, saved.symbol) != (layout.source, layout.symbol):
         reason = f"the state beside it is of {saved.symbol} of {saved.exchange}"
-        raise CannotContinue(reason, "name another folder for this pair")
+        raise CannotContinue(reason, f"name another folder for {layout.symbol} of {layout.source}")
     found = scan(layout, read, size)
     if found.header is Header.FOREIGN:
         raise _foreign(read(0, len(BYTE_ORDER_MARK + HEADER) + 1))

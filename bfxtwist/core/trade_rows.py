@@ -46,9 +46,13 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
 class Layout:
     """The rows of one pair's file."""
 
-    def __init__(self, symbol: str) -> None:
-        """`symbol` is as the exchange writes it (`tBTCUSD`). Perpetuals are another exchange's, as Tardis has it."""
+    def __init__(self, symbol: str, *, demo: bool = False) -> None:
+        """`symbol` is as the exchange writes it (`tBTCUSD`). Perpetuals are another exchange's, as Tardis has it.
+
+        The rows of a `demo` look the same. Whose they are only the state beside the file says, so that the two never mix.
+        """
         self.exchange = "bitfinex-derivatives" if parse_pair(symbol).perpetual else "bitfinex"
+        self.source = "a demo" if demo else self.exchange
         self.symbol = symbol.removeprefix("t")
         self._start = f"{self.exchange},{self.symbol},".encode()
         times = rb"([0-9]{1,14})000,[0-9]{1,18},"

@@ -5,7 +5,7 @@ change, several trades in one millisecond, `te` at once and in order, `tu` some 
 hundred never. Time comes in as an argument, in seconds since the epoch; `rate` makes the same market live faster.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from pathlib import Path
 from random import Random
@@ -65,14 +65,19 @@ class SimulatedMarket:
         rate: float = 1.0,
         faults: Faults | None = None,
         ledger: Path | None = None,
+        past: Mapping[str, Sequence[Trade]] | None = None,
     ) -> None:
-        """Raises ValueError for what is not a symbol."""
+        """`past` has the trades by symbol that there were before; of others there is made an hour.
+
+        Raises ValueError for what is not a symbol.
+        """
         self._random = Random(seed)
         # What readers draw is drawn apart: the market is not another one for having been looked at.
         self._telling = Random(f"{seed} telling")
         self.faults = faults or Faults(Random(seed))
         self.ledger = Ledger(ledger)
         self.rate = rate
+        self._past = past or {}
         self._audience = Audience()
         self._order_id = 0
         self._trade_id = 0
@@ -145,11 +150,16 @@ class SimulatedMarket:
     def _open_for_business(self, now: float) -> None:
         """There were trades before: the snapshot has thirty of them, and the history an hour."""
         # Ids go on growing when the exchange is started again.
-        self._trade_id = int((now - 1_500_000_000) * 100)
+        known = [trade.id for trades in self._past.values() for trade in trades]
+        self._trade_id = max([int((now - 1_500_000_000) * 100), *known])
+        for symbol, trades in self._past.items():
+            for trade in trades:
+                self._pairs[symbol].tape.add(trade, trade.mts / 1000)
         for step in range(_PAST_STEPS):
             moment = now - _PAST_SECONDS * (1 - step / _PAST_STEPS)
             for symbol, pair in self._pairs.items():
-                for trade in self._trades(pair, pair.traders.step(20), moment):
+                trades = self._trades(pair, pair.traders.step(20), moment)
+                for trade in () if self._past.get(symbol) else trades:
                     self.ledger.record(symbol, trade)
                     pair.tape.add(trade, moment)
         for pair in self._pairs.values():

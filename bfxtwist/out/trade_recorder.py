@@ -81,6 +81,7 @@ class TradeRecorder:
         gave_up: Callable[[TradeFileError], None] | None = None,
         limits: Limits = LIMITS,
         rotation: Rotation | None = None,
+        demo: bool = False,
     ) -> None:
         """`symbol` is the exchange's (`tBTCUSD`). `gave_up` hears, once, that three syncs in a row have failed."""
         self.symbol = symbol
@@ -91,7 +92,7 @@ class TradeRecorder:
         self._disk = disk if disk is not None else OsDisk()
         self.path = self.folder / "trade.csv"
         path = os.fspath(self.path)
-        layout = Layout(symbol)
+        layout = Layout(symbol, demo=demo)
         self._lock = LockFile(self._disk, f"{path}.lock")
         self._file = TradeFile(self._disk, path, layout, limits.unsynced)
         self._csv = TradeCsv(

@@ -167,7 +167,7 @@ class TradeSaving:
         lowest = min([progress.floor, *(gap.floor for gap in progress.gaps)])
         known = tape.known.newest(EARLIER_AT_LEAST, EARLIER_AT_MOST, lowest or None)
         return Saved(
-            self._layout.exchange,
+            self._layout.source,
             self._layout.symbol,
             file.file if file.file is not None else FileId(0, 0),
             file.base,

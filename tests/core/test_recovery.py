@@ -1,5 +1,6 @@
 """What is made of a file that was left behind."""
 
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.comparison import Progress
@@ -25,15 +26,14 @@ def saved(content: bytes, last_id: int | None = None, **changes: object) -> Save
     return Saved(**{**fields, "progress": progress, "earlier": [2, 3], **changes})  # type: ignore[arg-type]
 
 
-def recover(content: bytes, state: Saved | None = None) -> Plan:
+def recover(content: bytes, state: Saved | None = None, layout: Layout = LAYOUT) -> Plan:
     """The plan for a file."""
-
 
     def read(offset: int, length: int) -> bytes:
         assert offset >= 0 <= length
         return content[offset : offset + length]
 
-    return plan(LAYOUT, read, len(content), FILE, state)
+    return plan(layout, read, len(content), FILE, state)
 
 
 def ids(found: Plan) -> list[int]:
@@ -49,6 +49,13 @@ class RecoveryTests(SynchronousTestCase):
     def refusal(self, content: bytes, state: Saved | None = None) -> str:
         """Why a file is refused."""
         return str(self.assertRaises(CannotContinue, recover, content, state))
+
+    def test_a_demo_and_the_exchange_never_share_a_file(self) -> None:
+        """Their rows look the same: nobody could take them apart again."""
+        state = saved(self.rows, 3)
+        self.assertIn("of BTCUSD of a demo; name another", self.refusal(self.rows, replace(state, exchange="a demo")))
+        error = self.assertRaises(CannotContinue, recover, self.rows, state, Layout("tBTCUSD", demo=True))
+        self.assertEqual(error.fix, "name another folder for BTCUSD of a demo")
 
     def test_whole_file_with_its_state(self) -> None:
         """V and gaps are those that were saved, and what was not synced is to be written again."""

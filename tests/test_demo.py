@@ -1,0 +1,55 @@
+"""The exchange of `--demo` remembers what was recorded of it."""
+
+from pathlib import Path
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.core.messages import Trade
+from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
+from bfxtwist.demo import demo_exchange, recorded
+from bfxtwist.settings import feed, settings
+
+NOW = 1_760_000_000
+PAST = [
+    Trade(26_000_000_000 + number, (NOW - 600 + number) * 1000, b"-0.5" if number % 2 else b"2.8e-7", b"6443.1")
+    for number in range(40)
+]
+
+
+class DemoTests(SynchronousTestCase):
+    """A second demo in the folder of the first."""
+
+    def setUp(self) -> None:
+        self.file = Path(self.mktemp()) / "trade.csv"
+
+    def record(self, trades: list[Trade]) -> None:
+        self.file.parent.mkdir()
+        self.file.write_bytes(HEADER + b"".join(Layout("tBTCUSD").lines(Arrival(trade, NOW * 10**6) for trade in trades)) + b"bitf")
+
+    def test_what_was_recorded_is_read_as_it_was_told(self) -> None:
+        """Amounts have their sign again, digits are as they were, and what is torn is left out."""
+        self.record(PAST)
+        self.assertEqual(recorded(self.file), PAST)
+
+    def test_a_first_start_has_nothing_to_remember(self) -> None:
+        self.assertEqual(recorded(self.file), [])
+
+    def test_its_history_is_what_is_on_file(self) -> None:
+        """Nothing else happened before the start, so that no recorder finds a hole, and ids go on growing.
+
+        Pairs that were not recorded have an hour.
+        """
+        self.record(PAST)
+        feeds = [
+            feed(pair="BTC/USD", channel="trades", file_path=self.file.parent),
+            feed(pair="ETH/USD", channel="book"),
+        ]
+        market = demo_exchange(Clock(), settings(feeds=feeds, demo=True)).market
+        market.advance(NOW)
+        self.assertEqual(market.tape("tBTCUSD").since(0), PAST)
+        self.assertEqual(market.tape("tBTCUSD").snapshot(), PAST[:-31:-1])
+        self.assertGreater(len(market.tape("tETHUSD").since((NOW - 3600) * 1000)), 100)
+        market.advance(NOW + 60)
+        after = market.tape("tBTCUSD").since(NOW * 1000)
+        self.assertTrue(after and min(trade.id for trade in after) > PAST[-1].id)
