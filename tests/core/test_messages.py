@@ -4,7 +4,7 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.messages import Conf, ConfFlags, Ping, Subscribe, Trade, Unsubscribe
+from bfxtwist.core.messages import Conf, ConfFlags, Ping, Subscribe, Trade, TradesExecuted, Unsubscribe, read_row
 
 
 class Trades(SynchronousTestCase):
@@ -13,6 +13,15 @@ class Trades(SynchronousTestCase):
     def test_there_and_back_without_touching_a_digit(self) -> None:
         row = (b"310628134", b"1542045968922", b"-2.80e-7", b"6443.10")
         self.assertEqual(Trade.of(row).row, row)
+
+    def test_the_smallest_trade_is_one(self) -> None:
+        for row in ((b"1", b"1", b"1", b"1"), (b"1", b"1", b"-1e-18", b"0.00000001")):
+            self.assertEqual(Trade.of(row).row, row)
+
+    def test_what_came_together_came_when_the_last_one_did(self) -> None:
+        trades = [Trade(number, 1542045968922, b"1", b"2") for number in (1, 2, 3)]
+        run = TradesExecuted([8] * 3, [False] * 3, trades, [4, 5, 6], [1542045968930, 1542045968931, 1542045968935])
+        self.assertEqual(run.timestamp, 1542045968935)
 
     def test_what_cannot_be_a_trade(self) -> None:
         for row in (
@@ -29,6 +38,17 @@ class Trades(SynchronousTestCase):
                 Trade.of(row)
         with self.assertRaises(IndexError):
             Trade.of((b"1", b"1", b"1"))
+
+
+class Rows(SynchronousTestCase):
+    """A row of a book."""
+
+    def test_further_fields_are_no_part_of_it(self) -> None:
+        """The exchange has added fields elsewhere: in the document and the checksum there are three."""
+        self.assertEqual(read_row((b"7e-7", b"2", b"-1.50", b"9")), (b"7e-7,2,-1.50", (7e-7, 2.0, -1.5)))
+
+    def test_what_has_too_few(self) -> None:
+        self.assertRaises(ValueError, read_row, (b"7e-7", b"2"))
 
 
 class Requests(SynchronousTestCase):
