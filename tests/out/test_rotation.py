@@ -173,7 +173,7 @@ class Trouble(RotationTest):
             recording.wait(3)
             self.assert_whole(recording, f"call {at}, {calls[at - 1]}")
             self.assertIsNone(recording.recorder.not_ready(), f"call {at}, {calls[at - 1]}")
-            self.flushLoggedErrors()
+            self.assertEqual(self.flushLoggedErrors(), [], f"call {at}, {calls[at - 1]}")
 
     def test_nothing_is_renamed_before_the_state_knows_it(self) -> None:
         recording = self.rotating().live()
