@@ -143,6 +143,40 @@ class SuccessionTests(SynchronousTestCase):
         recording.wait(100)
         recording.trade()
         self.assertEqual(recording.ids(), recording.ledger())
+        self.assertEqual(len(recording.recorder.tape.known), len(recording.ledger()), "each is known once")
+
+    def test_a_rename_that_is_seen_during_a_sync_waits_for_its_end(self) -> None:
+        """The thread would go on with a number that is another file's by then."""
+        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
+            jobs.append((job, Deferred()))
+            return jobs[-1][1]
+
+        recording = live(in_thread=thread)
+        recording.wait(2)
+        recording.crash_disk.names["/trade.csv.1"] = recording.crash_disk.names.pop("/trade.csv")
+        recording.wait(3)
+        self.assertNotIn("/trade.csv", recording.crash_disk.names)
+        job, done = jobs.pop()
+        done.callback(job())
+        recording.wait(1)
+        self.assertEqual(recording.ids(), [])
+
+    def test_a_file_that_cannot_be_looked_at_is_said(self) -> None:
+        recording = live()
+        recording.wait(3)
+
+        def before(call: str) -> None:
+            if call == "find":
+                raise OSError(5, "Input/output error")
+
+        recording.crash_disk.before = before
+        recording.wait(1)
+        self.assertIn("Input/output error", str(recording.recorder.not_ready()))
+        recording.crash_disk.mend()
+        recording.trade(pause=2)
+        self.assertEqual((recording.ids(), recording.recorder.not_ready()), (recording.ledger(), None))
 
     def test_reopen_waits_for_a_sync_under_way(self) -> None:
         """The thread has the file."""
