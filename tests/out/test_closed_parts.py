@@ -2,9 +2,12 @@
 
 import gzip
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SkipTest
 
 from bfxtwist.core.trade_rows import HEADER
@@ -19,7 +22,32 @@ PART, PACKED = "/trade-2023-11-13.csv", "/trade-2023-11-13.csv.gz"
 
 
 class ClosedParts(RotationTest):
-    """`compress_part`, on a disk in memory and on a real one."""
+    """Beside a recorder, and by `compress_part` alone, on a disk in memory and on a real one."""
+
+    def test_rows_wait_for_no_compression(self) -> None:
+        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
+            jobs.append((job, Deferred()))
+            return jobs[-1][1]
+
+        recording = self.rotating()
+        recording.compress_in = thread
+        recording.recorder = recording.make()
+        recording.live()
+        recording.trades(12)
+        self.assertEqual((len(jobs), len(recording.parts)), (1, 4))
+        self.assertEqual([name for name in recording.parts if name.endswith(".gz")], [])
+        job, done = jobs.pop()
+        done.callback(job())
+        job, done = jobs.pop()
+        stopping = recording.recorder.stop()
+        self.assertNoResult(stopping)
+        done.callback(job())
+        self.assertIsNone(self.successResultOf(stopping))
+        self.assertEqual([name[-3:] for name in recording.parts], [".gz", "csv", "csv", "csv"])
+        self.assert_whole(recording)
+        self.assertEqual(recording.crash_disk.descriptors, 0)
 
     def test_full_disk_leaves_the_part_plain(self) -> None:
         recording = self.rotating().live()

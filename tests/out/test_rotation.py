@@ -264,31 +264,6 @@ class Trouble(RotationTest):
             recording.restart()
         self.assertEqual((len(parts), recording.parts, [event["log_format"] for event in events]), (2, parts, []))
 
-    def test_rows_wait_for_no_compression(self) -> None:
-        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
-
-        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
-            jobs.append((job, Deferred()))
-            return jobs[-1][1]
-
-        recording = self.rotating()
-        recording.compress_in = thread
-        recording.recorder = recording.make()
-        recording.live()
-        recording.trades(12)
-        self.assertEqual((len(jobs), len(recording.parts)), (1, 4))
-        self.assertEqual([name for name in recording.parts if name.endswith(".gz")], [])
-        job, done = jobs.pop()
-        done.callback(job())
-        job, done = jobs.pop()
-        stopping = recording.recorder.stop()
-        self.assertNoResult(stopping)
-        done.callback(job())
-        self.assertIsNone(self.successResultOf(stopping))
-        self.assertEqual([name[-3:] for name in recording.parts], [".gz", "csv", "csv", "csv"])
-        self.assert_whole(recording)
-        self.assertEqual(recording.crash_disk.descriptors, 0)
-
     def test_a_rename_that_left_both_names_is_undone(self) -> None:
         recording = self.rotating().live()
         disk = recording.crash_disk
@@ -397,4 +372,32 @@ class Trouble(RotationTest):
             finish()
         self.assertEqual(recording.parts, ["trade-2023-11-14.csv.gz", "trade.csv"])
         self.assertIsNot(recording.crash_disk.names["/trade.csv"], live)
+        self.assert_whole(recording)
+
+    def test_nothing_is_renamed_under_the_thread_that_syncs_it(self) -> None:
+        """A tick that comes before the rows of its turn are written begins a sync: the file is closed after that."""
+        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
+            jobs.append((job, Deferred()))
+            return jobs[-1][1]
+
+        def finish() -> None:
+            while jobs:
+                job, done = jobs.pop()
+                done.callback(job())
+
+        recording = self.rotating(SIZE, sync=SyncPolicy.ALWAYS, in_thread=thread).live()
+        for _ in range(3):
+            recording.trade(pause=0)
+            finish()
+        self.assertEqual(recording.parts, ["trade.csv"])
+        made = recording.exchange.trade()
+        recording.recorder.executed([made.told], [False], recording.exchange.moment())
+        recording.recorder._tick()
+        self.assertEqual((len(jobs), recording.parts), (1, ["trade.csv"]))
+        finish()
+        recording.wait(1)
+        finish()
+        self.assertEqual(recording.parts, [f"trade-{FIRST}.csv.gz", "trade.csv"])
         self.assert_whole(recording)
