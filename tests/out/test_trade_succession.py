@@ -1,6 +1,7 @@
 """One trade.csv after another: what somebody else does to the file, and SIGHUP. Our own rotation is in test_rotation.py."""
 
 from collections.abc import Callable
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -67,6 +68,40 @@ class SuccessionTests(SynchronousTestCase):
             disk.power_loss(Random(seed))
             older = LAYOUT.ids(disk.content("/trade.csv.1")[len(HEADER) :])
             self.assertEqual([int(i) for i in older or []], recording.ledger())
+
+    def test_kill_right_after_the_first_row_of_the_next_file(self) -> None:
+        """The state knows that file: what was not compared with history yet is older than its first row."""
+        recording = live()
+        recording.wait(3)
+        recording.trade(told=False, pause=0)
+        recording.trade(pause=0)
+        disk = recording.crash_disk
+        disk.names["/trade.csv.1"] = disk.names.pop("/trade.csv")
+        recording.recorder.reopen()
+        recording.trade(pause=0)
+        recording.restart()
+        recording.connect()
+        recording.wait(300)
+        older = LAYOUT.ids(disk.content("/trade.csv.1")[len(HEADER) :])
+        self.assertEqual(sorted([*map(int, older or []), *recording.ids()]), recording.ledger())
+
+    def test_no_row_comes_to_a_file_that_the_state_does_not_know(self) -> None:
+        recording = live()
+        recording.wait(3)
+        disk, renames = recording.crash_disk, count(1)
+        disk.names["/trade.csv.1"] = disk.names.pop("/trade.csv")
+
+        def before(call: str) -> None:
+            if call == "rename" and next(renames) == 2:  # the state is saved twice: with the one file, and with the next
+                raise OSError(5, "Input/output error")
+
+        disk.before = before
+        recording.recorder.reopen()
+        self.assertIn("Input/output error", str(recording.recorder.not_ready()))
+        made = recording.trade(pause=0)
+        self.assertEqual(recording.ids(), [])
+        recording.wait(2)
+        self.assertEqual((recording.ids(), recording.recorder.not_ready()), ([made.told.id], None))
 
     def test_file_that_was_removed(self) -> None:
         """It is made again, and what was in it is known to have been recorded."""
