@@ -24,8 +24,9 @@ class DemoTests(SynchronousTestCase):
         self.file = Path(self.mktemp()) / "trade.csv"
 
     def record(self, trades: list[Trade]) -> None:
+        lines = Layout("tBTCUSD").lines(Arrival(trade, NOW * 10**6) for trade in trades)
         self.file.parent.mkdir()
-        self.file.write_bytes(HEADER + b"".join(Layout("tBTCUSD").lines(Arrival(trade, NOW * 10**6) for trade in trades)) + b"bitf")
+        self.file.write_bytes(HEADER + b"".join(lines) + b"bitf")
 
     def test_what_was_recorded_is_read_as_it_was_told(self) -> None:
         """Amounts have their sign again, digits are as they were, and what is torn is left out."""

@@ -98,6 +98,7 @@ class Walk:
     caught_up: bool = False
     seen: dict[int, int] = field(default_factory=dict)  # what history has shown on this walk: time by id
     _cursor: int = field(init=False)
+    _last: int | None = None  # the trade that the last full page ended with, and the next one must show again
     _waiting_since: float | None = None
     _one_millisecond: dict[int, Trade] | None = None  # a full page of it, whose other end is asked for next
 
@@ -128,21 +129,32 @@ class Walk:
             return self._take_other_end(page)
         losses: tuple[Loss, ...] = ()
         full = len(page) >= self.limit
+        crowded = full and page[-1].mts == self._cursor
+        if self._last is not None and not crowded and all(trade.id != self._last for trade in page):
+            return self._begin_again()
         if not self.reached_back and not (full and page[-1].mts < self.left.mts + SKEW):
             waiting, losses = self._give_up_left(page, now)
             if waiting:
-                self._cursor = self._beginning  # full pages may have led past it before it was published
+                # Full pages may have led past it before it was published.
+                self._cursor, self._last = self._beginning, None
                 return Step(again=True)
         self._see(page)
         if not full:
             done = self.reached_back and self.caught_up
             return Step(page, losses, again=not done, done=done)
-        if page[-1].mts == self._cursor:
+        if crowded:
             self._one_millisecond = {trade.id: trade for trade in page}
             return Step(page, losses)
-        self._cursor = page[-1].mts
+        self._cursor, self._last = page[-1].mts, page[-1].id
         past = self.until is not None and self._cursor > self.until
         return Step(page, losses, done=past and self.reached_back and self.caught_up)
+
+    def _begin_again(self) -> Step:
+        """History has lost what it has just shown, and with that perhaps what comes next: it must reach back once more."""
+        self._cursor, self._last = self._beginning, None
+        self.reached_back, self._waiting_since = False, None
+        self.seen.clear()
+        return Step(again=True)
 
     def _see(self, page: list[Trade]) -> None:
         self.seen.update((trade.id, trade.mts) for trade in page)
@@ -174,5 +186,5 @@ class Walk:
             last = page[0].id if page else max(head)
             there = self._cursor
             losses = (Loss(Mark(max(head), there), Mark(last, there), "more trades in a millisecond than can be asked for"),)
-        self._cursor += 1
+        self._cursor, self._last = self._cursor + 1, None
         return Step(page, losses)

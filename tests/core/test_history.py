@@ -31,6 +31,22 @@ class HistoryTests(TapeTest):
         self.assertEqual((gap.start.id, gap.end.id), (1001, last.id))
         self.assertEqual((self.tape.mode, self.file), (Mode.LIVE, [1001, last.id]))
 
+    def test_history_that_forgets_between_two_pages_is_a_loss(self) -> None:
+        """The next page shows again what the last one ended with, or nobody knows what lay in between."""
+        first = self.trade()
+        self.connect()
+        self.tape.lost("restart")
+        told = [self.trade(told=False) for _ in range(9)]
+        self.connect(1)
+        self.assertIsNotNone(self.ask())  # one page of six
+        self.clock.advance(10)
+        self.exchange.horizon = self.exchange.now() - 1000
+        last = self.trade()
+        self.wait(45)
+        (loss,) = [gap for gap in self.tape.comparison.changes if gap.state is GapState.LOST]
+        self.assertEqual((loss.start.id, loss.end.id), (first.id, last.id))
+        self.assertEqual(set(self.everything()) - set(self.file), {trade.id for trade in told[5:-1]})
+
     def test_full_pages_that_lead_past_a_trade_before_it_is_published(self) -> None:
         """It is looked for where it belongs, and not waited for behind it."""
         self.connect(0)
