@@ -84,8 +84,9 @@ LATE_TICK = 5.0
 #: they cost no more then, and the first is in the book sooner (the median of a batch of 20 after 0.32 ms instead of 0.37).
 TOGETHER = 32
 
-#: Unknown events and kinds of frames are logged by name, so many names a connection.
+#: Unknown events and kinds of frames are logged by name, so many names a connection, of so many characters.
 MOST_NAMES = 20
+LONGEST_NAME = 80
 
 
 class SessionState(Enum):
@@ -327,9 +328,10 @@ class Session:
 
     def _unknown(self, text: str, name: str) -> None:
         self._tally.unknown_events += 1
+        name = name[:LONGEST_NAME]
         if name not in self._names and len(self._names) < MOST_NAMES:
             self._names.add(name)
-            self._observer.noted(text, name=name[:80])
+            self._observer.noted(text, name=name)
 
     def _ignored(self, _message: Frame | Event, _moment: Moment) -> None:
         """There is no conversation yet, or no longer."""
