@@ -18,7 +18,7 @@ class NotLive(SynchronousTestCase):
     def setUp(self) -> None:
         self.relayed = Relayed()
         self.client = self.relayed.connect()
-        _, (_, snapshot) = self.client.subscribe()
+        _, (self.channel_id, snapshot) = self.client.subscribe()
         self.kept = KeptBook(snapshot)
 
     def test_silence_then_difference(self) -> None:
@@ -54,6 +54,25 @@ class NotLive(SynchronousTestCase):
                 self.relayed.clock.advance(0.001)
             self.assertTrue(kept.take(told).same_as(self.relayed.book), freq)
             self.relayed.snapshot()
+
+    def test_no_end_is_announced_before_the_difference_of_each_channel(self) -> None:
+        """Nothing is missing of the trades, and the book waits for its turn."""
+        client = self.relayed.connect()
+        _, (_, snapshot) = client.subscribe(freq="F1")
+        kept = KeptBook(snapshot)
+        client.subscribe("trades")
+        self.relayed.update(b"6000.75", b"1", b"1")
+        self.relayed.turn(3)
+        kept.take(client.take())
+        self.relayed.lose()
+        self.relayed.tape.snapshot(trades(3, 2, 1), self.relayed.now())
+        self.relayed.turn()
+        self.relayed.update(b"6000.80", b"1", b"1")
+        self.relayed.snapshot(3)
+        while (told := client.take())[-1:] != [ENDED]:
+            kept.take(told)
+            self.relayed.clock.advance(0.001)
+        self.assertTrue(kept.take(told).same_as(self.relayed.book))
 
     def test_no_end_is_announced_to_who_does_not_read_before_the_difference(self) -> None:
         self.client.choke()
@@ -96,6 +115,25 @@ class NotLive(SynchronousTestCase):
         self.relayed.turn(1.5)
         self.assertEqual(other.take()[0]["event"], "subscribed")
         self.assertTrue(self.kept.take(self.client.take()).same_as(self.relayed.book))
+
+    def test_crossed_book_waits_beside_a_channel_that_does_not(self) -> None:
+        self.relayed.update(b"6002.5", b"1", b"1")
+        other = self.relayed.connect()
+        other.subscribe("trades")
+        self.assertEqual(other.subscribe(), [])
+        self.relayed.update(b"6002.5", b"0", b"1")
+        self.relayed.turn(1.5)
+        self.assertEqual([one["channel"] for one in other.take() if isinstance(one, dict)], ["book"])
+
+    def test_who_leaves_what_is_not_live_is_told_that_all_else_is(self) -> None:
+        """By its rules it trusts nothing from 20060 to 20061."""
+        self.client.subscribe("trades")
+        self.relayed.book.lost("wrong checksum", self.relayed.now())
+        self.relayed.turn()
+        self.assertEqual([message["code"] for message in self.client.take()], [20060])
+        told = self.client.ask(event="unsubscribe", chanId=self.channel_id)
+        self.assertEqual([message["event"] for message in told], ["unsubscribed", "info"])
+        self.assertEqual(told[-1], ENDED)
 
     def test_checksum_uncrosses(self) -> None:
         """If the exchange's checksum says that it should be crossed, it is told."""
