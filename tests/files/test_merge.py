@@ -168,14 +168,17 @@ class Refusals(Merging):
 
     def test_it_is_on_disk_before_it_takes_its_name(self) -> None:
         done: list[str] = []
+        lengths: set[int] = set()
         fsync, replace = os.fsync, Path.replace
 
         def synced(fd: int) -> None:
             done.append("sync")
+            lengths.add(os.fstat(fd).st_size)
             fsync(fd)
 
         def replaced(path: Path, target: Path) -> Path:
             done.append("rename")
+            self.assertIn(path.stat().st_size, lengths, "all of it was synced")
             return replace(path, target)
 
         with mock.patch.object(os, "fsync", synced), mock.patch.object(Path, "replace", replaced):
