@@ -50,6 +50,12 @@ class LikeAutobahn(SynchronousTestCase):
         protocol.dataReceived(frame(TEXT, b"[1]") + frame(TEXT, b"[2]"))
         self.assertEqual(told, ["open", (b"[1]", False)])
 
+    def test_a_ping_that_holds_a_frame_and_is_cut_before_it(self) -> None:
+        data = frame(PING, frame(TEXT, b"[1]")) + frame(TEXT, b"[2]")
+        told = tell(Fast, data, [2], ClientOptions())
+        self.assertEqual(told, tell(Alone, data, [2], ClientOptions()))
+        self.assertEqual(told.events[:2], ["open", (b"[2]", False)])
+
     def test_is_off_when_asked_to_be(self) -> None:
         class Off(Fast):
             fast_frames = False
