@@ -71,22 +71,17 @@ class Watcher:
         else:
             self.levels.pop(row.price)
 
-    async def check(self, _: Any, value: int) -> None:
-        """What the book should be."""
+    def check(self, _: Any, value: int) -> None:
+        """What the book should be. Not a coroutine: that would look when the next updates may have been taken in."""
         self.saw["matched" if checksum(self.levels) == value else "mismatched"] += 1
-        await self.stop_when_done()
 
     def past(self, _: Any, rows: list[Any]) -> None:
         """The last trades."""
         self.saw["snapshot"] = len(rows)
 
     async def executed(self, _: Any, trade: Any) -> None:
-        """A trade."""
+        """A trade. When enough was seen, the connection is closed, once."""
         self.saw["executed"].append(trade.id)
-        await self.stop_when_done()
-
-    async def stop_when_done(self) -> None:
-        """Close the connection, once."""
         enough = self.saw["matched"] + self.saw["mismatched"] >= self.checksums and len(self.saw["executed"]) >= self.trades
         if enough and not self.stopping:
             self.stopping = True
