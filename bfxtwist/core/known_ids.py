@@ -13,6 +13,9 @@ from operator import eq
 
 _FOLD_AT = 4096
 
+#: Ids that are compared at once.
+_PIECE = 4096
+
 
 class KnownIds:
     """A set of ids that can also be asked for its upper end."""
@@ -63,6 +66,17 @@ class KnownIds:
         """The ids above `low` and below `high`, in no order."""
         inside = self._sorted[bisect_right(self._sorted, low) : bisect_left(self._sorted, high)]
         return [*inside, *(trade_id for trade_id in self._late if low < trade_id < high)]
+
+    def unknown(self, others: "KnownIds") -> list[int]:
+        """Which of `others` are not known here. Of a file that is read once more, hardly any is looked at alone."""
+        others._fold()
+        unknown: list[int] = []
+        for start in range(0, len(others._sorted), _PIECE):
+            piece = others._sorted[start : start + _PIECE]
+            at = bisect_left(self._sorted, piece[0])
+            if self._sorted[at : at + len(piece)] != piece:
+                unknown += [trade_id for trade_id in piece if trade_id not in self]
+        return unknown
 
     def _fold(self) -> None:
         if self._late:

@@ -158,5 +158,5 @@ class TradeSuccession:
         except OSError:
             self._file.close()
             raise
-        known, count = self._followed.known, len(plan.known)
-        known.update([trade_id for trade_id in plan.known.newest(count, count, None) if trade_id not in known])
+        known = self._followed.known
+        known.update(known.unknown(plan.known))

@@ -55,6 +55,16 @@ class KnownIdsTests(SynchronousTestCase):
         known.update([])
         self.assertEqual((known.newest(0, 9, 30), known.largest, 35 in known), ([30, 35, 40, 50], 50, True))
 
+    @given(st.sets(st.integers(1, 40)), st.sets(st.integers(1, 40)), st.lists(st.integers(1, 40)))
+    def test_what_others_know(self, here: set[int], there: set[int], late: list[int]) -> None:
+        """Piece by piece, whatever lies between."""
+        self.patch(known_ids, "_PIECE", 3)
+        known, others = KnownIds(here), KnownIds(there)
+        for trade_id in late:
+            if trade_id not in others:
+                others.update([trade_id])
+        self.assertEqual(known.unknown(others), sorted({*there, *late} - here))
+
     def test_upper_end(self) -> None:
         """From an id up, at least and at most so many."""
         known = KnownIds(range(1, 101))
