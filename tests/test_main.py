@@ -5,8 +5,7 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import bfxtwist
 from bfxtwist.core.gaps import LEDGER_HEADER
 from bfxtwist.core.trade_rows import HEADER
+from tests.files.http_server import serve
 from tests.files.rows import arrival, lines, write
 from tests.files.test_rest import Exchange, trade
 
@@ -47,22 +47,12 @@ class Verify(Command):
     def test_against_an_exchange(self) -> None:
         exchange = Exchange([trade(number) for number in range(1, 50)])
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(exchange.body(self.path))
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(200)
+            handler.end_headers()
+            handler.wfile.write(exchange.body(handler.path))
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        self.addCleanup(thread.join)
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
-        url = f"http://127.0.0.1:{server.server_port}/v2"
+        url = f"{serve(self, answer)}v2"
         same = self.run_it("verify", self.folder, "--rest", url)
         self.assertEqual(same.returncode, 0, same.stdout + same.stderr)
         self.assertIn("none, 49 compared", same.stdout)

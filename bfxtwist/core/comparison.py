@@ -347,7 +347,7 @@ class Comparison:
 
     @property
     def on_file(self) -> Progress:
-        """The progress when every row was in the file: what is true even of one that loses those that wait."""
+        """The progress when every row was last in the file: it stays true if those that wait now are lost."""
         return self._written
 
     def go_back(self, forgotten: Iterable[int], now: float) -> None:

@@ -22,7 +22,7 @@ class ComparisonTests(TapeTest):
         self.assertEqual((sorted(self.file), self.tape.counters.audited), (self.everything(), 1))
 
     def test_trade_that_is_published_late_is_found(self) -> None:
-        """V stays behind what may still be under way."""
+        """The frontier stays behind what may still be under way."""
         self.trade()
         self.connect()
         self.wait(20)
@@ -73,7 +73,7 @@ class ComparisonTests(TapeTest):
         self.assertEqual(self.tape.comparison.changes, [])
 
     def test_ids_that_history_may_still_show_are_not_below_the_floor(self) -> None:
-        """They are kept for the day when their rows are rotated away. The floor follows V all the same."""
+        """They are kept for the day when their rows are rotated away. The floor follows the frontier all the same."""
         self.trade()
         self.connect()
         for _ in range(300):
@@ -86,7 +86,7 @@ class ComparisonTests(TapeTest):
         self.assertGreater(self.progress.floor, 1001)
 
     def test_frontier_waits_for_its_witness_while_pages_are_full(self) -> None:
-        """The trade at V is gone, and none before it is on file: what comes next to it proves nothing."""
+        """The trade at the frontier is gone, and none before it is on file: what comes next to it proves nothing."""
         for _ in range(4):
             self.trade(told=False)
         gone = self.trade(told=False, pause=0.1)
@@ -177,8 +177,8 @@ class ComparisonTests(TapeTest):
         self.wait(3)
         self.assertEqual(sorted(self.file), ids)
 
-    def test_open_gap_is_fetched_after_a_restart(self) -> None:
-        """In pages, and what has been fetched is not asked for again after another restart."""
+    def resume_with_a_gap(self) -> tuple[list[int], list[Mark], Gap]:
+        """After a restart: of twenty trades the first and the last two are on file, what is between them is an open gap."""
         for _ in range(20):
             self.trade(told=False)
         ids = self.everything()
@@ -186,6 +186,11 @@ class ComparisonTests(TapeTest):
         gap = Gap(marks[0], marks[-2], "x", 0, marks[0], ids[0])
         self.resume([ids[0], ids[-2], ids[-1]], Progress(ids[0], marks[-2], ids[0], [gap]))
         self.clock.advance(100)
+        return ids, marks, gap
+
+    def test_open_gap_is_fetched_after_a_restart(self) -> None:
+        """In pages, and what has been fetched is not asked for again after another restart."""
+        ids, marks, gap = self.resume_with_a_gap()
         self.ask()
         self.assertEqual(self.file[3:], ids[1:6])
         self.assertEqual(gap.left, marks[4])
@@ -253,13 +258,7 @@ class ComparisonTests(TapeTest):
 
     def test_rows_of_a_gap_that_were_forgotten_are_fetched_again(self) -> None:
         """Its edge had moved over them; they never came to the file."""
-        for _ in range(20):
-            self.trade(told=False)
-        ids = self.everything()
-        marks = [Mark(i, self.exchange.ledger[i].told.mts) for i in ids]
-        gap = Gap(marks[0], marks[-2], "x", 0, marks[0], ids[0])
-        self.resume([ids[0], ids[-2], ids[-1]], Progress(ids[0], marks[-2], ids[0], [gap]))
-        self.clock.advance(100)
+        ids, marks, _ = self.resume_with_a_gap()
         self.ask(write=False)
         self.assertEqual(self.progress.gaps[0].left, marks[4])
         self.tape.forgot(self.tape.released(), self.moment)
@@ -334,7 +333,7 @@ class ComparisonTests(TapeTest):
         self.assertEqual(self.tape.mode, Mode.LIVE)
 
     def test_answer_that_comes_after_its_rows_were_forgotten_moves_nothing(self) -> None:
-        """V would pass trades that are not on file."""
+        """The frontier would pass trades that are not on file."""
         self.trade()
         self.connect()
         self.tape.lost("sequence")

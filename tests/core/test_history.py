@@ -72,7 +72,7 @@ class HistoryTests(TapeTest):
         self.assertEqual(self.progress.gaps, [])
 
     def test_older_trade_on_file_is_a_witness_too(self) -> None:
-        """The trade at V itself was removed: history reaches back all the same."""
+        """The trade at the frontier itself was removed: history reaches back all the same."""
         first = self.trade()
         self.connect()
         second = self.trade()
@@ -84,7 +84,7 @@ class HistoryTests(TapeTest):
         self.assertEqual((self.tape.mode, sorted(self.file)), (Mode.LIVE, [first.id, second.id, second.id + 1]))
 
     def test_witness_is_judged_before_the_page_is_taken_in(self) -> None:
-        """Unknown trades from before V prove nothing about what is between them and V."""
+        """Unknown trades from before the frontier prove nothing about what is between them and the frontier."""
         self.trade(told=False)
         gone = self.trade(told=False)
         self.resume([gone.id], Progress(1, Mark(gone.id, gone.mts), 1))

@@ -58,7 +58,7 @@ class RecoveryTests(SynchronousTestCase):
         self.assertEqual(error.fix, "name another folder for BTCUSD of a demo")
 
     def test_whole_file_with_its_state(self) -> None:
-        """V and gaps are those that were saved, and what was not synced is to be written again."""
+        """The frontier and gaps are those that were saved, and what was not synced is to be written again."""
         state = saved(HEADER + row(1), 1)
         found = recover(self.rows, state)
         self.assertEqual((found.keep, found.rewrite_from), (len(self.rows), state.synced))

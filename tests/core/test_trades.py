@@ -33,7 +33,7 @@ class TapeTests(TapeTest):
         self.assertEqual(self.progress.start, self.file[0])
 
     def test_empty_snapshot_then_first_trade(self) -> None:
-        """V begins with the first trade that comes, and older ones from REST are not wanted."""
+        """The frontier begins with the first trade that comes, and older ones from REST are not wanted."""
         self.trade(told=False)
         self.connect(0)
         self.assertEqual((self.tape.mode, self.file), (Mode.LIVE, []))

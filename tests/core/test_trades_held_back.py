@@ -134,7 +134,7 @@ class HoldingBackTests(TapeTest):
         self.assertIn(never.id, self.file)
 
     def test_frontier_does_not_pass_what_is_held_back(self) -> None:
-        """V is saved while live trades wait in memory: a kill must not find it beyond them."""
+        """The frontier is saved while live trades wait in memory: a kill must not find it beyond them."""
         self.trade()
         self.connect()
         self.tape.lost("sequence")
@@ -279,7 +279,7 @@ class HoldingBackTests(TapeTest):
         self.assertEqual((self.tape.released(), self.progress.gaps), ([], []))
 
     def test_hold_with_nothing_in_between_goes_live_without_a_gap(self) -> None:
-        """The snapshot overlaps V, or is empty: audits from V on will find whatever there is."""
+        """The snapshot overlaps the frontier, or is empty: audits from the frontier on will find whatever there is."""
         self.trade()
         self.connect()
         self.exchange.fault = "empty"
@@ -317,7 +317,7 @@ class HoldingBackTests(TapeTest):
     # --- the disk -----------------------------------------------------------------------------------------
 
     def test_rows_that_are_forgotten_are_fetched_again(self) -> None:
-        """The disk was full: V goes back to what is written, and the trades come from REST."""
+        """The disk was full: the frontier goes back to what is written, and the trades come from REST."""
         self.trade()
         self.connect()
         for _ in range(3):
@@ -341,7 +341,7 @@ class HoldingBackTests(TapeTest):
         self.assertEqual((gap.start, gap.cause, gap.filled), (frontier, "the disk was full", 2))
 
     def test_frontier_that_was_ahead_of_the_disk_goes_back(self) -> None:
-        """An audit found rows and moved V; they were never written."""
+        """An audit found rows and moved the frontier; they were never written."""
         self.trade()
         self.connect()
         self.trade(told=False)

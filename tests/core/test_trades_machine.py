@@ -3,8 +3,8 @@ that is full, fails, forgets; kill -9 at any byte and power loss. After each ste
 and when the faults end the file must be the exchange's ledger.
 
 The invariants are named I1 to I11: ids once (I1), no torn row below the end (I2), rows as the exchange made them (I3), whole
-at last (I4), nothing missing below V (I5), synced bytes never change (I6), bounded memory (I7), REST within its rate (I8),
-one writer (I9), live and gaps closed in bounded time (I10), a power loss in the quiet loses nothing (I11).
+at last (I4), nothing missing below the frontier (I5), synced bytes never change (I6), bounded memory (I7), REST within its
+rate (I8), one writer (I9), live and gaps closed in bounded time (I10), a power loss in the quiet loses nothing (I11).
 """
 
 import contextlib  # not `suppress` by name: trial takes a module's `suppress` for its own

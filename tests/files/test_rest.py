@@ -2,9 +2,7 @@
 
 import contextlib
 import json
-import threading
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
 from unittest import mock
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +15,7 @@ from bfxtwist.core.history import HistoryUnavailable, PageRequest
 from bfxtwist.core.messages import Trade
 from bfxtwist.files import rest
 from bfxtwist.files.rest import Answer, RestHistory, fetch
+from tests.files.http_server import serve
 from tests.files.rows import FIRST_MTS
 
 
@@ -118,22 +117,6 @@ class Answers(SynchronousTestCase):
 class Fetching(SynchronousTestCase):
     """The standard library's client against real sockets."""
 
-    def serve(self, answer: Callable[[BaseHTTPRequestHandler], None]) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                answer(self)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        self.addCleanup(thread.join)
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
-        return f"http://127.0.0.1:{server.server_port}/"
-
     def test_status_body_and_wait(self) -> None:
         def refuse(request: BaseHTTPRequestHandler) -> None:
             request.send_response(429)
@@ -145,8 +128,8 @@ class Fetching(SynchronousTestCase):
             request.end_headers()
             request.wfile.write(b"[]")
 
-        self.assertEqual(fetch(self.serve(refuse)), Answer(429, b"", 7.0))
-        self.assertEqual(fetch(self.serve(agree)), Answer(200, b"[]"))
+        self.assertEqual(fetch(serve(self, refuse)), Answer(429, b"", 7.0))
+        self.assertEqual(fetch(serve(self, agree)), Answer(200, b"[]"))
 
     def test_no_whole_answer_is_an_error_of_the_system(self) -> None:
         def cut(request: BaseHTTPRequestHandler) -> None:
@@ -158,9 +141,9 @@ class Fetching(SynchronousTestCase):
         def nonsense(request: BaseHTTPRequestHandler) -> None:
             request.wfile.write(b"not HTTP\r\n\r\n")
 
-        url = self.serve(cut)
+        url = serve(self, cut)
         # A body that is cut is no JSON; whether the client tells so is its own affair.
         with contextlib.suppress(OSError):
             self.assertRaises(ValueError, json.loads, fetch(url).body)
-        self.assertRaises(OSError, fetch, self.serve(nonsense))
+        self.assertRaises(OSError, fetch, serve(self, nonsense))
         self.assertRaises(OSError, fetch, "http://127.0.0.1:1/")

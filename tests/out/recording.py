@@ -33,6 +33,18 @@ def at_once(job: Callable[[], T]) -> "Deferred[T]":
     return done
 
 
+class SlowThread:
+    """Threads that take as long as a test lets them: what waits is in `jobs`, each with the Deferred of its result."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+    def __call__(self, job: Callable[[], Any]) -> "Deferred[Any]":
+        """Let it wait."""
+        self.jobs.append((job, Deferred()))
+        return self.jobs[-1][1]
+
+
 class Recording:
     """One recorder, and what it needs."""
 

@@ -2,12 +2,9 @@
 
 import gzip
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SkipTest
 
 from bfxtwist.core.trade_rows import HEADER
@@ -16,6 +13,7 @@ from bfxtwist.files.verify import verify
 from bfxtwist.out.disk import OsDisk
 from bfxtwist.out.rotation import Compression, PartsDiffer, Stopped, compress_part
 from tests.crash_disk import CrashDisk
+from tests.out.recording import SlowThread
 from tests.out.rotating import SIZE, RotationTest
 
 PART, PACKED = "/trade-2023-11-13.csv", "/trade-2023-11-13.csv.gz"
@@ -25,12 +23,8 @@ class ClosedParts(RotationTest):
     """Beside a recorder, and by `compress_part` alone, on a disk in memory and on a real one."""
 
     def test_rows_wait_for_no_compression(self) -> None:
-        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
-
-        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
-            jobs.append((job, Deferred()))
-            return jobs[-1][1]
-
+        thread = SlowThread()
+        jobs = thread.jobs
         recording = self.rotating()
         recording.compress_in = thread
         recording.recorder = recording.make()

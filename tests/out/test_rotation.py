@@ -3,12 +3,10 @@
 import contextlib
 import errno
 import gzip
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
 from bfxtwist.core.moment import Moment
@@ -21,7 +19,7 @@ from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import DiskFailed, WrongFile
 from bfxtwist.out.trade_state import StateFile
 from tests.crash_disk import CrashDisk, Killed
-from tests.out.recording import LAYOUT, Recording, arrivals, at_once
+from tests.out.recording import LAYOUT, Recording, SlowThread, arrivals, at_once
 from tests.out.rotating import SIZE, Rotating, RotationTest
 
 DAY = 86_400.0
@@ -351,12 +349,8 @@ class Trouble(RotationTest):
 
     def test_nothing_is_closed_under_the_thread_that_syncs_it(self) -> None:
         """With a sync for each row the next one begins as the last one ends: SIGHUP waits for that, too."""
-        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
-
-        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
-            jobs.append((job, Deferred()))
-            return jobs[-1][1]
-
+        thread = SlowThread()
+        jobs = thread.jobs
         def finish() -> None:
             job, done = jobs.pop()
             done.callback(job())
@@ -376,12 +370,8 @@ class Trouble(RotationTest):
 
     def test_nothing_is_renamed_under_the_thread_that_syncs_it(self) -> None:
         """A tick that comes before the rows of its turn are written begins a sync: the file is closed after that."""
-        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
-
-        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
-            jobs.append((job, Deferred()))
-            return jobs[-1][1]
-
+        thread = SlowThread()
+        jobs = thread.jobs
         def finish() -> None:
             while jobs:
                 job, done = jobs.pop()

@@ -14,7 +14,7 @@ from bfxtwist.core.gaps import Gap, GapLedger, GapState, Mark
 from bfxtwist.core.trades import Mode
 from bfxtwist.out.trade_csv import SyncPolicy
 from tests.crash_disk import CrashDisk, Killed
-from tests.out.recording import Recording, live
+from tests.out.recording import Recording, SlowThread, live
 
 
 class SavingTests(SynchronousTestCase):
@@ -23,7 +23,7 @@ class SavingTests(SynchronousTestCase):
     # --- the order of things ------------------------------------------------------------------------------
 
     def test_state_is_never_ahead_of_the_rows(self) -> None:
-        """An audit moved V over a row that it found: where the row is not synced, V is not saved."""
+        """An audit moved the frontier over a row that it found: where the row is not synced, the frontier is not saved."""
         recording = live()
         recording.trade(told=False)
         recording.trade()
@@ -73,7 +73,7 @@ class SavingTests(SynchronousTestCase):
         self.assertEqual(sorted(recording.ids()), recording.ledger())
 
     def test_loss_is_written_down_at_once(self) -> None:
-        """Also while V stays where it is: nobody knows how long the process lives."""
+        """Also while the frontier stays where it is: nobody knows how long the process lives."""
         recording = live()
         recording.recorder.lost("restart", recording.exchange.moment())
         recording.wait(300)
@@ -115,12 +115,8 @@ class SavingTests(SynchronousTestCase):
 
     def test_sync_runs_one_at_a_time_and_rows_go_on_meanwhile(self) -> None:
         """A slow disk: the next sync waits for the one under way."""
-        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
-
-        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
-            jobs.append((job, Deferred()))
-            return jobs[-1][1]
-
+        thread = SlowThread()
+        jobs = thread.jobs
         recording = live(in_thread=thread)
         recording.wait(3)
         for _ in range(3):
@@ -196,12 +192,8 @@ class SavingTests(SynchronousTestCase):
 
     def test_a_gap_that_is_noticed_during_a_saving_is_in_the_next_one(self) -> None:
         """The ledger that is under way does not name it."""
-        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
-
-        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
-            jobs.append((job, Deferred()))
-            return jobs[-1][1]
-
+        thread = SlowThread()
+        jobs = thread.jobs
         recording = live(in_thread=thread)
         comparison = recording.recorder.tape.comparison
         mark = Mark(1, 1)
@@ -217,12 +209,8 @@ class SavingTests(SynchronousTestCase):
 
     def test_always_syncs_what_came_meanwhile_at_once(self) -> None:
         """But not after a failure: the next tick is soon enough."""
-        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
-
-        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
-            jobs.append((job, Deferred()))
-            return jobs[-1][1]
-
+        thread = SlowThread()
+        jobs = thread.jobs
         def work() -> None:
             job, done = jobs.pop()
             done.callback(job())

@@ -3,14 +3,12 @@
 from collections.abc import Callable
 from itertools import count
 from random import Random
-from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.out.trade_errors import DiskFailed
-from tests.out.recording import LAYOUT, Recording, live
+from tests.out.recording import LAYOUT, Recording, SlowThread, live
 
 
 class SuccessionTests(SynchronousTestCase):
@@ -182,12 +180,8 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_a_rename_that_is_seen_during_a_sync_waits_for_its_end(self) -> None:
         """The thread would go on with a number that is another file's by then."""
-        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
-
-        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
-            jobs.append((job, Deferred()))
-            return jobs[-1][1]
-
+        thread = SlowThread()
+        jobs = thread.jobs
         recording = live(in_thread=thread)
         recording.wait(2)
         recording.crash_disk.names["/trade.csv.1"] = recording.crash_disk.names.pop("/trade.csv")
@@ -215,12 +209,8 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_reopen_waits_for_a_sync_under_way(self) -> None:
         """The thread has the file."""
-        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
-
-        def thread(job: Callable[[], Any]) -> "Deferred[Any]":
-            jobs.append((job, Deferred()))
-            return jobs[-1][1]
-
+        thread = SlowThread()
+        jobs = thread.jobs
         recording = live(in_thread=thread)
         recording.wait(2)
         recording.crash_disk.names.pop("/trade.csv")
