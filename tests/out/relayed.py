@@ -73,6 +73,14 @@ class Relayed:
             feed.lost("the connection is gone", self.now())
         self.turn()
 
+    def lose_and_begin_again(self) -> None:
+        """Gone for two seconds; the book then begins with three levels, which no stream has looked at yet."""
+        self.lose()
+        self.clock.advance(2)
+        self.book.syncing("waiting for the snapshot", self.now())
+        self.clock.advance(0.0)
+        self.snapshot(3)
+
     def turn(self, seconds: float = 0.0) -> None:
         """Let time pass, and the streams tell."""
         self.clock.advance(seconds)

@@ -43,11 +43,7 @@ class NotLive(SynchronousTestCase):
             kept = KeptBook(snapshot)
             self.relayed.update(b"6000.75", b"1", b"1")
             self.relayed.turn(3)
-            self.relayed.lose()
-            self.relayed.clock.advance(2)
-            self.relayed.book.syncing("waiting for the snapshot", self.relayed.now())
-            self.relayed.clock.advance(0.0)
-            self.relayed.snapshot(3)
+            self.relayed.lose_and_begin_again()
             while (told := client.take())[-1:] != [ENDED]:
                 self.assertFalse([message for message in told if message == ENDED])
                 kept.take(told)
@@ -91,11 +87,7 @@ class NotLive(SynchronousTestCase):
             self.client.subscribe(freq=freq)  # so that there is a stream
             self.relayed.snapshot()
             self.relayed.turn(3)
-            self.relayed.lose()
-            self.relayed.clock.advance(2)
-            self.relayed.book.syncing("waiting for the snapshot", self.relayed.now())
-            self.relayed.clock.advance(0.0)
-            self.relayed.snapshot(3)
+            self.relayed.lose_and_begin_again()
             other = self.relayed.connect()
             told = other.subscribe(freq=freq)
             while not told:
