@@ -105,7 +105,7 @@ class Channel:
 
     # --- frames -----------------------------------------------------------------------------------------------
 
-    def received(self, frame: Frame | Run, moment: Moment, count: int = 1) -> None:
+    def received(self, frame: Frame | Run, count: int, moment: Moment) -> None:
         """Take in a frame, or a run of `count` of this channel alone.
 
         Raises ChannelWrong, and MalformedMessage for what is none of this channel's.

@@ -92,7 +92,7 @@ class Channels:
             self._tally.stray_frames += count
             return
         try:
-            channel.received(frame, moment, count)
+            channel.received(frame, count, moment)
         except ChannelWrong as error:
             self._subscribe_again(channel, error, moment)
 
