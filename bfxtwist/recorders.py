@@ -15,9 +15,10 @@ from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.symbols import parse_pair
+from bfxtwist.out.closed_parts import Compression
 from bfxtwist.out.measured import TimedThread
 from bfxtwist.out.metric_figures import recorder_figures
-from bfxtwist.out.rotation import Compression, Rotation
+from bfxtwist.out.rotation import Rotation
 from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.out.trade_folder import left_behind

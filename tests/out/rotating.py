@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.trade_rows import HEADER
 from bfxtwist.files.recording import recordings
 from bfxtwist.files.verify import verify
-from bfxtwist.out.rotation import Compression, Rotation
+from bfxtwist.out.closed_parts import Compression
+from bfxtwist.out.rotation import Rotation
 from bfxtwist.out.trade_recorder import TradeRecorder
 from tests.out.recording import LAYOUT, Recording, at_once
 

@@ -10,8 +10,8 @@ from twisted.trial.unittest import SkipTest
 from bfxtwist.core.trade_rows import HEADER
 from bfxtwist.files.trade_file import MissingDecompressor, zstandard
 from bfxtwist.files.verify import verify
+from bfxtwist.out.closed_parts import Compression, PartsDiffer, Stopped, compress_part
 from bfxtwist.out.disk import OsDisk
-from bfxtwist.out.rotation import Compression, PartsDiffer, Stopped, compress_part
 from tests.crash_disk import CrashDisk
 from tests.out.recording import SlowThread
 from tests.out.rotating import SIZE, RotationTest

@@ -13,8 +13,9 @@ from bfxtwist.core.moment import Moment
 from bfxtwist.core.recovery import FileId
 from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.files.verify import verify
+from bfxtwist.out.closed_parts import Compression
 from bfxtwist.out.disk import OsDisk
-from bfxtwist.out.rotation import Compression, Rotation
+from bfxtwist.out.rotation import Rotation
 from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import DiskFailed, WrongFile
 from bfxtwist.out.trade_state import StateFile
