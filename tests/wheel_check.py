@@ -1,9 +1,12 @@
 """Install a wheel into a fresh environment and ask it what a user would: is the command there, and does the demo run?
 
     python tests/wheel_check.py dist/bfxtwist-0.1.0-py3-none-any.whl
+
+The demo runs with the newest of what the wheel requires, and once more with the oldest that it says will do.
 """
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -15,12 +18,16 @@ import urllib.request
 import venv
 from pathlib import Path
 
+#: What an environment has installed of the wheel: the lines of what it requires.
+_REQUIRED = "import importlib.metadata, json; print(json.dumps(importlib.metadata.requires('bfxtwist')))"
+
 
 def main(wheel: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         venv.create(home / "venv", with_pip=True)
-        subprocess.run([home / "venv/bin/pip", "install", "-q", Path(wheel).resolve()], check=True, cwd=home)
+        pip = (home / "venv/bin/pip", "install", "-q")
+        subprocess.run([*pip, Path(wheel).resolve()], check=True, cwd=home)
         twistd = home / "venv/bin/twistd"
         listed = subprocess.run([twistd, "--help"], check=True, cwd=home, capture_output=True, text=True).stdout
         for command in ("bfx ", "bfx-exchange "):
@@ -29,11 +36,20 @@ def main(wheel: str) -> None:
         for name in ("bfx@.service", "alerts.yml", "dashboard.json"):
             if not (home / "venv/share/bfxtwist" / name).is_file():
                 sys.exit(f"the wheel puts no {name} under share/bfxtwist")
-        _run_demo(twistd, home)
-    sys.stdout.write("the wheel brings both commands, and its demo serves a live book\n")
+        _run_demo(twistd, home / "newest")
+        subprocess.run([*pip, *_oldest(home / "venv/bin/python")], check=True, cwd=home)
+        _run_demo(twistd, home / "oldest")
+    sys.stdout.write("the wheel brings both commands, and its demo is live with the newest and the oldest libraries\n")
+
+
+def _oldest(python: Path) -> list[str]:
+    """What the installed wheel requires, each at its lower bound: autobahn<27,>=26.10.2 is autobahn==26.10.2 here."""
+    required = json.loads(subprocess.run([python, "-c", _REQUIRED], check=True, capture_output=True).stdout)
+    return [re.sub(r"^([\w.\[\]-]+).*>=([\w.]+).*", r"\1==\2", line) for line in required if "extra ==" not in line]
 
 
 def _run_demo(twistd: Path, home: Path) -> None:
+    home.mkdir()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
