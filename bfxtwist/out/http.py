@@ -25,7 +25,7 @@ from bfxtwist.core.moment import Moment, iso
 from bfxtwist.core.symbols import COMMON_NAMES
 from bfxtwist.out.problems import RETRY_AFTER, Problem, not_allowed
 from bfxtwist.out.query import choose, query, whole_number
-from bfxtwist.out.responses import Body, BookBodies, reply
+from bfxtwist.out.responses import Body, BookBodies, as_json, reply
 from bfxtwist.out.routes import Answer, Routes, SlowAnswer
 
 _log = Logger()
@@ -201,7 +201,7 @@ def _entry(feed: BookFeed) -> dict[str, Any]:
 
 
 def _json(request: IRequest, value: Any, *, cached: bool = False) -> bytes:
-    return reply(request, Body(msgspec.json.encode(value)), cached=cached)
+    return reply(request, Body(as_json(value)), cached=cached)
 
 
 def _told(answer: Answer) -> Answer:

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
 from twisted.web.iweb import IRequest
+
+from bfxtwist.out.responses import as_json
 
 MEDIA_TYPE = b"application/problem+json"
 
@@ -46,7 +47,7 @@ class Problem(Exception):
         about = {"type": self.type, "title": self.title, "status": self.status, "detail": self.detail}
         if instance is not None:
             about["instance"] = instance[:_INSTANCE_LENGTH]
-        return msgspec.json.encode({**about, **self.members})
+        return as_json({**about, **self.members})
 
     def answer(self, request: IRequest) -> bytes:
         """Set the status and the headers of `request`, and return the body."""

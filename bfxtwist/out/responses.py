@@ -5,12 +5,14 @@ per request.
 """
 
 import gzip
+import json
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+import msgspec
 from twisted.web.iweb import IRequest
 from werkzeug.http import parse_accept_header, parse_etags
 
@@ -26,6 +28,15 @@ GZIP_LEVEL = 1
 
 #: Bodies kept of one version of a book. More depths than that, and the reader pays for each.
 _DEPTHS_KEPT = 16
+
+
+def as_json(value: Any) -> bytes:
+    """The JSON text of what msgspec makes JSON of."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:  # a file's name need not be text, and JSON is nothing else (RFC 8259, section 8.1)
+        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False, separators=(",", ":"))
+        return text.encode(errors="replace")
 
 
 class Representation(NamedTuple):

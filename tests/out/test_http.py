@@ -1,6 +1,7 @@
 """The routes, over treq and in memory: what a reader of the book sees in each state."""
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -210,6 +211,15 @@ class StatusTests(HttpApiTestCase):
         self.assertEqual([feed["channel"] for feed in document["feeds"]], ["book", "trades"])
         self.assertEqual([feed["status"] for feed in document["feeds"]], ["live", "connecting"])
         self.assertEqual(document["connections"], [{"channels": 2}])
+
+    def test_a_file_whose_name_is_no_text(self) -> None:
+        """A folder of another encoding, or another locale: the name is not exact, and the rest is told all the same."""
+        live_book(self.market)
+        path = os.fsdecode(b"/L\xfccken/trade.csv")
+        self.api.add_status("recorders", lambda: {"tBTCUSD": {"file": path}})
+        self.api.add_readiness("trade.csv", lambda: f"{path}: no space left")
+        self.assertEqual(self.get("/status")[1]["recorders"], {"tBTCUSD": {"file": "/L?cken/trade.csv"}})
+        self.assertEqual(self.get("/readyz")[1]["not_ready"][0]["reason"], "/L?cken/trade.csv: no space left")
 
     def test_a_section_has_one_owner(self) -> None:
         self.api.add_status("connections", list)
