@@ -16,7 +16,7 @@ demo: $(VENV)/.installed
 test: lint unit wheel
 
 unit: $(VENV)/.checks peers
-	BFXTWIST_BFXAPI_PYTHON=$(CURDIR)/$(PEERS)/bfxapi/bin/python BFXTWIST_CCXT_PYTHON=$(CURDIR)/$(PEERS)/ccxt/bin/python \
+	BFXTWIST_BFXAPI_PYTHON="$(CURDIR)/$(PEERS)/bfxapi/bin/python" BFXTWIST_CCXT_PYTHON="$(CURDIR)/$(PEERS)/ccxt/bin/python" \
 	    $(BIN)/python -m twisted.trial --jobs 2 tests
 
 lint: $(VENV)/.checks

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from bfxtwist.out.trade_errors import CannotCreate, Locked, TradeFileError, Wron
 from tests.out.recording import Recording
 
 SCRIPT = Path(__file__).with_name("trade_on_real_disk.py")
+IN_SHELL = shlex.join([sys.executable, str(SCRIPT)])
 LAYOUT = Layout("tBTCUSD")
 
 
@@ -80,26 +82,26 @@ class KernelTests(SynchronousTestCase):
 
     def test_full_file_system(self) -> None:
         """A tmpfs of 64 KiB."""
-        folder = str(self.folder)
-        run = in_own_mounts(f"mount -t tmpfs -o size=64k none {folder} && {sys.executable} {SCRIPT} {folder} fill")
+        folder = shlex.quote(str(self.folder))
+        run = in_own_mounts(f"mount -t tmpfs -o size=64k none {folder} && {IN_SHELL} {folder} fill")
         self.check_healed(run, "No space left")
 
     def test_full_file_system_at_start(self) -> None:
         """Exit code 73, and what to do."""
-        folder = str(self.folder)
+        folder = shlex.quote(str(self.folder))
         run = in_own_mounts(
             f"mount -t tmpfs -o size=4k none {folder} && head -c 4096 /dev/zero > {folder}/ballast;"
-            f"{sys.executable} {SCRIPT} {folder} start"
+            f"{IN_SHELL} {folder} start"
         )
         self.assertEqual(run.returncode, 73, run.stderr)
         self.assertIn("make room", run.stderr)
 
     def test_read_only_file_system(self) -> None:
         """A bind mount; exit code 73 with the reason."""
-        folder = str(self.folder)
+        folder = shlex.quote(str(self.folder))
         run = in_own_mounts(
             f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} &&"
-            f"{sys.executable} {SCRIPT} {folder} start"
+            f"{IN_SHELL} {folder} start"
         )
         self.assertEqual(run.returncode, 73, run.stderr)
         self.assertIn("Read-only file system", run.stderr)
