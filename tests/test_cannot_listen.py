@@ -33,4 +33,4 @@ class Taken(WholeTest):
         said, code = await self.twistd(f"--logfile={log}")
         self.assertEqual(code, 1, said)
         self.assertIn("cannot listen (Address already in use)", said)
-        self.assertIn(LINE, log.read_text())
+        await self.until(lambda: LINE in log.read_text())  # written when the other process has been told, and has gone
