@@ -23,7 +23,8 @@ _REFUSALS: Mapping[int, str] = {
     43: "the certificate is of an unsupported kind, or not for a server",
     44: "the certificate has been revoked",
     45: "the certificate has expired",
-    48: "the certificate is from an unknown authority; if it is a private one's, name it with --ca-file",
+    48: "the certificate is from an unknown authority: install ca-certificates (on macOS: --ca-file /etc/ssl/cert.pem), or "
+    "name a private authority's with --ca-file",
     70: "the server speaks an old version of TLS only",
 }
 
