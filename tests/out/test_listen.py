@@ -83,6 +83,15 @@ class ReadTokenTests(SynchronousTestCase):
         self.assertEqual(read_token(self.write(b"0123456789abcdef\n")), b"0123456789abcdef")
         self.assertEqual(read_token(self.write(b"0123456789abcdef", 0o400)), b"0123456789abcdef")
 
+    def test_a_credential_of_systemd(self) -> None:
+        """With DynamicUser= it is readable by an ACL, of which the mode shows the mask."""
+        path = self.write(b"0123456789abcdef", 0o440)
+        self.assertRaises(ValueError, read_token, path)
+        self.patch(os, "environ", {"CREDENTIALS_DIRECTORY": str(path.parent)})
+        self.assertEqual(read_token(path), b"0123456789abcdef")
+        path.chmod(0o444)
+        self.assertRaises(ValueError, read_token, path)
+
     def test_what_is_no_secret(self) -> None:
         for content, mode, fix in (
             (b"0123456789abcdef\n", 0o644, "chmod 600"),
