@@ -8,6 +8,8 @@ from typing import Any
 
 from twisted.python import usage
 
+from bfxtwist import __version__
+
 
 class Refusal(usage.UsageError):
     """What was asked for is understood, and cannot be had on this machine."""
@@ -21,6 +23,11 @@ class OneLineErrors(usage.Options):
     """`command` is what twistd calls the program. A UsageError ends it with EX_USAGE, a Refusal with its own code."""
 
     command = ""
+
+    def opt_version(self) -> None:
+        """Print the version and exit."""
+        sys.stdout.write(f"bfxtwist {__version__}\n")
+        raise SystemExit(0)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):  # help and log have letters that not every terminal's encoding has

@@ -11,7 +11,6 @@ from typing import ClassVar
 
 from twisted.python import usage
 
-from bfxtwist import __version__
 from bfxtwist.config import DEFAULTS, PREFIX, Config, gather
 from bfxtwist.core.subscription import FREQUENCIES, LENGTHS, PRECISIONS
 from bfxtwist.one_line_errors import OneLineErrors, Refusal
@@ -26,7 +25,7 @@ class Options(OneLineErrors):
     command = "bfx"
     synopsis = "--pair PAIR --channel CHANNEL [options]"
     longdesc = (
-        "Keeps the order book of each pair and serves it at GET /book, only while it is verified; writes every trade once "
+        "Keeps the order book of each pair and serves it at GET /book, only while it is live; writes every trade once "
         "to trade.csv, until it is stopped. Try: twistd -n bfx --pair BTC/USD --channel book --demo"
     )
     # No defaults here: what was not said on the command line may have been said elsewhere.
@@ -93,11 +92,6 @@ class Options(OneLineErrors):
     def opt_allow_origin(self, value: str) -> None:
         """An origin (https://example.org) whose pages may read over CORS. Repeatable."""
         self["allow-origin"].append(value)
-
-    def opt_version(self) -> None:
-        """Print the version and exit."""
-        sys.stdout.write(f"bfxtwist {__version__}\n")
-        raise SystemExit(0)
 
     opt_p = opt_pair
     opt_c = opt_channel

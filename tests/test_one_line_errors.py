@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 from twisted.python import usage
 from twisted.scripts._twistd_unix import ServerOptions
 
+from bfxtwist import __version__
 from bfxtwist.one_line_errors import OneLineErrors, Refusal
 from tests.command_line import CommandLineTest
 from tests.running import ROOT
@@ -30,6 +31,13 @@ class OfTwistd(CommandLineTest):
             self.assertIn(text, self.refused("", os.EX_CANTCREAT, *own, *words, command=ServerOptions))
         for log in ("-", "/dev/null", f"{there}/a.log"):
             ServerOptions().parseOptions(["-n", "--logfile", log, f"--pidfile={there}/a.pid", *words])
+
+    def test_the_version_is_our_own(self) -> None:
+        for command in ("bfx", "bfx-exchange"):
+            words = [sys.executable, "-m", "twisted", command, "--version"]
+            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+            said = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
+            self.assertEqual(said, f"bfxtwist {__version__}\n")
 
     def test_the_help_has_one_usage_and_fits_every_terminal(self) -> None:
         for command in ("bfx", "bfx-exchange"):
