@@ -35,10 +35,14 @@ Check recordings of trades. The live trade.csv and the rotated parts of one fold
 the header, every row to its last byte, each id once, one pair, plausible times, and the gaps that trade.gaps.csv names.
 Trades that were back-filled stand below newer ones; they are counted as late and are no fault.
 """
-_VERIFY_END = "Exit code: 0 clean, 1 not clean, 64 wrong usage, 66 nothing to read."
+_VERIFY_END = "Exit code: 0 clean, 1 not clean, 64 wrong usage, 66 nothing to read, 74 the disk failed."
 _MERGE = """\
 Make one file of several recordings of one pair: each trade once, in the order of (timestamp, id). Where a trade stands in
 more than one, the row that arrived first is taken. OUT appears when it is complete, or not at all.
+"""
+_MERGE_END = """\
+Exit code: 0 done, 64 wrong usage, 65 rows that cannot be merged, 66 nothing to read, 73 nowhere to write, 74 the disk
+failed.
 """
 
 
@@ -78,10 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bfxtwist {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_verify(commands.add_parser("verify", help="check recordings", description=_VERIFY, epilog=_VERIFY_END))
-    one = commands.add_parser("merge", help="make one recording of several", description=_MERGE)
+    one = commands.add_parser("merge", help="make one recording of several", description=_MERGE, epilog=_MERGE_END)
     one.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=_PATHS)
     _add_output(one)
-    other = commands.add_parser("sort", help="put one recording in order", description="Like merge, of one recording.")
+    alone = "Like merge, of one recording."
+    other = commands.add_parser("sort", help="put one recording in order", description=alone, epilog=_MERGE_END)
     other.add_argument("paths", nargs=1, type=Path, metavar="PATH", help=_PATHS)
     _add_output(other)
     return parser

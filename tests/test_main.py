@@ -130,7 +130,13 @@ class Help(Command):
         self.assertEqual(whole.returncode, 0)
         for word in ("verify", "merge", "sort"):
             self.assertIn(word, whole.stdout)
-        for command, option in (("verify", "--allow-gaps"), ("merge", "--skip-damaged"), ("sort", "--force")):
-            self.assertIn(option, self.run_it(command, "--help").stdout)
+        for command, *told in (
+            ("verify", "--allow-gaps", "1 not clean", "74 the disk"),
+            ("merge", "--skip-damaged", "65 rows", "73 nowhere"),
+            ("sort", "--force", "65 rows", "73 nowhere"),
+        ):
+            text = " ".join(self.run_it(command, "--help").stdout.split())
+            for word in told:
+                self.assertIn(word, text)
         self.assertComplains(64, "COMMAND")
         self.assertComplains(64, "invalid choice: 'frobnicate'", "frobnicate")
