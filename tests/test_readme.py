@@ -1,5 +1,6 @@
 """The README's Python runs as it stands there, and what it names exists."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from bfxtwist import Bitfinex, service
 from bfxtwist.core.feed_state import FeedState
 from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.options import Options
+from bfxtwist.settings import feed
 from tests.running import ROOT, WholeTest, ids, reactor
 
 README = (ROOT / "README.md").read_text()
@@ -30,6 +32,30 @@ class Readme(WholeTest):
         self.addCleanup(daemon.stopService)
         await self.until(lambda: all(feed.status is FeedState.LIVE for feed in given))
         await self.until(lambda: ids(folder / "trade.csv"))
+
+    async def test_the_book_that_it_shows_is_like_one_that_is_served(self) -> None:
+        exchange = await self.exchange(SimulatedMarket(7, ("tETHUSD",)))
+        running = await self.daemon(exchange, [feed(pair="ETH/USD", channel="book")])
+        [shown] = re.findall(r"^\$ curl 'localhost:8080(.*?)'\n(.*?)```", README, re.MULTILINE | re.DOTALL)
+        code, body = await running.get(shown[0])
+        served, written = json.loads(body), json.loads(shown[1])
+        self.assertEqual((code, list(served)), (200, list(written)))
+        for side in ("bids", "asks"):
+            self.assertEqual([len(level) for level in served[side]], [len(level) for level in written[side]])
+
+    def test_the_table_of_requests_is_that_of_the_server(self) -> None:
+        rows = re.findall(r"^\| (`.*?`) \|(.*)\|$", README.split("| request |")[1].split("\n\n")[0], re.MULTILINE)
+        named = {path for row, _ in rows for path in re.findall(r"`(?:GET )?(/[^`]*)`", row)} - {"/", "/ws/2"}
+        served = json.loads((ROOT / "bfxtwist" / "out" / "openapi.json").read_text())["paths"]
+        self.assertEqual(named, set(served) - {"/"})
+        for row, text in rows:
+            for path in re.findall(r"`GET (/[a-z]+)`", row):
+                known = {parameter.get("name", "pair") for parameter in served[path]["get"].get("parameters", ())}
+                self.assertLessEqual(set(re.findall(r"`\?(\w+)=", text)), known, path)
+
+    def test_every_document_is_linked(self) -> None:
+        for path in (ROOT / "docs").glob("*.md"):
+            self.assertIn(f"](docs/{path.name})", README)
 
     def test_the_links_and_the_map_lead_somewhere(self) -> None:
         linked = re.findall(r"\]\(([^)#:]+)\)", README)
