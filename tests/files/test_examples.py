@@ -127,6 +127,10 @@ class Commands(SynchronousTestCase):
         write(second / "trade.csv", map(_trade, range(2880, 8640)))
         (second / "trade.csv").write_bytes((second / "trade.csv").read_bytes()[:-21])
 
+    def test_the_gap_that_it_shows(self) -> None:
+        [shown] = re.findall(r"```\n(start_time,.*?)```", _PAGE.read_text(), re.DOTALL)
+        self.assertEqual((self.folder / "data" / "trade.gaps.csv").read_text(), shown)
+
     def test_they_print_what_stands_there(self) -> None:
         blocks = _blocks("console")
         self.assertEqual(len(blocks), 3)
