@@ -1,19 +1,32 @@
-"""The README's Python runs as it stands there, and what it names exists."""
+"""The README's Python runs as it stands there, and what it and the other documents name exists."""
 
 import json
 import re
+import sys
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from twisted.scripts._twistd_unix import ServerOptions
+from twisted.trial.unittest import SynchronousTestCase
+
 import bfxtwist.bitfinex
 from bfxtwist import Bitfinex, service
+from bfxtwist.__main__ import main
 from bfxtwist.core.feed_state import FeedState
+from bfxtwist.exchange.options import Options as ExchangeOptions
 from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.options import Options
 from bfxtwist.settings import feed
 from tests.running import ROOT, WholeTest, ids, reactor
 
 README = (ROOT / "README.md").read_text()
+
+#: Everything that is written by hand for people.
+DOCUMENTS = {path: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+
+#: Options of other people's programs: curl, systemctl, systemd-analyze, systemd-socket-activate.
+FOREIGN = {"unix-socket", "now", "fdname"}
 
 
 class Readme(WholeTest):
@@ -74,3 +87,32 @@ class Readme(WholeTest):
         makefile = (ROOT / "Makefile").read_text()
         for target in re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE):
             self.assertRegex(makefile, rf"(?m)^{target}:")
+
+
+class Documents(SynchronousTestCase):
+    def test_the_options_that_they_name_exist(self) -> None:
+        ours = [Options(environ={}), ExchangeOptions(), ServerOptions()]
+        known = {option.rstrip("=") for options in ours for option in options.longOpt} | FOREIGN
+        for command in ("verify", "merge", "sort"):
+            printed = StringIO()
+            self.patch(sys, "stdout", printed)
+            self.assertRaises(SystemExit, main, [command, "--help"])
+            known |= set(re.findall(r"--([a-z-]+)", printed.getvalue()))
+        for path, text in DOCUMENTS.items():
+            if path.name not in ("performance.md", "reliability.md"):  # these speak of other programs, too
+                self.assertLessEqual(set(re.findall(r"(?<![\w-])--([a-z][a-z-]*[a-z])", text)), known, path.name)
+
+    def test_their_links_lead_somewhere(self) -> None:
+        for path, text in DOCUMENTS.items():
+            for target in re.findall(r"\]\(([^)\s:]+)\)", text):
+                name, _, anchor = target.partition("#")
+                there = (path.parent / name).resolve() if name else path
+                self.assertTrue(there.exists(), f"{path.name}: {target}")
+                if anchor:
+                    self.assertIn(anchor, _anchors(there.read_text()), f"{path.name}: {target}")
+
+
+def _anchors(text: str) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
