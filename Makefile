@@ -15,7 +15,8 @@ demo: $(VENV)/.installed
 
 test: lint unit wheel
 
-unit: $(VENV)/.checks peers
+unit: $(VENV)/.checks
+	$(if $(CI),,-)$(MAKE) -k peers
 	BFXTWIST_BFXAPI_PYTHON="$(CURDIR)/$(PEERS)/bfxapi/bin/python" BFXTWIST_CCXT_PYTHON="$(CURDIR)/$(PEERS)/ccxt/bin/python" \
 	    $(BIN)/python -m twisted.trial --jobs 2 tests
 
@@ -40,10 +41,12 @@ bench: $(VENV)/.checks
 	$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
 
 # Other people's clients, run against the embedded exchange. Where they cannot be installed their tests skip; not in CI.
-peers: $(PEERS)/.installed
-$(PEERS)/.installed:
-	$(if $(CI),,-)$(PYTHON) -m venv $(PEERS)/bfxapi && $(PEERS)/bfxapi/bin/pip install -q 'bitfinex-api-py==4.0.0'
-	$(if $(CI),,-)$(PYTHON) -m venv $(PEERS)/ccxt && $(PEERS)/ccxt/bin/pip install -q 'ccxt==4.5.90'
+peers: $(PEERS)/bfxapi/.installed $(PEERS)/ccxt/.installed
+$(PEERS)/bfxapi/.installed: CLIENT = bitfinex-api-py==4.0.0
+$(PEERS)/ccxt/.installed:   CLIENT = ccxt==4.5.90
+$(PEERS)/%/.installed:
+	rm -rf $(@D)
+	{ $(PYTHON) -m venv $(@D) && $(@D)/bin/pip install -q '$(CLIENT)'; } || { rm -rf $(@D); exit 1; }
 	touch $@
 
 $(VENV)/.made:
