@@ -1,7 +1,9 @@
 """The README's Python runs as it stands there, and what it and the other documents name exists."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
@@ -101,6 +103,16 @@ class Documents(SynchronousTestCase):
         for path, text in DOCUMENTS.items():
             if path.name not in ("performance.md", "reliability.md"):  # these speak of other programs, too
                 self.assertLessEqual(set(re.findall(r"(?<![\w-])--([a-z][a-z-]*[a-z])", text)), known, path.name)
+
+    def test_the_test_that_is_shown_is_one(self) -> None:
+        [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "exchange.md").read_text(), re.DOTALL)
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "test_shown.py").write_text(code)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
+        command = [sys.executable, "-m", "twisted.trial", "test_shown"]
+        run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        self.assertIn("PASSED (successes=1)", run.stdout, run.stdout + run.stderr)
 
     def test_their_links_lead_somewhere(self) -> None:
         for path, text in DOCUMENTS.items():
