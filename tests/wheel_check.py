@@ -1,4 +1,4 @@
-"""Install a wheel into a fresh environment and ask it what a user would: is the command there, and does the demo run?
+"""Install a wheel into a fresh environment and ask it what a user would: is all of it there, and does the demo run?
 
     python tests/wheel_check.py dist/bfxtwist-0.1.0-py3-none-any.whl
 
@@ -17,12 +17,17 @@ import urllib.error
 import urllib.request
 import venv
 from pathlib import Path
+from zipfile import ZipFile
+
+_ROOT = Path(__file__).parents[1]
 
 #: What an environment has installed of the wheel: the lines of what it requires.
 _REQUIRED = "import importlib.metadata, json; print(json.dumps(importlib.metadata.requires('bfxtwist')))"
 
 
 def main(wheel: str) -> None:
+    if missing := _package_files() - set(ZipFile(wheel).namelist()):
+        sys.exit(f"the wheel lacks {', '.join(sorted(missing))}")
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         venv.create(home / "venv", with_pip=True)
@@ -40,6 +45,12 @@ def main(wheel: str) -> None:
         subprocess.run([*pip, *_oldest(home / "venv/bin/python")], check=True, cwd=home)
         _run_demo(twistd, home / "oldest")
     sys.stdout.write("the wheel brings both commands, and its demo is live with the newest and the oldest libraries\n")
+
+
+def _package_files() -> set[str]:
+    """All that the package consists of, the page's files too, which nobody imports."""
+    files = {path for path in (_ROOT / "bfxtwist").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    return {path.relative_to(_ROOT).as_posix() for path in files}
 
 
 def _oldest(python: Path) -> list[str]:
