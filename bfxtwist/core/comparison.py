@@ -18,11 +18,12 @@ from typing import NamedTuple
 import msgspec
 
 from bfxtwist.core.gaps import Gap, GapState, Mark
-from bfxtwist.core.history import OVERLAP, Loss, Page, PageRequest, Step, Walk
+from bfxtwist.core.history import OVERLAP, Page, PageRequest
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.limits import LIMITS, Limits
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.moment import Moment
+from bfxtwist.core.walk import Loss, Step, Walk
 
 #: Seconds from going live to the first audit, and from one audit to the next.
 FIRST_AUDIT = 30.0

@@ -1,18 +1,11 @@
-"""Walking through the exchange's history of trades, page by page, without believing more than it shows.
+"""What is asked of the exchange's history of trades, and which answers cannot be right.
 
-REST can be late, short, cut at its horizon, or wrong. A walk therefore ends only when both of its witnesses hold: on the
-left, that history reaches back to where the walk began (the trade there, or an older one on file); on the right, that
-history has caught up with what the socket already told. Until then the same page is asked for again.
-
-Filter and order of the endpoint are by time, not by id, and several trades share a millisecond: the next page begins at the
-last time of the one before, inclusive, and what comes twice is told apart by id.
+Who asks is a walk (`walk.py`); who answers, over REST, is `feed/history.py`.
 """
 
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Awaitable
 from typing import NamedTuple, Protocol
 
-from bfxtwist.core.gaps import Mark
 from bfxtwist.core.limits import LIMITS
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.trade_rows import LARGEST_ID, LARGEST_MTS
@@ -23,9 +16,6 @@ OVERLAP = 60_000
 
 #: More than the difference between a trade's time on the socket and in history, ms (1 to 9 in a 2018 capture).
 SKEW = 1_000
-
-#: After so many seconds without a trade from before the walk's beginning, history does not reach back to it.
-SETTLE = 30.0
 
 
 class PageRequest(NamedTuple):
@@ -55,23 +45,6 @@ class History(Protocol):
         """One page. Raises HistoryUnavailable."""
 
 
-class Loss(NamedTuple):
-    """Trades between two points that the exchange does not tell any more."""
-
-    start: Mark
-    end: Mark
-    cause: str
-
-
-class Step(NamedTuple):
-    """What one page brought."""
-
-    trades: Collection[Trade] = ()
-    losses: tuple[Loss, ...] = ()
-    again: bool = False  # no progress: ask once more, later
-    done: bool = False
-
-
 def check_page(request: PageRequest, trades: list[Trade]) -> None:
     """Raises HistoryUnavailable for a page that is no answer to its request: too long, unsorted, or out of any range."""
     times = [trade.mts for trade in trades]
@@ -84,107 +57,3 @@ def check_page(request: PageRequest, trades: list[Trade]) -> None:
     if times and (max(times) >= LARGEST_MTS or max(trade.id for trade in trades) >= LARGEST_ID):
         # No row can hold them. The frontier would move to one all the same, and never again from there.
         raise HistoryUnavailable("there are trades with an id or a time that cannot be")
-
-
-@dataclass(slots=True)
-class Walk:
-    """From `left` to the present, or until `right` is passed when `until` (ms) is given as the place to stop."""
-
-    left: Mark
-    right: int | None = None  # history must have reached this id
-    until: int | None = None
-    limit: int = LIMITS.page
-    reached_back: bool = False
-    caught_up: bool = False
-    seen: dict[int, int] = field(default_factory=dict)  # what history has shown on this walk: time by id
-    _cursor: int = field(init=False)
-    _last: int | None = None  # the trade that the last full page ended with, and the next one must show again
-    _waiting_since: float | None = None
-    _one_millisecond: dict[int, Trade] | None = None  # a full page of it, whose other end is asked for next
-
-    def __post_init__(self) -> None:
-        self._cursor = self._beginning
-        self.caught_up = self.right is None
-
-    @property
-    def _beginning(self) -> int:
-        return max(self.left.mts - OVERLAP, 0)
-
-    @property
-    def complete_to(self) -> int:
-        """History has been told up to this time, ms: of the next millisecond a full page may have shown only a part."""
-        return self._cursor - 1
-
-    def request(self) -> PageRequest:
-        """The page to ask for now."""
-        if self._one_millisecond is not None:
-            return PageRequest(self._cursor, self._cursor, newest_first=True, limit=self.limit)
-        return PageRequest(self._cursor, limit=self.limit)
-
-    def take(self, page: list[Trade], holds: Callable[[int], bool], now: float) -> Step:
-        """Go on by one checked page. `holds` knows the ids on file, `now` is monotonic seconds."""
-        # Judged before these trades are known: afterwards every older trade would be one that is on file.
-        self.reached_back = self.reached_back or self._witnessed(page, holds)
-        if self._one_millisecond is not None:
-            return self._take_other_end(page)
-        losses: tuple[Loss, ...] = ()
-        full = len(page) >= self.limit
-        crowded = full and page[-1].mts == self._cursor
-        if self._last is not None and not crowded and all(trade.id != self._last for trade in page):
-            return self._begin_again()
-        if not self.reached_back and not (full and page[-1].mts < self.left.mts + SKEW):
-            waiting, losses = self._give_up_left(page, now)
-            if waiting:
-                # Full pages may have led past it before it was published.
-                self._cursor, self._last = self._beginning, None
-                return Step(again=True)
-        self._see(page)
-        if not full:
-            done = self.reached_back and self.caught_up
-            return Step(page, losses, again=not done, done=done)
-        if crowded:
-            self._one_millisecond = {trade.id: trade for trade in page}
-            return Step(page, losses)
-        self._cursor, self._last = page[-1].mts, page[-1].id
-        past = self.until is not None and self._cursor > self.until
-        return Step(page, losses, done=past and self.reached_back and self.caught_up)
-
-    def _begin_again(self) -> Step:
-        """History has lost what it has just shown, and with that perhaps what comes next: it must reach back once more."""
-        self._cursor, self._last = self._beginning, None
-        self.reached_back, self._waiting_since = False, None
-        self.seen.clear()
-        return Step(again=True)
-
-    def _see(self, page: list[Trade]) -> None:
-        self.seen.update((trade.id, trade.mts) for trade in page)
-        self.caught_up = self.caught_up or any(trade.id >= self.right for trade in page if self.right is not None)
-
-    def _witnessed(self, page: list[Trade], holds: Callable[[int], bool]) -> bool:
-        """Whether history reaches back to where the walk began."""
-        return any(trade.id == self.left.id or (trade.id < self.left.id and holds(trade.id)) for trade in page)
-
-    def _give_up_left(self, page: list[Trade], now: float) -> tuple[bool, tuple[Loss, ...]]:
-        """Whether to wait for a trade from where the walk begins, and what is lost when there has been none for too long."""
-        if self._waiting_since is None:
-            self._waiting_since = now
-        shown = [*self.seen.items(), *((trade.id, trade.mts) for trade in page)]
-        first = min((Mark(*trade) for trade in shown if trade[0] > self.left.id), default=None)
-        if first is None or now - self._waiting_since < SETTLE:
-            return True, ()
-        self.reached_back = True
-        # What lies in the overlap was to be asked for once more: it has not been compared either.
-        return False, (Loss(Mark(self.left.id, self._beginning), first, "the exchange's history does not reach back"),)
-
-    def _take_other_end(self, page: list[Trade]) -> Step:
-        """More trades in one millisecond than a page holds: complete if its two ends meet."""
-        assert self._one_millisecond is not None
-        head, self._one_millisecond = self._one_millisecond, None
-        self._see(page)
-        losses: tuple[Loss, ...] = ()
-        if not any(trade.id in head for trade in page):
-            last = page[0].id if page else max(head)
-            there = self._cursor
-            losses = (Loss(Mark(max(head), there), Mark(last, there), "more trades in a millisecond than can be asked for"),)
-        self._cursor, self._last = self._cursor + 1, None
-        return Step(page, losses)

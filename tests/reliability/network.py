@@ -211,6 +211,7 @@ ROWS = [
         [
             "feed.test_history.*.*",
             "core.test_history.*.*",
+            "core.test_walk.*.*",
             "core.test_trades_held_back.HoldingBackTests.*history*",
             "core.test_trades_machine.*.*",
         ],
