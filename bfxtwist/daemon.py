@@ -34,8 +34,8 @@ from bfxtwist.feed.history import RateBudget, RestHistory
 from bfxtwist.feed.pairs import WELL_KNOWN, Listing, fetch_listing, mistaken
 from bfxtwist.feed.rest import RequestFailed
 from bfxtwist.feed.service import FeedService
-from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
+from bfxtwist.out.trade_saving import SyncPolicy
 from bfxtwist.recorders import Recorders
 from bfxtwist.settings import FeedSettings, Settings
 from bfxtwist.state_log import StateLog

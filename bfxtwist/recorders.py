@@ -19,10 +19,10 @@ from bfxtwist.out.closed_parts import Compression
 from bfxtwist.out.measured import TimedThread
 from bfxtwist.out.metric_figures import recorder_figures
 from bfxtwist.out.rotation import Rotation
-from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.out.trade_folder import left_behind
 from bfxtwist.out.trade_recorder import RecorderStatus, TradeRecorder
+from bfxtwist.out.trade_saving import SyncPolicy
 from bfxtwist.settings import FeedSettings, Rotate
 
 _log = Logger()

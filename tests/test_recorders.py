@@ -11,8 +11,8 @@ from twisted.trial.unittest import TestCase
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.trade_rows import HEADER
-from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
+from bfxtwist.out.trade_saving import SyncPolicy
 from bfxtwist.recorders import Recorders
 from bfxtwist.settings import settings
 from tests.model_exchange import ModelExchange

@@ -1,16 +1,18 @@
 """The deferred-based consumer of trades: rows leave for trade.csv at most one turn of the reactor after they came.
 
-    written = csv.write(arrivals)      # fires when the rows are in the file; with sync="always", on the disk
+    written = csv.write(arrivals)      # fires when these rows, and all that came before them, are in the file
+    csv.put(arrivals)                  # the same for live trades, for each of which a Deferred would be dear
 
 A disk that is full, or fails, is tried again with the same bytes at the same place until it works. What waits is bounded:
-when it has grown too long it is forgotten, its Deferreds fail, and who writes is told, to fetch it again from the exchange.
+when it has grown too long its newest rows are forgotten: `forgotten` hears of them, to fetch them again from the exchange,
+and the Deferreds that wait for them fail. Syncing what is in the file is `trade_saving.py`'s.
 """
 
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
-from enum import Enum
 from itertools import accumulate
+from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -29,26 +31,13 @@ BATCH_ROWS = BATCH_LIMIT // 64
 RETRY_FIRST, RETRY_LONGEST = 0.25, 5.0
 
 
-class SyncPolicy(Enum):
-    """When rows are made to survive a power loss: with each write, every second, or only with the state, once a minute."""
-
-    ALWAYS = "always"
-    SECOND = "1s"
-    NO = "no"
-
-
 class RowsForgotten(Exception):
     """These rows were not written: the disk was full for too long. They will be fetched again."""
 
 
-class _Waiter:
-    """A Deferred for rows: how many rows must be in the file (or on disk), counted from the start."""
-
-    __slots__ = ("deferred", "rows")
-
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
-        self.deferred: Deferred[None] = Deferred()
+class _Waiter(NamedTuple):
+    rows: int  # that must be in the file, counted from the start
+    written: Deferred[None]
 
 
 class TradeCsv:
@@ -62,23 +51,19 @@ class TradeCsv:
         *,
         forgotten: Callable[[list[Arrival]], None],
         drained: Callable[[], None],
-        sync: SyncPolicy = SyncPolicy.SECOND,
         limit: int = LIMITS.queue,
     ) -> None:
         """`forgotten` hears of rows that are given up, `drained` that every row is in the file."""
         self.error: str | None = None  # why the disk does not take rows, while it does not
-        self.bytes_written = 0  # since the start
+        self.rows_written = self.bytes_written = 0  # since the start
         self._file = file
         self._layout = layout
         self._clock = clock
         self._forgotten = forgotten
         self._drained = drained
         self._limit = limit
-        self._always = sync is SyncPolicy.ALWAYS
         self._queue: list[Arrival] = []
         self._lines: list[bytes] = []  # of the same, in the same order
-        self._accepted = 0  # rows, ever
-        self._written = 0  # rows that have left the queue, ever
         self._waiters: deque[_Waiter] = deque()
         self._call: IDelayedCall | None = None
         self._delay = RETRY_FIRST
@@ -92,17 +77,19 @@ class TradeCsv:
         return self._queue
 
     def write(self, arrivals: Sequence[Arrival]) -> Deferred[None]:
-        """Take rows, in this order. The Deferred fails with RowsForgotten if they are given up."""
-        waiter = _Waiter(self._accepted + len(arrivals))
+        """Take rows, in this order: fires when they, and all before them, are in the file, or fails with RowsForgotten.
+
+        With no rows it fires when those before are, never at once. May be cancelled; the rows are written all the same.
+        """
+        waiter = _Waiter(self.rows_written + len(self._queue) + len(arrivals), Deferred())
         self._waiters.append(waiter)
         self.put(arrivals)
-        return waiter.deferred
+        return waiter.written
 
     def put(self, arrivals: Sequence[Arrival]) -> None:
-        """Take rows, in this order. The caller is not told when they are written, but hears of `forgotten` anyway."""
+        """Take rows, in this order, for a caller who does not wait for them."""
         self._queue += arrivals
         self._lines += self._layout.lines(arrivals)
-        self._accepted += len(arrivals)
         if self.error is not None and len(self._queue) > self._limit:
             self._forget()
         elif self._call is None:
@@ -124,12 +111,11 @@ class TradeCsv:
 
     def _after_writing(self) -> None:
         if not self._queue:
-            if self._written == self._accepted:
-                self._drained()
+            self._drained()
         elif self._call is None:
             self._call = self._clock.callLater(0 if self.error is None else self._delay, self._flush)
-        if not self._always:
-            self._fire(self._written)
+        while self._waiters and self._waiters[0].rows <= self.rows_written:
+            self._waiters.popleft().written.callback(None)
 
     def _write_batch(self) -> bool:
         if not self._queue:
@@ -142,7 +128,7 @@ class TradeCsv:
             return False
         self.bytes_written += len(lines)
         del self._queue[:count], self._lines[:count]
-        self._written += count
+        self.rows_written += count
         if self.error is not None:
             _log.info("{path} is written again", path=self._file.path)
         self.error, self._delay = None, RETRY_FIRST
@@ -174,31 +160,14 @@ class TradeCsv:
         keep = self._limit // 2
         arrivals = self._queue[keep:]
         del self._queue[keep:], self._lines[keep:]
-        self._accepted = self._written + keep
         self._file.forget()
         _log.warn("{path}: {count} rows are given up, to be fetched again", path=self._file.path, count=len(arrivals))
         given_up = []
-        while self._waiters and self._waiters[-1].rows > self._accepted:
+        while self._waiters and self._waiters[-1].rows > self.rows_written + keep:
             given_up.append(self._waiters.pop())
         self._forgotten(arrivals)
         for waiter in reversed(given_up):
-            waiter.deferred.errback(RowsForgotten(f"{len(arrivals)} rows for {self._file.path}"))
-
-    # --- waiting ------------------------------------------------------------------------------------------
-
-    @property
-    def rows_written(self) -> int:
-        """Rows that have left the queue since the start; with `always`, `synced` wants such a number."""
-        return self._written
-
-    def synced(self, rows: int) -> None:
-        """So many rows are on disk."""
-        if self._always:
-            self._fire(rows)
-
-    def _fire(self, rows: int) -> None:
-        while self._waiters and self._waiters[0].rows <= rows:
-            self._waiters.popleft().deferred.callback(None)
+            waiter.written.errback(RowsForgotten(f"{len(arrivals)} rows for {self._file.path}"))
 
     def retry(self) -> None:
         """Try a failing disk at once."""

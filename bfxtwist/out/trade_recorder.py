@@ -5,11 +5,23 @@ Everything that decides is in `core/trades.py` and `core/comparison.py`; everyth
 file becomes trade.csv, in `trade_succession.py`. Here is only the order of things, and the order is what makes it durable:
 
     rows into the file  →  the saving: rows synced, then what is true of them
+    rows into the file  →  the next question to history
     an open gap into the state  →  the rows that come after it              (a hole is written down before it is passed)
+
+Whatever happens may make the tape release rows, and all of them go the same way:
+
+    snapshot, executed ─┐
+    a page of history  ─┼─► tape ── released ──► csv ── a turn later ──► file ── drained ──► the saving, with sync=always
+    tick, saved        ─┘
+
+Between two turns of the reactor at most one of each is under way: a write (`TradeCsv`), a walk through history (`_asking`),
+a saving, and a compression of closed parts (both in a thread). `stop` cancels the walk, writes, saves, waits for the
+compression, and closes the file last; `reopen` and rotation wait for a saving.
 """
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -31,11 +43,11 @@ from bfxtwist.core.trades import Counters, Mode, Tape
 from bfxtwist.out.disk import Disk, OsDisk
 from bfxtwist.out.in_thread import InThread
 from bfxtwist.out.rotation import Rotation
-from bfxtwist.out.trade_csv import SyncPolicy, TradeCsv
+from bfxtwist.out.trade_csv import RowsForgotten, TradeCsv
 from bfxtwist.out.trade_errors import DiskFailed, TradeFileError, explained
 from bfxtwist.out.trade_file import TradeFile
 from bfxtwist.out.trade_folder import check_folder
-from bfxtwist.out.trade_saving import TradeSaving
+from bfxtwist.out.trade_saving import SyncPolicy, TradeSaving
 from bfxtwist.out.trade_state import LockFile
 from bfxtwist.out.trade_succession import TradeSuccession
 
@@ -96,7 +108,7 @@ class TradeRecorder:
         self._lock = LockFile(self._disk, f"{path}.lock")
         self._file = TradeFile(self._disk, path, layout, limits.unsynced)
         self._csv = TradeCsv(
-            self._file, layout, clock, forgotten=self._forgotten, drained=self._drained, sync=sync, limit=limits.queue
+            self._file, layout, clock, forgotten=self._forgotten, drained=self._drained, limit=limits.queue
         )
         self._saving = TradeSaving(
             self._file,
@@ -114,7 +126,7 @@ class TradeRecorder:
         self._tape: Tape | None = None
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
-        self._page: Deferred[None] | None = None
+        self._asking: Deferred[None] | None = None
         self._opened = False
 
     # --- start and stop -----------------------------------------------------------------------------------
@@ -148,8 +160,8 @@ class TradeRecorder:
             return
         self._opened = False
         self._saving.end()
-        if self._page is not None:
-            self._page.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
         try:
             self.tape.stop(self._moment())
             left = await self._finish()
@@ -190,7 +202,7 @@ class TradeRecorder:
     def snapshot(self, trades: list[Trade], moment: Moment) -> None:
         """The latest trades, newest first: the first thing after each subscription."""
         self.tape.snapshot(trades, moment)
-        self._go_on(moment)
+        self._go_on()
 
     def executed(self, trades: Sequence[Trade], confirmed: Sequence[bool], moment: Moment) -> None:
         """Trades, each as te or (confirmed) as tu: whichever comes first is written."""
@@ -215,25 +227,35 @@ class TradeRecorder:
     def _drained(self) -> None:
         self.tape.written()
         self._saving.drained()
-        self._ask(self._moment())
 
     def _forgotten(self, arrivals: list[Arrival]) -> None:
         self.tape.forgot(arrivals, self._moment())
 
     # --- history ------------------------------------------------------------------------------------------
 
-    def _go_on(self, moment: Moment) -> None:
+    def _go_on(self, _: object = None) -> None:
+        """Write what was released, and ask history whatever there is to ask, unless that is under way."""
         self._write()
-        self._ask(moment)
+        if self._asking is None and self._opened:
+            self._asking = Deferred.fromCoroutine(self._ask())
+            self._asking.addErrback(self._log_bug).addBoth(self._asked)
 
-    def _ask(self, moment: Moment) -> None:
-        """Ask for the next page, if there is one to ask for and what came before is in the file."""
-        if self._page is not None or len(self._csv) or not self._opened:
-            return
-        request = self.tape.request(moment)
-        if request is not None:
-            self._page = Deferred.fromCoroutine(self._fetch(request))
-            self._page.addErrback(self._log_bug).addBoth(self._answered)
+    def _asked(self, _: object) -> None:
+        self._asking = None
+
+    async def _ask(self) -> None:
+        """Page after page, until `stop` cancels it or there is none to ask for."""
+        with suppress(CancelledError):
+            while (request := await self._next_request()) is not None:
+                await self._fetch(request)
+
+    async def _next_request(self) -> PageRequest | None:
+        """The page to ask for now, if any: when what was released before is in the file."""
+        while self._opened:
+            with suppress(RowsForgotten):  # of which the tape has heard
+                await self._csv.write(self.tape.released())
+                return self.tape.request(self._moment()) if self._opened else None
+        return None
 
     async def _fetch(self, request: PageRequest) -> None:
         try:
@@ -241,19 +263,8 @@ class TradeRecorder:
         except HistoryUnavailable as error:
             _log.info("{symbol}: no page of history: {error}", symbol=self.symbol, error=error)
             self.tape.unanswered(str(error), self._moment())
-        except CancelledError:
-            self.tape.unanswered("stopped", self._moment())
         else:
             self.tape.page(page, self._moment())
-
-    def _answered(self, _: object) -> None:
-        self._page = None
-        if self._opened:
-            self._write()
-            self._clock.callLater(0, self._ask_again)
-
-    def _ask_again(self) -> None:
-        self._ask(self._moment())
 
     def _log_bug(self, failure: Any) -> None:
         _log.failure("a bug in the recorder of {symbol}", failure, symbol=self.symbol)
@@ -267,7 +278,7 @@ class TradeRecorder:
         self._succession.tick(moment)
         self._saving.tick(moment)
         self._tell_conflict()
-        self._go_on(moment)
+        self._go_on()
 
     def _tell_conflict(self) -> None:
         """Of the last second's conflicts the last one: there may be a whole page of them."""

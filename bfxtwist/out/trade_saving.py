@@ -9,6 +9,7 @@ of the trades in `core/trades.py` and `core/comparison.py`; of the file being ro
 
 import os
 from collections.abc import Callable
+from enum import Enum
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,12 +23,21 @@ from bfxtwist.core.trade_rows import Layout
 from bfxtwist.core.trades import Tape
 from bfxtwist.out.disk import Disk
 from bfxtwist.out.in_thread import InThread
-from bfxtwist.out.trade_csv import SyncPolicy, TradeCsv
+from bfxtwist.out.trade_csv import TradeCsv
 from bfxtwist.out.trade_errors import DiskFailed, TradeFileError
 from bfxtwist.out.trade_file import TradeFile
 from bfxtwist.out.trade_state import LedgerFile, StateFile
 
 _log = Logger()
+
+
+class SyncPolicy(Enum):
+    """When rows are made to survive a power loss: with each write, every second, or only with the state, once a minute."""
+
+    ALWAYS = "always"
+    SECOND = "1s"
+    NO = "no"
+
 
 #: Seconds between two syncs under each policy; with `always` rows are synced as they come, and this is for the state.
 _SYNC_EVERY = {SyncPolicy.ALWAYS: 1.0, SyncPolicy.SECOND: 1.0, SyncPolicy.NO: 60.0}
@@ -197,7 +207,7 @@ class TradeSaving:
         if not file.is_open:
             return False
         self._synced_at = moment.monotonic
-        mark, rows, failures = file.base, self._csv.rows_written, file.sync_failures
+        mark, failures = file.base, file.sync_failures
         promise = self._due_promise(moment) if state else None
         if promise is None and mark == file.synced:
             return True
@@ -212,7 +222,6 @@ class TradeSaving:
             self._sync_failed(failed_sync)
             return False
         file.synced_to(mark, failures)
-        self._csv.synced(rows)
         self.error = None if failed_save is None else f"{self._state.path}: {failed_save.strerror or failed_save}"
         if failed_save is None and promise is not None:
             self._is_saved(promise, moment)

@@ -29,9 +29,9 @@ from bfxtwist.core.messages import Trade
 from bfxtwist.core.trade_rows import HEADER, Layout
 from bfxtwist.core.trades import Mode
 from bfxtwist.feed.history import RateBudget
-from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.out.trade_recorder import TradeRecorder
+from bfxtwist.out.trade_saving import SyncPolicy
 from tests.crash_disk import CrashDisk, Killed
 from tests.model_exchange import ModelExchange
 

@@ -10,8 +10,8 @@ from bfxtwist.core.limits import LIMITS, Limits
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
 from bfxtwist.out.disk import Disk
-from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_recorder import TradeRecorder
+from bfxtwist.out.trade_saving import SyncPolicy
 from bfxtwist.out.trade_state import StateFile
 from tests.crash_disk import CrashDisk
 from tests.model_exchange import LedgerTrade, ModelExchange

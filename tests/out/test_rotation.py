@@ -16,8 +16,8 @@ from bfxtwist.files.verify import verify
 from bfxtwist.out.closed_parts import Compression
 from bfxtwist.out.disk import OsDisk
 from bfxtwist.out.rotation import Rotation
-from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import DiskFailed, WrongFile
+from bfxtwist.out.trade_saving import SyncPolicy
 from bfxtwist.out.trade_state import StateFile
 from tests.crash_disk import CrashDisk, Killed
 from tests.out.recording import LAYOUT, Recording, SlowThread, arrivals, at_once

@@ -3,11 +3,12 @@
 from itertools import pairwise
 
 from msgspec.structs import replace
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.trade_rows import HEADER, Arrival
-from bfxtwist.out.trade_csv import BATCH_LIMIT, RowsForgotten, SyncPolicy, TradeCsv
+from bfxtwist.out.trade_csv import BATCH_LIMIT, RowsForgotten, TradeCsv
 from bfxtwist.out.trade_file import TradeFile
 from tests.crash_disk import CrashDisk
 from tests.out.recording import LAYOUT, arrivals
@@ -17,10 +18,6 @@ class TradeCsvTests(SynchronousTestCase):
     """`TradeCsv` on a file in memory."""
 
     def setUp(self) -> None:
-        self.begin()
-
-    def begin(self, sync: SyncPolicy = SyncPolicy.SECOND, limit: int = 10) -> None:
-        """A new file."""
         self.clock, self.disk = Clock(), CrashDisk()
         self.file = TradeFile(self.disk, "/trade.csv", LAYOUT)
         self.file.open(None, 0)
@@ -31,8 +28,7 @@ class TradeCsvTests(SynchronousTestCase):
             self.clock,
             forgotten=lambda rows: self.heard.append([row.trade.id for row in rows]),
             drained=lambda: self.heard.append("drained"),
-            sync=sync,
-            limit=limit,
+            limit=10,
         )
 
     def rows(self) -> list[int]:
@@ -55,10 +51,27 @@ class TradeCsvTests(SynchronousTestCase):
         self.assertEqual((self.rows(), self.heard), ([1, 2], ["drained"]))
 
     def test_nothing_to_write(self) -> None:
-        """Fires all the same."""
+        """Fires when what came before is in the file, and not at once."""
         done = self.csv.write([])
+        self.assertNoResult(done)
         self.clock.advance(0)
         self.assertIsNone(self.successResultOf(done))
+        self.disk.room = 0
+        self.csv.put(arrivals(1))
+        done = self.csv.write([])
+        self.clock.advance(0)
+        self.assertNoResult(done)
+        self.disk.mend()
+        self.clock.advance(1)
+        self.assertIsNone(self.successResultOf(done))
+        self.assertEqual(self.rows(), [1])
+
+    def test_rows_are_written_though_nobody_waits_any_more(self) -> None:
+        done = self.csv.write(arrivals(1))
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.clock.advance(0)
+        self.assertEqual(self.rows(), [1])
 
     def test_many_rows_leave_in_batches(self) -> None:
         """A turn each, so that the reactor goes on."""
@@ -131,20 +144,6 @@ class TradeCsvTests(SynchronousTestCase):
             self.assertIsNone(self.successResultOf(written))
         self.assertEqual(self.rows(), [1, 2, 3, 4, 5, 20])
         self.assertEqual(self.csv.rows_written, 6)
-
-    def test_always_waits_for_the_sync(self) -> None:
-        """The Deferred fires when so many rows are on disk."""
-        self.begin(SyncPolicy.ALWAYS)
-        first = self.csv.write(arrivals(1))
-        self.clock.advance(0)
-        second = self.csv.write(arrivals(2))
-        self.assertNoResult(first)
-        self.csv.synced(1)
-        self.assertIsNone(self.successResultOf(first))
-        self.assertNoResult(second)
-        self.clock.advance(0)
-        self.csv.synced(2)
-        self.assertIsNone(self.successResultOf(second))
 
     def test_stop_tries_once_and_says_how_many_are_left(self) -> None:
         """And leaves no call behind."""

@@ -9,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.trade_rows import HEADER
 from bfxtwist.core.trades import Mode
-from bfxtwist.out.trade_csv import SyncPolicy
 from bfxtwist.out.trade_errors import TradeFileError
+from bfxtwist.out.trade_saving import SyncPolicy
 from tests.crash_disk import CrashDisk
 from tests.out.recording import Recording
 

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.history import Page, PageRequest
+from bfxtwist.core.history import HistoryUnavailable, Page, PageRequest
 from bfxtwist.core.limits import Limits
 from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
 from bfxtwist.core.trades import Mode
@@ -116,6 +116,23 @@ class RecorderTests(SynchronousTestCase):
         recording.connect()
         self.assertIsNone(self.successResultOf(recording.recorder.stop()))
         self.assertEqual(recording.clock.getDelayedCalls(), [])
+
+    def test_stop_asks_nothing_more(self) -> None:
+        """Though history takes its cancelling for a failure like any other, after which it would be asked again."""
+        recording = live()
+        recording.recorder.lost("sequence", recording.exchange.moment())
+        waiting: Deferred[Page] = Deferred(lambda page: page.errback(HistoryUnavailable("cut off")))
+        asked = []
+
+        async def page(symbol: str, request: PageRequest) -> Page:
+            asked.append(request)
+            return await waiting
+
+        recording.exchange.page = page  # type: ignore[method-assign]
+        self.patch(recording.recorder.tape, "request", lambda moment: PageRequest(0))
+        recording.connect()
+        self.assertIsNone(self.successResultOf(recording.recorder.stop()))
+        self.assertEqual((len(asked), recording.clock.getDelayedCalls()), (1, []))
 
     def test_stop_writes_what_is_held_back(self) -> None:
         """No page of history came yet, and none may ever tell of it: a row, behind a hole that was saved first."""
