@@ -4,6 +4,11 @@
                    │                                                        ▲
                    ├──────────────── trades ────────────────────────────────┘
                    └──► web (page, GET /book, relay, metrics)
+
+    privilegedStartService   the demo's exchange, web, trade files: whatever may be refused, before anything is connected
+    startService             the same parts run; when the list of pairs has come, or cannot be had, the feed
+    change_feeds             trade files that are new, all or none; then the feeds that go, then the books that come
+    stopService              feed, trade files, web, the demo's exchange: each when the one before has stopped
 """
 
 import os
