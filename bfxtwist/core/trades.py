@@ -4,9 +4,21 @@
     REST ──── page, unanswered ────────►│ Tape │──► request      the page to ask for now
     disk ──── written, saved, forgot ──►└──────┘──► progress     what must be durable after those rows
 
-No I/O and no clock. After every (re)connection what the socket tells is held back (SYNC) until REST has told what happened
-before; should that take more than a minute, the interval becomes an open gap, which is made durable first, and the tape goes
-LIVE. A trade is known by its id alone: the same trade has another time in the database, 1 to 9 ms off (measured in 2018).
+No I/O and no clock. A trade is known by its id alone: the same trade has another time in the database, 1 to 9 ms off
+(measured in 2018). After every (re)connection what the socket tells is held back until REST has told what happened before:
+
+    state           a trade from the socket is   and it ends with
+    DOWN            ignored                      a snapshot ──► SYNC; the first one that ever came ──► LIVE
+    SYNC            held back                    history told up to what the socket told first ──► LIVE
+                                                 a minute of it in all: an open gap ──► SYNC, urgent
+                                                 or, if nothing lies in between ──► LIVE
+    SYNC, urgent    held back                    the gap is durable (`saved`) ──► LIVE
+    LIVE            released                     its rows were forgotten ──► SYNC
+    any                                          `lost` ──► DOWN; what is held back stays so
+                                                 `stop`: what is held back goes on as after a minute
+
+The order of calls, whatever the state: what `released` gave is followed by `written` when all of it is in the file, or by
+`forgot`; a `request` by `page` or `unanswered`; a revision of the progress on disk, after its rows, by `saved`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,14 +30,12 @@ import msgspec
 from bfxtwist.core.comparison import Comparison, Found, Progress, Purpose
 from bfxtwist.core.gaps import Gap, Mark
 from bfxtwist.core.history import HistoryUnavailable, Page, PageRequest, check_page
+from bfxtwist.core.hold import HOLD, Hold
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.limits import LIMITS, Limits
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.trade_rows import Arrival, recordable
-
-#: Seconds that live trades are held back for history.
-HOLD = 60.0
 
 
 class Mode(StrEnum):
@@ -65,13 +75,7 @@ class Tape:
         self._limits = limits
         self._requested: PageRequest | None = None
         self._released: list[Arrival] = []
-        self._held_back: dict[int, Arrival] = {}
-        self._right: Mark | None = None  # history must catch up with this one
-        self._hold_left = HOLD
-        self._holding_since = 0.0  # or since what was taken from it last
-        self._durable_first: int | None = None  # the revision of the progress that must be saved before going live
-        self._before: Mark | None = None  # the last trade before the socket's word was lost
-        self._filled = 0  # trades that history told of those between it and `_right`
+        self._hold = Hold()
 
     # --- the socket ---------------------------------------------------------------------------------------
 
@@ -108,7 +112,7 @@ class Tape:
         What is held back stays so: it may be a trade that history will never tell (8 te of 4,473 had no tu in a capture).
         """
         self.mode, self.reason = Mode.DOWN, reason
-        self._durable_first = None
+        self._hold.durable_first = None
         self.comparison.stop()
 
     def _recordable(self, trade: Trade) -> bool:
@@ -124,7 +128,7 @@ class Tape:
         start = self.comparison.progress.start
         if start is not None and trade.id < start:
             return False
-        held_back = self._held_back.get(trade.id)
+        held_back = self._hold.trades.get(trade.id)
         if held_back is None and trade.id not in self.known:
             return True
         self.counters.duplicates += 1
@@ -133,14 +137,16 @@ class Tape:
             self._count_conflict(first, trade)
         return False
 
-    def _hold_back(self, trade: Trade, moment: Moment) -> None:
+    def _hold_back(self, trade: Trade, moment: Moment) -> bool:
+        """Let a trade wait, if it is new. Whether it does."""
         if not self._is_new(trade):
-            return
-        self._held_back[trade.id] = Arrival(trade, moment.wall)
-        if len(self._held_back) > self._limits.held_back:
-            newest = self._held_back[max(self._held_back)].trade
-            self._held_back.clear()
-            self._synchronise(Mark(newest.id, newest.mts), moment)
+            return False
+        hold = self._hold
+        hold.trades[trade.id] = Arrival(trade, moment.wall)
+        if len(hold.trades) <= self._limits.held_back:
+            return True
+        self._synchronise(hold.drop(), moment)
+        return False
 
     def _release(self, arrivals: Iterable[Arrival]) -> int:
         """Hand the new ones over to the file. How many they were."""
@@ -212,10 +218,9 @@ class Tape:
     def _synchronise(self, right: Mark | None, moment: Moment) -> None:
         """Hold live trades back until history has been told from the frontier to `right`."""
         if self.mode is not Mode.SYNC:
-            self._holding_since, self._filled = moment.monotonic, 0
-            self._before = self.last_trade or self.comparison.progress.frontier
+            self._hold.begin(self.last_trade or self.comparison.progress.frontier, moment.monotonic)
         self.mode = Mode.SYNC
-        self._right, self._durable_first = right, None
+        self._hold.wait_for(right)
         self.comparison.synchronise(right, moment.monotonic)
 
     def tick(self, moment: Moment) -> None:
@@ -223,33 +228,27 @@ class Tape:
 
         A minute in all: connections that never last so long must not keep what they tell from the file.
         """
-        if self.mode is not Mode.SYNC or self._durable_first is not None:
-            return
-        self._hold_left -= moment.monotonic - self._holding_since
-        self._holding_since = moment.monotonic
-        if self._hold_left > 0:
-            return
-        self._wait_no_longer(f"history did not follow in {HOLD:.0f} s: {self.comparison.obstacle}", moment)
+        if self.mode is Mode.SYNC and not self.urgent and self._hold.is_over(moment.monotonic):
+            self._wait_no_longer(f"history did not follow in {HOLD:.0f} s: {self.comparison.obstacle}", moment)
 
     def stop(self, moment: Moment) -> None:
         """Nothing comes any more. What is held back is not left to history, which may never tell it."""
-        if self._held_back and self._durable_first is None:
+        if self._hold.trades and not self.urgent:
             self._wait_no_longer("stopped before history followed", moment)
 
     def _wait_no_longer(self, cause: str, moment: Moment) -> None:
         """Make an open gap of what history has not told; when that is durable, what is held back is released."""
-        frontier = self.comparison.progress.frontier
-        if self._right is None or frontier is None or self._right.id <= frontier.id:
+        frontier, right = self.comparison.progress.frontier, self._hold.right
+        if right is None or frontier is None or right.id <= frontier.id:
             self._go_live(moment)  # there is nothing in between, and the frontier stays until history moves it
             return
-        self.comparison.set_aside(self._right, f"{self.reason}; {cause}", moment)
-        self._durable_first = self.comparison.revision
+        self.comparison.set_aside(right, f"{self.reason}; {cause}", moment)
+        self._hold.durable_first = self.comparison.revision
 
     def _go_live(self, moment: Moment) -> None:
-        held_back = sorted(self._held_back.values(), key=lambda arrival: (arrival.trade.mts, arrival.trade.id))
-        self._held_back.clear()
-        self.mode, self._durable_first, self._hold_left = Mode.LIVE, None, HOLD
-        self._release(held_back)
+        hold, self._hold = self._hold, Hold()
+        self.mode = Mode.LIVE
+        self._release(hold.in_order())
         self.comparison.live(moment.monotonic)
 
     # --- history ------------------------------------------------------------------------------------------
@@ -273,7 +272,7 @@ class Tape:
         except HistoryUnavailable as error:
             self.unanswered(str(error), moment)
             return
-        found = self.comparison.take(page, self._ceiling(), moment)
+        found = self.comparison.take(page, self._hold.lowest, moment)
         if found is None:
             return
         trades = sorted(filter(self._recordable, found.trades), key=lambda trade: (trade.mts, trade.id))
@@ -288,42 +287,31 @@ class Tape:
 
     def _fill(self, trades: list[Trade], found: Found, moment: Moment) -> None:
         """Release what is older than the first live trade, hold back the rest, and go live when history has been told."""
-        older = [trade for trade in trades if self._right is None or trade.mts < self._right.mts]
+        hold = self._hold
+        older = [trade for trade in trades if hold.precedes(trade.mts)]
         self.counters.backfilled += self._told(older, None, moment)
         for trade in trades[len(older) :]:
-            waiting = len(self._held_back)
-            self._hold_back(trade, moment)
-            if len(self._held_back) > waiting:
+            if self._hold_back(trade, moment):
                 self.counters.backfilled += 1
-                self._filled += self._was_missed(trade.id)
-        if not found.done or self.mode is not Mode.SYNC:
+                hold.count(trade.id)
+        if not found.done:
             return
-        if self._filled and self._before is not None and self._right is not None:
-            self.comparison.filled(self._before, self._right, self.reason, self._filled, moment)
+        if hold.filled and hold.before is not None and hold.right is not None:
+            self.comparison.filled(hold.before, hold.right, self.reason, hold.filled, moment)
         self._go_live(moment)
 
     def _told(self, trades: list[Trade], gap: Gap | None, moment: Moment) -> int:
         """Release what history told. How many the socket had not told: those that it had go with their own time."""
         count = 0
         for trade in trades:
-            held_back = self._held_back.pop(trade.id, None)
+            held_back = self._hold.trades.pop(trade.id, None)
             if held_back is not None:
                 self._release([held_back])
             elif self._release([Arrival(trade, moment.wall)]):
                 count += 1
-                self._filled += not self.comparison.fills(trade.id, gap) and self._was_missed(trade.id)
+                if not self.comparison.fills(trade.id, gap):
+                    self._hold.count(trade.id)
         return count
-
-    def _was_missed(self, trade_id: int) -> bool:
-        """Whether a trade happened while there was no connection. Others the socket should have told, and did not."""
-        return self._before is not None and self._right is not None and self._before.id < trade_id < self._right.id
-
-    def _ceiling(self) -> int | None:
-        """From this id on, trades are held back and not on their way to the file."""
-        waiting = list(self._held_back)
-        if self.mode is Mode.SYNC and self._right is not None:
-            waiting.append(self._right.id)
-        return min(waiting, default=None)
 
     # --- the disk -----------------------------------------------------------------------------------------
 
@@ -333,13 +321,14 @@ class Tape:
 
     def saved(self, revision: int, moment: Moment) -> None:
         """The progress of this revision is durable."""
-        if self._durable_first is not None and revision >= self._durable_first:
+        durable_first = self._hold.durable_first
+        if durable_first is not None and revision >= durable_first:
             self._go_live(moment)
 
     @property
     def urgent(self) -> bool:
         """Whether live trades wait for the progress to be saved."""
-        return self._durable_first is not None
+        return self._hold.durable_first is not None
 
     def forgot(self, arrivals: list[Arrival], moment: Moment) -> None:
         """These were released and will not be written: the disk was full for too long. REST will tell them again."""

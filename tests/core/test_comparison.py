@@ -3,7 +3,8 @@
 from bfxtwist.core.comparison import LACKS, Progress
 from bfxtwist.core.gaps import Gap, GapState, Mark
 from bfxtwist.core.history import OVERLAP, Page
-from bfxtwist.core.trades import HOLD, Mode
+from bfxtwist.core.hold import HOLD
+from bfxtwist.core.trades import Mode
 from tests.core.taped import TapeTest
 
 

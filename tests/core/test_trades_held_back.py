@@ -2,7 +2,8 @@
 
 from bfxtwist.core.gaps import GapState, Mark
 from bfxtwist.core.history import Page
-from bfxtwist.core.trades import HOLD, Mode
+from bfxtwist.core.hold import HOLD
+from bfxtwist.core.trades import Mode
 from tests.core.taped import TapeTest
 
 
@@ -309,7 +310,7 @@ class HoldingBackTests(TapeTest):
         self.exchange.fault = "empty"
         for _ in range(30):
             self.trade(pause=0.01)
-            self.assertLessEqual(len(self.tape._held_back), self.limits.held_back)
+            self.assertLessEqual(len(self.tape._hold.trades), self.limits.held_back)
         self.exchange.fault = ""
         self.wait(20)
         self.assertEqual((sorted(self.file), self.tape.mode), (self.everything(), Mode.LIVE))

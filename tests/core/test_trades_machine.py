@@ -286,7 +286,7 @@ class RecorderMachine(RuleBasedStateMachine):
         """In order; it fails visibly or not at all, and what only the socket told is in the file then."""
         recorder, failures = self.recorder, list[Failure]()
         assert recorder is not None
-        told = set(recorder.tape._held_back)
+        told = set(recorder.tape._hold.trades)
         self.slow_threads = False
 
         def stop() -> None:
@@ -393,7 +393,7 @@ class RecorderMachine(RuleBasedStateMachine):
         recorder = self.recorder
         assert len(recorder._csv) <= LIMITS.queue + LIMITS.page + 30, "I7"
         assert len(recorder._file._ring) <= LIMITS.unsynced, "I7"
-        assert len(recorder.tape._held_back) <= LIMITS.held_back + 1, "I7"
+        assert len(recorder.tape._hold.trades) <= LIMITS.held_back + 1, "I7"
         assert len(recorder.tape.comparison.recent) <= LIMITS.recent, "I7"
 
     @invariant()
