@@ -233,7 +233,7 @@ class TradeRecorder:
 
     # --- history ------------------------------------------------------------------------------------------
 
-    def _go_on(self, _: object = None) -> None:
+    def _go_on(self) -> None:
         """Write what was released, and ask history whatever there is to ask, unless that is under way."""
         self._write()
         if self._asking is None and self._opened:

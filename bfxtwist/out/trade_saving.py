@@ -71,7 +71,7 @@ class TradeSaving:
         *,
         sync: SyncPolicy,
         in_thread: InThread,
-        saved: Callable[[Moment], None],
+        saved: Callable[[], None],
         bug: Callable[[Any], None],
         gave_up: Callable[[TradeFileError], None] | None,
     ) -> None:
@@ -241,7 +241,7 @@ class TradeSaving:
         self._saved_revision, self._saved_at = promise.revision, moment.monotonic
         self._followed.saved(promise.revision, self._moment())
         if not self._ending:
-            self._saved(self._moment())
+            self._saved()
 
     def _ledger_text(self) -> tuple[bytes | None, int]:
         changes = self._followed.comparison.changes
