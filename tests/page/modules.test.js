@@ -202,6 +202,41 @@ test("rate and samples forget", () => {
   assert.ok(model.samples.length > 590 && model.samples.length < 610);
 });
 
+test("hours in which nobody looks leave nothing to clear away", () => {
+  const { clock, model } = modelAt();
+  model.connected();
+  model.bookSnapshot(ROWS);
+  for (clock.now = 0; clock.now < 3600000; clock.now += 100) model.bookUpdate(["6443", "1", "1"]);
+  assert.ok(model.rowTimes.length < 60);
+  assert.equal(model.rate(), 10);
+});
+
+test("where the numbers end, so does the line", () => {
+  const { clock, model } = modelAt();
+  model.connected();
+  model.bookSnapshot(ROWS);
+  model.sample();
+  clock.now = 100;
+  model.disconnected("the daemon does not answer", 600);
+  model.sample();
+  clock.now = 200;
+  model.sample();
+  assert.deepEqual(model.samples.map(({ at, mid }) => [at, mid !== null]), [[0, true], [100, false]]);
+});
+
+test("numbers of which nothing was heard for long are not live", () => {
+  const { clock, model } = modelAt();
+  model.connected();
+  model.bookSnapshot(ROWS);
+  clock.now = 3600000;
+  assert.deepEqual(judge(model, clock.now), {
+    state: "stale", headline: "Silent for 60 min", detail: "These numbers are 60 min old. The daemon says nothing.",
+  });
+  assert.equal(model.live, false);
+  model.heard();
+  assert.equal(judge(model, clock.now).state, "live");
+});
+
 test("words for times, spreads and gaps", () => {
   assert.deepEqual([ago(-5), ago(119999), ago(120000), ago(8e6)], ["0 s", "119 s", "2 min", "2 h"]);
   assert.equal(basisPoints({ spread: parse("1"), mid: parse("10000") }), "1.00");

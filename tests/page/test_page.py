@@ -1,5 +1,6 @@
 """The page in a real browser: what a person sees, does, and is warned of."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,13 @@ _LONG_PROBLEM = """Object.entries({
     element.textContent = text;
     return element.scrollWidth <= element.clientWidth && element.scrollHeight <= element.clientHeight;
 })"""
+
+#: What browsers do to a tab that was hidden for minutes: no frames, and timers once a minute at best.
+_HIDE = """(() => {
+    Object.defineProperty(document, "hidden", {get: () => true});
+    window.requestAnimationFrame = () => 0;
+    for (let id = setInterval(() => {}, 1e6); id; id -= 1) clearInterval(id);
+})()"""
 
 #: Prices of the ladder, and where their last digits end.
 _ENDS = """[...document.querySelectorAll(".ladder [scope=row]")].filter((cell) => cell.textContent).map((cell) => {
@@ -188,6 +196,18 @@ class StateTest(PageTest):
         rows = self.served.market.books["tBTCUSD"].book.bids.rows[:10]
         self.assertEqual([row[0] for row in shown["bids"]], [row[0].decode() for row in rows])
         await self.becomes(_OPACITY, "1")
+
+    async def test_a_tab_that_nobody_looks_at(self) -> None:
+        """No frame of it is drawn and its timers are late: title and icon say all the same that the numbers are old."""
+        self.patch(channel, "HEARTBEAT_LATE", 2.0)
+        await self.page(heartbeat=0.5)
+        await self.browser.js(_HIDE)
+        price = await self.browser.js("document.title")
+        await self.becomes(f"document.title === {json.dumps(price)}", False)  # another price
+        icon = await self.browser.js("document.getElementById('icon').href")
+        self.served.faults.set("stall", "nothing")
+        await self.becomes("document.title.startsWith('Stale for ')", True)
+        self.assertNotEqual(await self.browser.js("document.getElementById('icon').href"), icon)
 
     async def test_lost_and_back(self) -> None:
         """The exchange's connection is lost and comes back, and the page with it."""

@@ -9,10 +9,14 @@ const LONGEST_PAUSE = 15000;
 const HEALTHY = 10000;
 
 export class Feed {
-  /** `listener` is a conversation's, with `connected()` and `disconnected(reason, retryAt)` besides; times are performance.now()'s. */
-  constructor(url, listener) {
+  /**
+   * `listener` is a conversation's, with `connected()` and `disconnected(reason, retryAt)` besides; times are performance.now()'s.
+   * `told()` is called after each of whatever the listener is told.
+   */
+  constructor(url, listener, told) {
     this.url = url;
     this.listener = listener;
+    this.told = told;
     this.pause = FIRST_PAUSE;
     this.wanted = null;
     this.socket = null;
@@ -68,6 +72,7 @@ export class Feed {
   message(text) {
     try {
       this.conversation.received(text);
+      this.told();
     } catch (error) {
       this.lost(error.message);
     }
@@ -82,6 +87,7 @@ export class Feed {
     clearInterval(this.pulse);
     socket.close();
     this.listener.disconnected(reason, performance.now() + this.pause);
+    this.told();
     this.retry = setTimeout(() => this.connect(), this.pause);
     this.pause = Math.min(this.pause * 2, LONGEST_PAUSE);
   }

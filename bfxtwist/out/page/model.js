@@ -7,6 +7,9 @@ const TRADES_KEPT = 100;
 const RATE_WINDOW = 5000;
 const SAMPLE_EVERY = 500;
 
+/** A heartbeat comes every 15 s, and a pong more often: after so many ms nobody can be there. */
+const SILENT_AFTER = 20000;
+
 /** What the five-minute line shows, in ms. */
 export const HISTORY = 5 * 60 * 1000;
 
@@ -38,7 +41,12 @@ export class Model {
   }
 
   get live() {
-    return this.link.open && Boolean(this.bookOpen) && !this.pausedFor && !this.wrong;
+    return this.link.open && Boolean(this.bookOpen) && !this.pausedFor && !this.wrong && !this.silent;
+  }
+
+  /** Whether nothing was heard for too long, as after a sleep of this machine. */
+  get silent() {
+    return this.heardAt !== null && this.now() - this.heardAt > SILENT_AFTER;
   }
 
   // --- what the feed tells ---
@@ -84,6 +92,7 @@ export class Model {
     const last = this.rowTimes.at(-1);
     if (last && now - last[0] < 100) last[1] += 1;
     else this.rowTimes.push([now, 1]);
+    this.forgetRows(now); // here, too: of a tab that nobody looks at, nobody asks for the rate
   }
 
   checksum(value) {
@@ -114,16 +123,20 @@ export class Model {
 
   /** Rows of the book per second, over the last five. */
   rate() {
-    const now = this.now();
-    while (this.rowTimes.length && this.rowTimes[0][0] < now - RATE_WINDOW) this.rowTimes.shift();
+    this.forgetRows(this.now());
     return this.rowTimes.reduce((sum, [, rows]) => sum + rows, 0) / (RATE_WINDOW / 1000);
   }
 
-  /** Take a sample for the line, if it is time for one. */
+  forgetRows(now) {
+    while (this.rowTimes.length && this.rowTimes[0][0] < now - RATE_WINDOW) this.rowTimes.shift();
+  }
+
+  /** Take a sample for the line, if it is time for one, or if there are numbers now, or none any more. */
   sample() {
     const now = this.now();
-    if (now - (this.samples.at(-1)?.at ?? -Infinity) < SAMPLE_EVERY) return;
     const top = this.live ? this.book.top() : null;
+    const last = this.samples.at(-1);
+    if (last && now - last.at < SAMPLE_EVERY && (last.mid === null) === (top === null)) return;
     this.samples.push({ at: now, mid: top && toNumber(top.mid), spread: top && toNumber(top.spread) });
     while (this.samples[0].at < now - HISTORY - SAMPLE_EVERY) this.samples.shift();
   }

@@ -14,6 +14,7 @@ import { Tape } from "./tape.js";
 
 const DRAW_EVERY = 100;
 const DRAW_CALMLY = 1000;
+const LOOK_EVERY = 1000;
 
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 const reduced = () => calm.matches;
@@ -23,7 +24,7 @@ class Page {
   constructor() {
     this.choices = new Choices(window);
     this.model = new Model(() => this.feed.again());
-    this.feed = new Feed(`${window.location.origin.replace(/^http/, "ws")}/ws/2`, this.model);
+    this.feed = new Feed(`${window.location.origin.replace(/^http/, "ws")}/ws/2`, this.model, () => this.heard());
     this.pairs = [];
     this.pair = null;
     this.state = new StateView(document);
@@ -42,6 +43,7 @@ class Page {
     watchDaemon((pairs, version) => this.told(pairs, version));
     this.feed.connect();
     this.draw();
+    setInterval(() => this.look(), LOOK_EVERY);
   }
 
   listen() {
@@ -195,13 +197,28 @@ class Page {
 
   // --- drawing ---
 
-  draw() {
-    const now = performance.now();
+  /** What a tab shows even while nobody looks at it and no frame of it is drawn: its title and its icon. */
+  look() {
     const { model } = this;
+    this.lookedAt = performance.now();
     model.sample();
     const top = model.book.top();
+    this.state.draw(judge(model, this.lookedAt), this.pair?.name ?? "bfxtwist", top && format(top.mid));
+  }
+
+  /** Timers of a tab that was hidden for long go off once a minute, but what the socket tells still comes at once. */
+  heard() {
+    if (!document.hidden) return;
+    const now = performance.now();
+    if (now - this.lookedAt >= LOOK_EVERY || judge(this.model, now).state !== this.state.shown) this.look();
+  }
+
+  draw() {
+    this.look();
+    const now = this.lookedAt;
+    const { model } = this;
+    const top = model.book.top();
     this.offerSteps(top);
-    this.state.draw(judge(model, now), this.pair?.name ?? "bfxtwist", top && format(top.mid));
     this.figures.draw(model, now);
     const caption = top ? `spread ${format(top.spread)} · ${basisPoints(top)} bp` : `${model.book.empty ? "the book" : "one side"} is empty`;
     const step = this.choices.step ? parse(this.choices.step) : 0n;

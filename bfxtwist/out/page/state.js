@@ -27,6 +27,7 @@ export function judge(model, now) {
     return verdict("stale", `Stale for ${ago(now - model.goodAt)}`, age, sentence(why));
   }
   if (!model.bookOpen) return verdict("syncing", "Syncing", age, "Waiting for the snapshot.");
+  if (model.silent) return verdict("stale", `Silent for ${ago(now - model.heardAt)}`, age, "The daemon says nothing.");
   const checked = model.checkedAt === null ? "no checksum compared yet" : `checksum verified ${ago(now - model.checkedAt)} ago`;
   return verdict("live", "Live", `in sequence, ${checked}`);
 }
