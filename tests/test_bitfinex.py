@@ -23,6 +23,7 @@ from bfxtwist.core.market import Market
 from bfxtwist.core.messages import Rows
 from bfxtwist.core.moment import Moment
 from bfxtwist.exchange.simulated import SimulatedMarket
+from bfxtwist.out.trade_errors import TradeFileError
 from tests.running import ROOT, WholeTest
 
 PAIRS = ("BTC/USD", "ETH/USD")
@@ -209,6 +210,21 @@ class Programs(WholeTest):
         daemon.startService()
         await daemon.stopService()
         self.assertIn("stopped before", str(self.failureResultOf(live, FeedFailed).value))
+
+    async def test_a_service_that_cannot_start_lets_go_when_it_is_stopped(self) -> None:
+        exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD",)))
+        folder, own = self.mktemp(), {"ws_url": exchange.ws_url, "rest_url": exchange.rest_url}
+        first: Any = service(Bitfinex("BTC/USD", "trades", folder, **own), listen="tcp:0:interface=127.0.0.1")
+        first.startService()
+        self.addCleanup(lambda: first.stopService() if first.running else None)
+        second: Any = service(Bitfinex("BTC/USD", "trades", folder, **own), listen="tcp:0:interface=127.0.0.1")
+        self.assertRaises(TradeFileError, second.startService)
+        await second.stopService()
+        self.assertEqual(second.web.addresses, [])
+        await first.stopService()
+        second.startService()
+        await second.stopService()
+        await second.stopService()
 
     async def test_run_in_a_reactor_that_runs(self) -> None:
         _, errors, _ = await self.output(

@@ -162,7 +162,8 @@ class Relay(Service):
     def stopService(self) -> Deferred[None]:
         """Tell the clients, and close their connections. Fires when they are gone, within a second or so."""
         super().stopService()
-        self._round.stop()
+        if self._round.running:  # not of a daemon that could not start
+            self._round.stop()
         self._factory.rest()
         if self._settling is not None:
             self._settling.cancel()
