@@ -5,6 +5,7 @@ Every error here is the user's to mend, is found before anything starts, and say
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from os import PathLike
@@ -104,7 +105,7 @@ def feed(
         precision=_one_of("precision", precision, PRECISIONS),
         frequency=_one_of("frequency", frequency, FREQUENCIES),
         length=int(_one_of("length", str(length), LENGTHS)),
-        folder=Path(file_path) if file_path and chosen is ChannelName.TRADES else None,
+        folder=_path("--file-path", file_path) if file_path and chosen is ChannelName.TRADES else None,
     )
 
 
@@ -124,8 +125,8 @@ def settings(
     lock_folder: str | None = None,
     allow_remote: bool = False,
     token_file: str | None = None,
-    allow_hosts: Iterable[str] = (),
-    allow_origins: Iterable[str] = (),
+    allow_hosts: str | Iterable[str] = (),
+    allow_origins: str | Iterable[str] = (),
     log_format: str = "text",
 ) -> Settings:
     """The settings, from texts as people write them. Raises ValueError with one line that names the fix."""
@@ -142,11 +143,11 @@ def settings(
         rotate=_rotate(rotate, rotate_compress),
         no_fast_frames=no_fast_frames,
         ca_file=_file("--ca-file", ca_file),
-        lock_folder=Path(lock_folder) if lock_folder else None,
+        lock_folder=_path("--lock-folder", lock_folder) if lock_folder else None,
         allow_remote=allow_remote,
         token_file=_file("--token-file", token_file),
-        allow_hosts=tuple(allow_hosts),
-        allow_origins=tuple(allow_origins),
+        allow_hosts=_several(allow_hosts),
+        allow_origins=_several(allow_origins),
         log_format=_one_of("log format", log_format, LOG_FORMATS),
     )
 
@@ -172,10 +173,15 @@ def _apart(feeds: Sequence[FeedSettings]) -> tuple[FeedSettings, ...]:
 
 
 def _listen(value: str | Iterable[str]) -> tuple[str, ...]:
-    several = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
+    several = _several(value)
     if not all(isinstance(one, str) for one in several):
         raise ValueError(f"listen={value!r} is no address: write it like {LISTEN!r}")
     return several or (LISTEN,)
+
+
+def _several(value: str | Iterable[str]) -> tuple[str, ...]:
+    """From Python one may come alone, and anything else."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
 
 
 def _one_of(what: str, value: str, allowed: Sequence[str]) -> str:
@@ -221,9 +227,18 @@ def checked_url(what: str, value: str, schemes: Sequence[str]) -> str:
 def _file(option: str, value: str | None) -> Path | None:
     if value is None:
         return None
-    path = Path(value)
+    path = _path(option, value)
     try:
         path.read_bytes()
     except OSError as error:
         raise ValueError(f"{option} {value!r} cannot be read ({error.strerror}): name a file that can") from None
     return path
+
+
+def _path(option: str, value: str | PathLike[str]) -> Path:
+    """A path. `~` is one's home: shells see it at the beginning of a word only, and Python and TOML have no shell."""
+    with suppress(TypeError, RuntimeError):  # no path at all; nobody's home
+        path = Path(value).expanduser()
+        if "\0" not in str(path):
+            return path
+    raise ValueError(f"{option} {value!r} is no path: write it like 'data/'")

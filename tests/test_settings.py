@@ -1,5 +1,6 @@
 """A mistake is found at start, in one line that names the fix."""
 
+import os
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -23,10 +24,25 @@ class Mistakes(SynchronousTestCase):
             ({"pair": None}, "write it like 'BTC/USD'"),
             ({"channel": ["book"]}, "use one of book, trades"),
             ({"precision": 0}, "use one of P0, P1, P2, P3, P4, R0"),
+            ({"channel": "trades", "file_path": b"data"}, "write it like 'data/'"),
+            ({"channel": "trades", "file_path": 7}, "write it like 'data/'"),
+            ({"channel": "trades", "file_path": "da\0ta"}, "write it like 'data/'"),
+            ({"channel": "trades", "file_path": "~nobody-of-this-name/data"}, "write it like 'data/'"),
         ):
             error = self.assertRaises(ValueError, feed, **{"pair": "BTC/USD", "channel": "book", **changes})
             self.assertIn(fix, str(error))
             self.assertNotIn("\n", str(error))
+
+    def test_one_name_where_several_may_stand(self) -> None:
+        chosen = settings(feeds=[feed(pair="BTC/USD", channel="book")], allow_hosts="a.example", allow_origins="https://b.example")
+        self.assertEqual((chosen.allow_hosts, chosen.allow_origins), (("a.example",), ("https://b.example",)))
+
+    def test_home(self) -> None:
+        """As in a shell, which does not see a `~` in `--file-path=~/data`, in TOML and in Python."""
+        self.patch(os, "environ", {**os.environ, "HOME": "/home/me"})
+        self.assertEqual(feed(pair="BTC/USD", channel="trades", file_path="~/data").folder, Path("/home/me/data"))
+        chosen = settings(feeds=[feed(pair="BTC/USD", channel="book")], lock_folder="~/locks")
+        self.assertEqual(chosen.lock_folder, Path("/home/me/locks"))
 
     def test_in_the_rest(self) -> None:
         for changes, fix in (
