@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Bitfinex", "FeedFailed", "Level", "OrderBook", "run", "service"]
+__all__ = ["Bitfinex", "FeedFailed", "FeedState", "Level", "OrderBook", "run", "service"]
 
 if TYPE_CHECKING:
     from bfxtwist.bitfinex import Bitfinex, FeedFailed, Level, OrderBook, run, service
+    from bfxtwist.core.feed_state import FeedState
+else:  # type checkers would take any name for one that this has
 
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(import_module("bfxtwist.bitfinex"), name)
-    raise AttributeError(f"module 'bfxtwist' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            return getattr(import_module("bfxtwist.bitfinex"), name)
+        raise AttributeError(f"module 'bfxtwist' has no attribute {name!r}")

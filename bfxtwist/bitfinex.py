@@ -17,7 +17,6 @@ from decimal import Decimal
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, globalLogBeginner
 from twisted.python.threadable import isInIOThread
@@ -186,7 +185,7 @@ def service(
     reactor: Any = None,
     ended: Callable[[int, str], None] | None = None,
     **more: Any,
-) -> Service:
+) -> "Daemon":
     """The service that runs these feeds, for a program that has its own reactor running.
 
     `listen` and `more` are as in `bfxtwist.settings.settings`. `ended` is told, with an exit code and a line for people,
