@@ -34,6 +34,9 @@ _log = Logger()
 
 _T = TypeVar("_T")
 
+#: What a request to subscribe may have (docs ws-public-books).
+_PAYLOAD = frozenset({"event", "channel", "symbol", "prec", "freq", "len", "subId"})
+
 #: How often (s) a thread that waits for the reactor looks whether that still runs.
 _LOOK_ROUND = 0.1
 
@@ -101,7 +104,8 @@ class Bitfinex:
         """Want the channel of `payload` from `endpoint`. The Deferred fires with this object when the feed is live.
 
         It fails with FeedFailed when that cannot come to be, or the service is stopped before. Nothing is sent yet: `run`
-        and `service` connect. Raises ValueError for another symbol's or channel's payload.
+        and `service` connect. Raises ValueError for another symbol's or channel's payload,
+        and for what would not be heeded.
         """
         if self._live is not None:
             raise ValueError(f"{self.settings.subscription} is subscribed already: make another Bitfinex for another feed")
@@ -111,6 +115,10 @@ class Bitfinex:
             raise ValueError(f"the payload {payload!r} is no dict: use get_subscribe_order_book_payload()")
         if (payload.get("symbol"), payload.get("channel")) != (own["symbol"], own["channel"]):
             raise ValueError(f"this payload is not {self.settings.subscription}'s: use get_subscribe_order_book_payload()")
+        if payload.get("event", "subscribe") != "subscribe":
+            raise ValueError(f"this payload asks to {payload['event']}: use get_subscribe_order_book_payload()")
+        if strange := payload.keys() - _PAYLOAD:  # what is not heeded, somebody would believe to have asked for
+            raise ValueError(f"no subscription has {', '.join(map(repr, sorted(strange, key=str)))}: use prec, freq and len")
         self.settings = feed(
             pair=own["symbol"],
             channel=own["channel"],

@@ -61,6 +61,8 @@ class Asking(SynchronousTestCase):
             (lambda: book.subscribe(endpoint, payload), "use get_subscribe_order_book_payload()"),
             (lambda: book.subscribe(own, endpoint), "is not a URL: write it like wss://"),
             (lambda: book.subscribe("https://example.org/", own), "is not a URL: write it like wss://"),
+            (lambda: book.subscribe(endpoint, {**own, "event": "unsubscribe"}), "asks to unsubscribe: use get_subscribe"),
+            (lambda: book.subscribe(endpoint, {**own, "precision": "P1"}), "has 'precision': use prec, freq and len"),
             (lambda: book.subscribe(endpoint, json.dumps(own)), "is no dict: use get_subscribe_order_book_payload()"),
             (service, "at least one Bitfinex"),
             (lambda: service([book]), "one by one"),
