@@ -5,8 +5,14 @@ only to a trade that REST itself showed, that is old enough for all its forerunn
 showed every trade that is on file. Beginning again "from the last row" would be wrong: that row may be newer than a trade
 which is still under way, or was lost silently.
 
-Three jobs ask for pages, one page at a time: after a (re)connection the interval from the frontier to what the socket told
-first; every minute an audit of what came after it; and the open gaps, for ever, at growing intervals.
+Three jobs ask for pages, one page at a time; what holds live trades back comes first:
+
+    job    walks from                      is due                                      after no progress again in
+    SYNC   the frontier to what the        after a (re)connection, at once             1, 2, 4 … 16 s
+           socket told first
+    AUDIT  the frontier to the present     30 s after going live, then every 60 s      5, 10 … 60 s
+    GAP    the left edge of an open gap    at once, until it is closed, over restarts  10, 20 … 600 s
+           to its end
 """
 
 from collections.abc import Iterable, Mapping
@@ -107,12 +113,10 @@ class Comparison:
         self._written = progress.copy()
         self._written_revision = 0
         self.recent: dict[int, Trade] = {}  # by id, the latest that this run released, beyond the frontier
-        self._sync: _Job | None = None
-        self._audit: _Job | None = None
+        self._onward: _Job | None = None  # from the frontier on: SYNC while live trades wait, AUDIT while they do not
         self._repairs = [self._repair(gap, 0.0) for gap in progress.gaps]
         self._asked: _Job | None = None
         self._lost: set[Loss] = set()
-        self._ceiling: int | None = None
         self._exchange_time = 0  # the latest that the newest trades and answers told, ms
         self._ends_with: int | None = None  # the newest id of a history that was told to its end
         self._ended_at = 0
@@ -144,22 +148,21 @@ class Comparison:
     def synchronise(self, right: Mark | None, now: float) -> None:
         """Compare from the frontier until history has caught up with `right`."""
         assert self.progress.frontier is not None
-        self._audit = None
-        self._sync = _Job(Purpose.SYNC, self._walk(right and right.id), now, 1.0, 16.0)
+        self._onward = _Job(Purpose.SYNC, self._walk(right and right.id), now, 1.0, 16.0)
 
     def live(self, now: float) -> None:
         """Everything came up to now; from here on audits will do."""
-        self._sync, self._audit = None, None
+        self._onward = None
         self._plan_audit(now + FIRST_AUDIT)
 
     def stop(self) -> None:
         """The socket's word is lost. Open gaps are fetched all the same."""
-        self._sync = self._audit = None
+        self._onward = None
 
     @property
     def obstacle(self) -> str:
         """Why history has not told yet what live trades wait for."""
-        job = self._sync
+        job = self._onward
         if self.error or job is None or not job.delay:
             return self.error or "too much to fetch"
         return "it has not caught up" if job.walk.reached_back else "it does not reach back"
@@ -168,10 +171,10 @@ class Comparison:
         """History did not come in time: what lies before `right` becomes an open gap, and the frontier goes on."""
         frontier = self.progress.frontier
         assert frontier is not None
-        walk = None if self._sync is None else self._sync.walk
+        walk = None if self._onward is None else self._onward.walk
         gap = Gap(frontier, right, cause, moment.wall, frontier, self.progress.floor)
         self._repairs.append(self._repair(gap, moment.monotonic, walk))
-        self._sync = None
+        self._onward = None
         self.progress.gaps.append(gap)
         self.changes.append(gap)
         self.progress.frontier = right
@@ -184,7 +187,7 @@ class Comparison:
         """The page to ask for now, if any: one at a time, what holds live trades back first."""
         if self._asked is not None:
             return None
-        for job in (self._sync, self._audit, *self._repairs):
+        for job in (self._onward, *self._repairs):
             if job is not None and job.due <= now:
                 self._asked = job
                 return job.walk.request()
@@ -203,12 +206,11 @@ class Comparison:
 
         The frontier stays below `ceiling`: trades from that id on are held back, and not on their way to the file.
         """
-        self._ceiling = ceiling
         job, self._asked = self._asked, None
         self.pages += 1
         self.error = ""
         self._exchange_time = max(self._exchange_time, page.date or 0, *(trade.mts for trade in page.trades), 0)
-        if job is None or not (job is self._sync or job is self._audit or job in self._repairs):
+        if job is None or not (job is self._onward or job in self._repairs):
             return None
         step = job.walk.take(page.trades, self._known.__contains__, moment.monotonic)
         for loss in step.losses:
@@ -217,14 +219,14 @@ class Comparison:
             job.postpone(moment.monotonic)
         else:
             job.progressed(moment.monotonic)
-        done = self._conclude(job, page.trades, step, moment)
+        done = self._conclude(job, page.trades, step, ceiling, moment)
         return Found(job.purpose, step.trades, done, job.gap)
 
-    def _conclude(self, job: _Job, page: list[Trade], step: Step, moment: Moment) -> bool:
+    def _conclude(self, job: _Job, page: list[Trade], step: Step, ceiling: int | None, moment: Moment) -> bool:
         """Move what a page allows to be moved. Whether the job has ended."""
         if job.gap is not None:
             return self._narrow(job, job.gap, page, step, moment)
-        advanced = self._advance(job, step, moment)
+        advanced = self._advance(job, step, ceiling, moment)
         if not step.done:
             return False
         if job.purpose is Purpose.AUDIT:
@@ -238,13 +240,13 @@ class Comparison:
 
     def _plan_audit(self, due: float) -> None:
         if self.progress.frontier is not None:
-            self._audit = _Job(Purpose.AUDIT, self._walk(), due, LOOK_AGAIN, AUDIT)
+            self._onward = _Job(Purpose.AUDIT, self._walk(), due, LOOK_AGAIN, AUDIT)
 
     # --- the frontier and the gaps ------------------------------------------------------------------------
 
-    def _advance(self, job: _Job, step: Step, moment: Moment) -> bool:
+    def _advance(self, job: _Job, step: Step, ceiling: int | None, moment: Moment) -> bool:
         """Move the frontier as far as a walk allows. False if it stays: history lacks a trade that is on file."""
-        target = self._target(job.walk, step)
+        target = self._target(job.walk, step, ceiling)
         frontier = self.progress.frontier
         if target is None or frontier is None:
             return True
@@ -261,7 +263,7 @@ class Comparison:
         self.revision += 1
         return True
 
-    def _target(self, walk: Walk, step: Step) -> Mark | None:
+    def _target(self, walk: Walk, step: Step, ceiling: int | None) -> Mark | None:
         """The newest trade that history has shown and the frontier may move to."""
         frontier = self.progress.frontier
         if not walk.reached_back or step.again or frontier is None:
@@ -272,7 +274,7 @@ class Comparison:
         settled = [
             (mts, trade_id)
             for trade_id, mts in walk.seen.items()
-            if mts <= before and trade_id > frontier.id and (self._ceiling is None or trade_id < self._ceiling)
+            if mts <= before and trade_id > frontier.id and (ceiling is None or trade_id < ceiling)
         ]
         mts, trade_id = max(settled, default=(0, 0))
         return Mark(trade_id, mts) if mts >= frontier.mts else None
@@ -358,7 +360,7 @@ class Comparison:
         self.progress = self._written.copy()
         self.changes.extend(self.progress.gaps)
         self._repairs = [self._repair(gap, now) for gap in self.progress.gaps]
-        self._sync = self._audit = self._ends_with = None
+        self._onward = self._ends_with = None
         self.revision += 1
 
 

@@ -139,7 +139,7 @@ class WalkTests(TapeTest):
         self.clock.advance(1)
         last = self.trade(told=False)
         self.connect(1)
-        while not (self.ask() and self.tape.comparison._sync and self.tape.comparison._sync.walk._one_millisecond):
+        while not (self.ask() and self.tape.comparison._onward and self.tape.comparison._onward.walk._one_millisecond):
             pass
         self.exchange.horizon = last.mts
         self.wait(2)
