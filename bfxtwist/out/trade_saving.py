@@ -95,7 +95,8 @@ class TradeSaving:
         self._ledger_file = LedgerFile(disk, os.path.join(os.path.dirname(file.path), "trade.gaps.csv"))
         self._tape: Tape | None = None
         self._under_way: Deferred[bool | None] | None = None
-        self._ending = False
+        self._next: dict[Callable[[], None], None] = {}  # in their order
+        self.ending = False
         self._saved_revision = -1
         self._saved_at = 0.0
         self._synced_at = 0.0
@@ -111,11 +112,11 @@ class TradeSaving:
 
     def follow(self, tape: Tape) -> None:
         """Whose progress is to be saved: before anything else but `load`."""
-        self._tape, self._ending = tape, False
+        self._tape, self.ending = tape, False
 
     def end(self) -> None:
         """From now on each saving may be the last one: the state is in it even if nothing has changed."""
-        self._ending = True
+        self.ending = True
 
     async def finish(self, state: bool) -> None:
         """The last saving, after the one under way. With `state` every row is in the file. Look at `error` then."""
@@ -131,9 +132,9 @@ class TradeSaving:
         return self._under_way is not None
 
     def then(self, call: Callable[[], None]) -> None:
-        """Call when what is under way has ended; the next one may be under way by then."""
+        """Call when what is under way has ended and before the next one begins: once, however often it is asked."""
         assert self._under_way is not None
-        self._under_way.addBoth(lambda _: call())
+        self._next[call] = None
 
     def drained(self) -> None:
         """Every row is in the file: with `always` they are synced at once."""
@@ -157,11 +158,14 @@ class TradeSaving:
     def _begin(self) -> None:
         if self._under_way is None:
             self._under_way = Deferred.fromCoroutine(self._save(state=not len(self._csv)))
-            self._under_way.addErrback(self._bug).addBoth(self._done)
+            self._under_way.addErrback(self._bug).addBoth(self._done).addErrback(self._bug)
 
     def _done(self, saved: bool | None) -> None:
         self._under_way = None
-        if not self._ending and self._syncs_at_once and saved:  # after a failure the next tick is soon enough
+        calls, self._next = self._next, {}
+        for call in calls:
+            call()
+        if not self.ending and self._syncs_at_once and saved:  # after a failure the next tick is soon enough
             self._begin()
 
     # --- now, while the caller waits ----------------------------------------------------------------------
@@ -232,7 +236,7 @@ class TradeSaving:
         comparison = self._followed.comparison
         old = moment.monotonic - self._saved_at >= _SAVE_EVERY and self._file.base != self._file.synced
         news = comparison.revision != self._saved_revision or bool(comparison.changes)
-        if not (news or old or self._ending):
+        if not (news or old or self.ending):
             return None
         return _Promise(self.record(), comparison.revision, *self._ledger_text())
 
@@ -240,7 +244,7 @@ class TradeSaving:
         del self._followed.comparison.changes[: promise.changes]
         self._saved_revision, self._saved_at = promise.revision, moment.monotonic
         self._followed.saved(promise.revision, self._moment())
-        if not self._ending:
+        if not self.ending:
             self._saved()
 
     def _ledger_text(self) -> tuple[bytes | None, int]:

@@ -80,10 +80,19 @@ class TradeSuccession:
     # --- every second -------------------------------------------------------------------------------------
 
     def tick(self, moment: Moment) -> None:
-        """See whether the file is still the file, and whether it is time for another one."""
-        if not self._saving.under_way:
+        """See whether the file is still the file, and whether it is time for another one.
+
+        With `always` on a slow disk, one saving follows the other: then in between.
+        """
+        if self._saving.under_way:
+            self._saving.then(self._look)
+        else:
             self._look_after_file(moment)
             self._rotate(moment)
+
+    def _look(self) -> None:
+        if not self._saving.ending:
+            self.tick(self._moment())
 
     def _look_after_file(self, moment: Moment) -> None:
         """Somebody may have rotated, removed or changed the file."""

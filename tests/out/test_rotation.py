@@ -349,7 +349,7 @@ class Trouble(RotationTest):
             self.assert_whole(recording)
 
     def test_nothing_is_closed_under_the_thread_that_syncs_it(self) -> None:
-        """With a sync for each row the next one begins as the last one ends: SIGHUP waits for that, too."""
+        """With a sync for each row the next one would begin as the last one ends: SIGHUP comes in between."""
         thread = SlowThread()
         jobs = thread.jobs
         def finish() -> None:
@@ -361,8 +361,9 @@ class Trouble(RotationTest):
         live = recording.crash_disk.names["/trade.csv"]
         recording.crash_disk.names["/trade-2023-11-14.csv"] = recording.crash_disk.names.pop("/trade.csv")
         recording.recorder.reopen()
-        finish()
         self.assertEqual((len(jobs), recording.parts), (1, ["trade-2023-11-14.csv"]))
+        recording.trade(pause=0)
+        finish()
         while jobs:
             finish()
         self.assertEqual(recording.parts, ["trade-2023-11-14.csv.gz", "trade.csv"])

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.out.trade_errors import DiskFailed
+from bfxtwist.out.trade_saving import SyncPolicy
 from tests.out.recording import LAYOUT, Recording, SlowThread, live
 
 
@@ -191,6 +192,25 @@ class SuccessionTests(SynchronousTestCase):
         done.callback(job())
         recording.wait(1)
         self.assertEqual(recording.ids(), [])
+
+    def test_a_rename_is_seen_where_one_sync_follows_the_other(self) -> None:
+        """With `always`, a disk on which each takes longer than the next trade."""
+        thread = SlowThread()
+        jobs = thread.jobs
+        for asked in (False, True):
+            recording = live(in_thread=thread, sync=SyncPolicy.ALWAYS)
+            older = recording.crash_disk.names["/trade.csv.1"] = recording.crash_disk.names.pop("/trade.csv")
+            for step in range(20):
+                recording.trade(pause=0)
+                recording.wait(1)
+                if asked and step == 5:
+                    recording.recorder.reopen()
+                job, done = jobs.pop()
+                done.callback(job())
+            self.assertGreater(len(recording.ids()), 10)
+            before = LAYOUT.ids(bytes(older.cache[len(HEADER) :])) or []
+            self.assertEqual(len(before) + len(recording.ids()), len(recording.ledger()))
+            del jobs[:]
 
     def test_a_file_that_cannot_be_looked_at_is_said(self) -> None:
         recording = live()
