@@ -26,7 +26,7 @@ _FLAGS = (
     "--disable-dev-shm-usage",
 )
 
-_KEYS = {"right": "\ue014", "tab": "\ue004", "escape": "\ue00c", "enter": "\ue007"}
+_KEYS = {"right": "\ue014", "tab": "\ue004", "escape": "\ue00c", "enter": "\ue007", "home": "\ue011"}
 
 
 def missing() -> str | None:

@@ -40,7 +40,8 @@ export class DepthChart {
     }
     const sides = { bids: book.levels("bids"), asks: book.levels("asks") };
     const mid = toNumber(top.mid);
-    const reach = Math.max(mid - sides.bids.at(-1).value, sides.asks.at(-1).value - mid) || mid * 0.001;
+    const furthest = Math.max(mid - sides.bids.at(-1).value, sides.asks.at(-1).value - mid) || mid * 0.001;
+    const reach = Math.min(furthest, mid); // both sides have the same: no bid is below 0, however far the asks go
     const deepest = Math.max(toNumber(sides.bids.at(-1).total), toNumber(sides.asks.at(-1).total));
     const { width, height, rem } = this.plot;
     const floor = height - rem * 1.5;
