@@ -104,8 +104,8 @@ class Bitfinex:
         """Want the channel of `payload` from `endpoint`. The Deferred fires with this object when the feed is live.
 
         It fails with FeedFailed when that cannot come to be, or the service is stopped before. Nothing is sent yet: `run`
-        and `service` connect. Raises ValueError for another symbol's or channel's payload,
-        and for what would not be heeded.
+        and `service` connect. Raises ValueError for another symbol's or channel's payload, and for
+        what would not be heeded.
         """
         if self._live is not None:
             raise ValueError(f"{self.settings.subscription} is subscribed already: make another Bitfinex for another feed")

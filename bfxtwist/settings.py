@@ -180,7 +180,7 @@ def _listen(value: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _several(value: str | Iterable[str]) -> tuple[str, ...]:
-    """From Python one may come alone, and anything else."""
+    """What may be one or more, as a tuple. From Python it may be anything."""
     return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
 
 

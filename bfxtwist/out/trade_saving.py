@@ -95,7 +95,7 @@ class TradeSaving:
         self._ledger_file = LedgerFile(disk, os.path.join(os.path.dirname(file.path), "trade.gaps.csv"))
         self._tape: Tape | None = None
         self._under_way: Deferred[bool | None] | None = None
-        self._next: dict[Callable[[], None], None] = {}  # in their order
+        self._next: dict[Callable[[], None], None] = {}  # what waits for its end, in this order
         self.ending = False
         self._saved_revision = -1
         self._saved_at = 0.0
@@ -120,7 +120,7 @@ class TradeSaving:
 
     async def finish(self, state: bool) -> None:
         """The last saving, after the one under way. With `state` every row is in the file. Look at `error` then."""
-        if self._under_way is not None:
+        while self._under_way is not None:  # what waited for one may have begun another
             await self._under_way
         await self._save(state)
 
