@@ -1,0 +1,123 @@
+"""The page in a real browser on any screen: sizes, long numbers, colours, motion, and a thousand updates a second."""
+
+from twisted.internet.task import deferLater
+
+from tests.page.test_page import _STATE, PageTest, reactor
+
+#: Cells whose digits do not stand within them, or that one cannot see without scrolling to the side.
+_CUT = """[...document.querySelectorAll(".ladder td, .ladder tbody th, .tape td")].filter((cell) => {
+    const range = document.createRange();
+    range.selectNodeContents(cell);
+    const [text, box, seen] = [range, cell, cell.closest(".scroll")].map((one) => one.getBoundingClientRect());
+    return text.left < box.left || text.right > Math.min(box.right, seen.right);
+}).map((cell) => cell.textContent)"""
+_SMALLEST = "Math.min(...[...document.querySelectorAll('table')].map((one) => parseFloat(getComputedStyle(one).fontSize)))"
+
+#: Whether the trade file's figures can be read where they are long.
+_LONG_PROBLEM = """Object.entries({
+    "gaps": "1234 filled, none open",
+    "gaps-note": "/var/lib/bfxtwist/btc/BTC-USD/trade.csv: No space left on device",
+}).map(([id, text]) => {
+    const element = document.getElementById(id);
+    element.textContent = text;
+    return element.scrollWidth <= element.clientWidth && element.scrollHeight <= element.clientHeight;
+})"""
+
+#: Prices of the ladder, and where their last digits end.
+_ENDS = """[...document.querySelectorAll(".ladder [scope=row]")].filter((cell) => cell.textContent).map((cell) => {
+    const range = document.createRange();
+    range.selectNodeContents(cell);
+    return [cell.textContent, Math.round(range.getBoundingClientRect().right)];
+})"""
+
+
+class ScreenTest(PageTest):
+    """Any screen."""
+
+    async def test_sizes(self) -> None:
+        """From a telephone to a wall nothing goes beyond the side, and the text can be read."""
+        await self.page()
+        for width, height in ((320, 640), (360, 740), (820, 1180), (1440, 900), (3840, 2160)):
+            await self.browser.resize(width, height)
+            await deferLater(reactor, 0.3, lambda: None)
+            self.assertLessEqual(await self.browser.js("document.documentElement.scrollWidth"), width)
+            size = await self.browser.js("parseFloat(getComputedStyle(document.querySelector('#bids th')).fontSize)")
+            self.assertGreater(size, 12)
+            canvas = await self.browser.js("depth.clientHeight")
+            self.assertGreater(canvas, 100, width)
+        self.assertGreater(size, 24)
+        await self.assert_no_complaints()
+
+    async def test_long_numbers_and_names(self) -> None:
+        """A price below 1e-6 for an amount of millions, of a pair with a long name: no digit is cut or stands on another."""
+        await self.page("/?pair=VET-BTC", symbols=("tVETBTC", "tTESTBTCF0:TESTUSTF0"), length=100)
+        await self.becomes("trades.rows.length > 5", True)
+        await self.quiet()
+        for width, height in ((320, 640), (360, 740), (1200, 800), (1600, 1000)):
+            await self.browser.resize(width, height)
+            await deferLater(reactor, 0.3, lambda: None)
+            self.assertLessEqual(await self.browser.js("document.documentElement.scrollWidth"), width)
+            self.assertEqual(await self.browser.js(_CUT), [], width)
+            self.assertGreater(await self.browser.js(_SMALLEST), 9)
+        self.assertEqual(await self.browser.js(_LONG_PROBLEM), [True, True])
+        await self.browser.js("(depth.focus(), 0)")
+        await self.browser.press("home")
+        self.assertRegex(await self.browser.text("#depth-readout"), r"^\d[\d.e-]* · ", "a price below 0")
+        prices = await self.browser.js(_ENDS)
+        self.assertGreater(len({text for text, _ in prices}), 5)
+        self.assertEqual(len({end for _, end in prices}), 1, prices)
+
+    async def test_contrast(self) -> None:
+        """Text on its ground: 4.5 to 1 and more, in both themes and with both pairs of colours (WCAG 2.2, 1.4.3)."""
+        await self.page()
+        for scheme in ("light", "dark"):
+            await self.browser.prefer(color_scheme=scheme)
+            await deferLater(reactor, 0.3, lambda: None)
+            style = "getComputedStyle(document.documentElement)"
+            for name in ("text", "muted", "green", "red", "blue", "orange", "accent"):
+                colours = await self.browser.js(f"['{name}', 'panel'].map((one) => {style}.getPropertyValue(`--${{one}}`))")
+                self.assertGreaterEqual(_contrast(*colours), 4.5, f"{name}, {scheme}")
+            for state in ("syncing", "stale", "disconnected", "absent"):
+                ground = await self.browser.js(f"{style}.getPropertyValue('--{state}')")
+                self.assertGreaterEqual(_contrast("#ffffff", ground), 4.5, f"{state}, {scheme}")
+
+    async def test_reduced_motion(self) -> None:
+        """Who prefers less motion gets a picture a second."""
+        await self.page(rate=20)
+        await self.browser.prefer(reduced_motion="reduce")
+        await deferLater(reactor, 0.5, lambda: None)
+        await self.browser.js(
+            "(globalThis.drawn = 0, new MutationObserver(() => { drawn += 1; }).observe(mid, {childList: true}),"
+            "new MutationObserver(() => { drawn += 1; }).observe(rate, {childList: true}), 0)"
+        )
+        await deferLater(reactor, 3.0, lambda: None)
+        self.assertLessEqual(await self.browser.js("drawn"), 8)
+
+    async def test_a_thousand_updates_a_second(self) -> None:
+        """The page stays responsive: its own clock ticks on, and it draws no more often than every 100 ms."""
+        await self.page(rate=25)
+        await self.becomes("Number(rate.textContent) > 600", True)
+        await self.browser.js(
+            "(globalThis.worst = 0, globalThis.last = performance.now(), globalThis.drawn = 0,"
+            "setInterval(() => { worst = Math.max(worst, performance.now() - last); last = performance.now(); }, 10),"
+            "new MutationObserver(() => { drawn += 1; }).observe(document.querySelector('#bids th'),"
+            "{childList: true, attributes: true}), 0)"
+        )
+        await deferLater(reactor, 3.0, lambda: None)
+        self.assertLess(await self.browser.js("worst"), 1000)
+        await self.browser.press("c")
+        self.assertEqual(await self.browser.js("document.documentElement.dataset.colours"), "blue-orange")
+        self.assertEqual(await self.browser.js(_STATE), "live")
+        await self.assert_no_complaints()
+
+
+def _contrast(one: str, other: str) -> float:
+    """Of two colours like `#08794c` (WCAG 2.2, relative luminance)."""
+    lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour.strip()[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    red, green, blue = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
