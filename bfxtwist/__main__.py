@@ -55,6 +55,7 @@ class _OneLineErrors(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. The result is the exit code."""
+    _open_closed_streams()
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
@@ -67,6 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted", _INTERRUPTED)
     return code
+
+
+def _open_closed_streams() -> None:
+    """What the shell has closed (`>&-`) is None here. Nobody wants to see anything; the exit code tells all the same."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open to the end
 
 
 def _complain(text: str, code: int) -> int:

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from decimal import Decimal
 from os import PathLike
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Unpack
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, globalLogBeginner
@@ -25,7 +25,7 @@ from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.feed_state import Feed, FeedState
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Row
-from bfxtwist.settings import LISTEN, REST_URL, WS_URL, FeedSettings, checked_url, feed, settings
+from bfxtwist.settings import LISTEN, REST_URL, WS_URL, FeedSettings, MoreSettings, checked_url, feed, settings
 
 if TYPE_CHECKING:
     from bfxtwist.daemon import Daemon
@@ -90,6 +90,9 @@ class Bitfinex:
         self._live: Deferred[Bitfinex] | None = None
         self._feed: Feed | None = None
         self._reactor: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Bitfinex {self.settings.pair.name} {self.settings.channel.value}>"
 
     def get_websocket_orderbook_endpoint(self) -> str:
         """The exchange's WebSocket URL."""
@@ -192,7 +195,7 @@ def service(
     listen: str | Iterable[str] = LISTEN,
     reactor: Any = None,
     ended: Callable[[int, str], None] | None = None,
-    **more: Any,
+    **more: Unpack[MoreSettings],
 ) -> "Daemon":
     """The service that runs these feeds, for a program that has its own reactor running.
 
@@ -203,7 +206,7 @@ def service(
     return _daemon(feeds, listen, _reactor() if reactor is None else reactor, ended or _log_end, more)
 
 
-def run(*feeds: Bitfinex, listen: str | Iterable[str] = LISTEN, **more: Any) -> None:
+def run(*feeds: Bitfinex, listen: str | Iterable[str] = LISTEN, **more: Unpack[MoreSettings]) -> None:
     """Run these feeds until SIGINT or SIGTERM, with a log on standard output. Arguments as of `service`.
 
     Raises what `service` does, and FeedFailed when it was of no use to go on.
@@ -242,7 +245,7 @@ def _daemon(
     listen: str | Iterable[str],
     reactor: Any,
     ended: Callable[[int, str], None],
-    more: Mapping[str, Any],
+    more: MoreSettings,
 ) -> "Daemon":
     from bfxtwist.app import now  # these bring the servers along, of which a mere setting has no need
     from bfxtwist.daemon import Daemon

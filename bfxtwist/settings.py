@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from os import PathLike
 from os.path import realpath
 from pathlib import Path
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 from bfxtwist.core.messages import ChannelName
@@ -109,6 +110,24 @@ def feed(
     )
 
 
+class MoreSettings(TypedDict, total=False):
+    """What `settings` takes beside feeds and addresses, for functions that hand it on."""
+
+    demo: bool
+    sync: str
+    strict_disk: bool
+    rotate: str
+    rotate_compress: str
+    no_fast_frames: bool
+    ca_file: str | PathLike[str] | None
+    lock_folder: str | PathLike[str] | None
+    allow_remote: bool
+    token_file: str | PathLike[str] | None
+    allow_hosts: str | Iterable[str]
+    allow_origins: str | Iterable[str]
+    log_format: str
+
+
 def settings(
     *,
     feeds: Iterable[FeedSettings],
@@ -121,10 +140,10 @@ def settings(
     rotate: str = "no",
     rotate_compress: str = "gz",
     no_fast_frames: bool = False,
-    ca_file: str | None = None,
-    lock_folder: str | None = None,
+    ca_file: str | PathLike[str] | None = None,
+    lock_folder: str | PathLike[str] | None = None,
     allow_remote: bool = False,
-    token_file: str | None = None,
+    token_file: str | PathLike[str] | None = None,
     allow_hosts: str | Iterable[str] = (),
     allow_origins: str | Iterable[str] = (),
     log_format: str = "text",
@@ -224,14 +243,14 @@ def checked_url(what: str, value: str, schemes: Sequence[str]) -> str:
     return value
 
 
-def _file(option: str, value: str | None) -> Path | None:
+def _file(option: str, value: str | PathLike[str] | None) -> Path | None:
     if value is None:
         return None
     path = _path(option, value)
     try:
         path.read_bytes()
     except OSError as error:
-        raise ValueError(f"{option} {value!r} cannot be read ({error.strerror}): name a file that can") from None
+        raise ValueError(f"{option} {str(value)!r} cannot be read ({error.strerror}): name a file that can") from None
     return path
 
 

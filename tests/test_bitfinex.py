@@ -43,6 +43,9 @@ class Asking(SynchronousTestCase):
             trades.get_subscribe_order_book_payload(), {"event": "subscribe", "channel": "trades", "symbol": "tDOGE:USD"}
         )
 
+    def test_a_notebook_shows_which_it_is(self) -> None:
+        self.assertEqual(repr(Bitfinex(symbol="BTC/USD", channel="book")), "<Bitfinex BTC/USD book>")
+
     def test_a_changed_payload_is_honoured(self) -> None:
         book = Bitfinex(symbol="BTC/USD", channel="book")
         book.subscribe("ws://127.0.0.1:9/ws/2", {**book.get_subscribe_order_book_payload(), "prec": "R0", "len": "250"})

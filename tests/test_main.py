@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shlex
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler
@@ -43,6 +44,13 @@ class Verify(Command):
         torn = self.run_it("verify", self.folder, "--json")
         self.assertEqual((torn.returncode, torn.stderr), (1, ""))
         self.assertEqual(json.loads(torn.stdout)["recordings"][0]["faults"], {"torn": 1})
+
+    def test_closed_streams(self) -> None:
+        """A script that looks at the exit code alone may close both."""
+        for torn in (b"", b"torn"):
+            self.path.write_bytes(self.path.read_bytes() + torn)
+            command = f"exec {shlex.quote(sys.executable)} -m bfxtwist verify {shlex.quote(str(self.folder))} >&- 2>&-"
+            self.assertEqual(subprocess.run(command, shell=True, cwd=_ROOT, timeout=120, check=False).returncode, bool(torn))
 
     def test_against_an_exchange(self) -> None:
         exchange = Exchange([trade(number) for number in range(1, 50)])

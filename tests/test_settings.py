@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import get_type_hints
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.subscription import Subscription
-from bfxtwist.settings import LISTEN, REST_URL, WS_URL, Rotate, feed, settings
+from bfxtwist.settings import LISTEN, REST_URL, WS_URL, MoreSettings, Rotate, feed, settings
 
 
 class Mistakes(SynchronousTestCase):
@@ -110,6 +111,13 @@ class WhatIsSubscribed(SynchronousTestCase):
         chosen = settings(feeds=[feed(pair="BTC/USD", channel="book")])
         self.assertEqual((chosen.ws_url, chosen.rest_url, chosen.listen), (WS_URL, REST_URL, (LISTEN,)))
         self.assertIn("127.0.0.1", LISTEN)
+
+    def test_run_and_service_hand_on_all_but_feeds_and_addresses(self) -> None:
+        """What is missing there is an error to whoever checks types, and no suggestion to whoever writes."""
+        hints = get_type_hints(settings)
+        for name in ("return", "feeds", "listen", "ws_url", "rest_url"):
+            del hints[name]
+        self.assertEqual(get_type_hints(MoreSettings), hints)
 
     def test_rotation(self) -> None:
         book = [feed(pair="BTC/USD", channel="book")]

@@ -47,6 +47,8 @@ def explained(path: str, error: OSError) -> TradeFileError:
     text = os.strerror(error.errno) if error.errno else str(error)
     if error.errno == errno.ELOOP:
         return WrongFile(f"{path} is a loop of symbolic links: remove it or name another folder")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return CannotCreate(f"{path}: {text}: raise the limit (ulimit -n), or record fewer pairs")
     if error.errno in _CANNOT_CREATE:
         return CannotCreate(f"{path}: {text}: make the folder writable, make room, or name another folder")
     return DiskFailed(f"{path}: {text}: see to the disk")

@@ -13,6 +13,7 @@ class Explained(SynchronousTestCase):
         cases: list[tuple[int, type[TradeFileError], int]] = [
             (errno.EROFS, CannotCreate, 73),
             (errno.ENOSPC, CannotCreate, 73),
+            (errno.EMFILE, CannotCreate, 73),
             (errno.EIO, DiskFailed, 74),
             (errno.ELOOP, WrongFile, 78),
         ]
@@ -21,4 +22,5 @@ class Explained(SynchronousTestCase):
             self.assertIsInstance(error, kind)
             self.assertEqual(error.exit_code, code)
             self.assertTrue(str(error).startswith("data/trade.csv"))
+        self.assertIn("ulimit -n", str(explained("x", OSError(errno.EMFILE, "x"))))
         self.assertIn("strange", str(explained("x", OSError("strange"))))
