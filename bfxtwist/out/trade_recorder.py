@@ -310,7 +310,7 @@ class TradeRecorder:
 
     def _problem(self) -> str | None:
         """What the disk does not do, to which file. Of one that cannot be opened the queue only knows that it is shut."""
-        error = self._saving.error
+        error = self._succession.error or self._saving.error
         problem = self._csv.error or error if self._file.is_open else error
         return problem if problem is None or self._file.path in problem else f"{self._file.path}: {problem}"
 

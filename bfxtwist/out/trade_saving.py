@@ -79,8 +79,7 @@ class TradeSaving:
 
         `gave_up` hears, once, that DEGRADED_AFTER syncs in a row have failed.
         """
-        #: What the disk does not do, beside what the queue knows. Who else fails on it says so here; a sync takes it back.
-        self.error: str | None = None
+        self.error: str | None = None  # why rows cannot be synced, or what is true of them not be saved
         self.ledger = GapLedger()
         self._file = file
         self._csv = csv
@@ -193,6 +192,7 @@ class TradeSaving:
     def promise(self) -> None:
         """Put on disk what is true of the rows up to `base`, which must be synced. Raises OSError."""
         self._state.save(self.record())
+        self.error = None
 
     def settle(self) -> None:
         """Sync the open file, and save which rows it holds. Raises OSError."""

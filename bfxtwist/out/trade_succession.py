@@ -39,6 +39,7 @@ class TradeSuccession:
         limits: Limits,
         rotation: Rotation | None,
     ) -> None:
+        self.error: str | None = None  # why the file cannot be looked after, or another one not be opened
         self._file = file
         self._csv = csv
         self._saving = saving
@@ -102,8 +103,9 @@ class TradeSuccession:
         try:
             done = self._file.interference()
         except OSError as error:
-            self._saving.error = str(error)
+            self.error = str(error)
             return
+        self.error = None
         if done is not None:
             _log.warn("{path}: {done}: opened anew", path=self._file.path, done=done)
             self._reopen(moment)
@@ -142,10 +144,10 @@ class TradeSuccession:
             self._enter(moment)
         except (OSError, TradeFileError) as error:
             reason = explained(self._file.path, error) if isinstance(error, OSError) else error
-            self._saving.error = f"opening anew failed: {reason}"
-            _log.error("{error}", error=self._saving.error)
+            self.error = f"opening anew failed: {reason}"
+            _log.error("{error}", error=self.error)
         else:
-            self._saving.error = None
+            self.error = None
             self._csv.retry()
             if self._rotation is not None:
                 self._rotation.compress()
