@@ -49,7 +49,7 @@ RETRY = 0.25
 #: Messages of trades kept for a reader who does not keep up.
 MOST_TRADES = 1000
 
-#: Ids of trades that were told, to know the new ones in a snapshot after a gap.
+#: Ids of trades that were told, and of those that were confirmed, to know the new ones in a snapshot after a gap.
 IDS_KEPT = 1000
 
 Missed = TypeVar("Missed")
@@ -244,6 +244,8 @@ class TradeStream(Stream[list[Item]]):
         self._new_trades: list[Trade] = []
         self._latest = deque(feed.latest, maxlen=LATEST_TRADES)  # that were told
         self._known = deque((trade.id for trade in feed.latest), maxlen=IDS_KEPT)
+        self._confirmed = self._known.copy()
+        self._ahead: set[int] = set()  # those of the last snapshot that were confirmed from here
         feed.listeners.append(self)
 
     def stop(self) -> None:
@@ -258,21 +260,29 @@ class TradeStream(Stream[list[Item]]):
     # --- a listener of the feed ---------------------------------------------------------------------------------------
 
     def snapshot(self, trades: list[Trade], moment: Moment) -> None:
-        """After a gap: those of the latest trades that are new are told as if they happened now."""
-        known = set(self._known)
+        """After a gap: what was not told of the latest trades is told as if it happened now.
+
+        Some clients go by `te` (ccxt, cryptofeed), some by `tu` (bitfinex-api-node's onTrades), and want each trade once: so
+        its `tu` is told where the gap came between the two, and not again when the exchange sends it after the gap.
+        """
+        known, confirmed = set(self._known), set(self._confirmed)
         for trade in reversed(trades):
-            if trade.id not in known:
-                self.executed((trade, trade), (False, True), moment)
+            missed = [told_before for told_before, ids in ((False, known), (True, confirmed)) if trade.id not in ids]
+            self.executed([trade] * len(missed), missed, moment)
+        self._ahead = {trade.id for trade in trades if trade.id in self._ahead or trade.id not in confirmed}
 
     def executed(self, trades: Sequence[Trade], confirmed: Sequence[bool], moment: Moment) -> None:
         """Trades."""
         for trade, told_before in zip(trades, confirmed, strict=True):
-            if told_before:
-                self._new.append(confirmation(trade))
-            else:
+            if not told_before:
                 self._known.append(trade.id)
                 self._new_trades.append(trade)
                 self._new.append(execution(trade))
+            elif trade.id in self._ahead:
+                self._ahead.remove(trade.id)
+            else:
+                self._confirmed.append(trade.id)
+                self._new.append(confirmation(trade))
         self.changed()
 
     def lost(self, reason: str, moment: Moment) -> None:

@@ -146,6 +146,7 @@ class NotLive(SynchronousTestCase):
         """Trades that the new snapshot brings are told once, those that were told before are not."""
         self.client.subscribe("trades")
         self.relayed.execute(4)
+        self.relayed.execute(4, confirmed=True)
         self.relayed.turn()
         self.relayed.lose()
         self.client.take()
@@ -154,6 +155,23 @@ class NotLive(SynchronousTestCase):
         relayed.turn()
         frames = [message[1:] for message in self.client.take() if isinstance(message, list)]
         self.assertEqual([(kind, row[0]) for kind, row in frames], [("te", 5), ("tu", 5), ("te", 6), ("tu", 6)])
+
+    def test_a_trade_is_confirmed_once(self) -> None:
+        """For clients that go by `tu`: also where the gap came before it, and where the exchange sends it after the gap."""
+        self.client.subscribe("trades")
+        self.relayed.execute(4)
+        self.relayed.turn()
+        self.relayed.lose()
+        self.client.take()
+        self.relayed.tape.snapshot(trades(5, 4, 3), self.relayed.now())
+        for id in (4, 5, 6):
+            self.relayed.execute(id, confirmed=True)
+        self.relayed.lose()
+        self.relayed.tape.snapshot(trades(6, 5, 4), self.relayed.now())
+        self.relayed.turn()
+        frames = [message[1:] for message in self.client.take() if isinstance(message, list)]
+        told = [(kind, row[0]) for kind, row in frames]
+        self.assertEqual(told, [("tu", 4), ("te", 5), ("tu", 5), ("tu", 6), ("te", 6)])
 
     def test_new_feed(self) -> None:
         """What is carried later is watched too."""
