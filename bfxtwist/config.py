@@ -99,15 +99,18 @@ def gather(options: Mapping[str, Any], environ: Mapping[str, str], path: Path | 
 
     Raises ValueError with one line that names the fix.
     """
-    said = {name: Sourced(_read(name, value), f"--{name.replace('_', '-')}") for name, value in options.items()}
+    said = {name: _sourced(name, value, f"--{name.replace('_', '-')}") for name, value in options.items()}
     for name, text in _variables(environ):
-        said.setdefault(name, Sourced(_read(name, text), f"{PREFIX}{name.upper()}"))
+        said.setdefault(name, _sourced(name, text, f"{PREFIX}{name.upper()}"))
     file: Mapping[str, Any] = {} if path is None else _file(path)
     tables = file.get("feed", ())
     values = {name: Sourced(value, "default") for name, value in DEFAULTS.items()}
-    values |= {name: Sourced(_read(name, file[name]), str(path)) for name in file if name != "feed"} | said
+    values |= _values(file, DEFAULTS, path) | said
     replaced = {"pair", "channel"} & said.keys()
-    feeds = () if replaced else tuple(_table(table, values, path) for table in tables)
+    # An option or a variable stands above a feed of the file, the file's own general values below.
+    below = {name: values[name] for name in FEED_DEFAULTS}
+    above = {name: said[name] for name in FEED_DEFAULTS.keys() & said.keys()}
+    feeds = () if replaced else tuple(below | _values(table, FEED_DEFAULTS, path) | above for table in tables)
     return Config({name: values[name] for name in DEFAULTS}, feeds)
 
 
@@ -157,13 +160,16 @@ def _check_names(table: Mapping[str, Any], known: Iterable[str], path: Path) -> 
             raise ValueError(f"--config {path}: unknown key {name!r}: {hint}")
 
 
-def _table(table: Mapping[str, Any], values: Mapping[str, Sourced], path: Path | None) -> Mapping[str, Sourced]:
-    """A feed of the file. An option or a variable stands above it, the file's own general values below."""
-    result = {}
-    for name in FEED_DEFAULTS:
-        above = values[name].source.startswith(("--", PREFIX))
-        result[name] = Sourced(_read(name, table[name]), str(path)) if name in table and not above else values[name]
-    return result
+def _values(table: Mapping[str, Any], names: Iterable[str], path: Path | None) -> dict[str, Sourced]:
+    """What a table of the file says of these."""
+    return {name: _sourced(name, table[name], str(path)) for name in names if name in table}
+
+
+def _sourced(name: str, value: Any, source: str) -> Sourced:
+    try:
+        return Sourced(_read(name, value), source)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
 
 
 def _read(name: str, value: Any) -> Any:
@@ -178,7 +184,10 @@ def _read(name: str, value: Any) -> Any:
         return _truth(name, value)
     if isinstance(value, str) or (name == "length" and type(value) is int):
         return str(value)
-    raise ValueError(f'{name} must be a text, not {value!r}: write {name} = "{value}"')
+    # What stands alone in a list, or as a number, is what is meant.
+    only = value[0] if isinstance(value, list) and len(value) == 1 else value
+    fix = f": write {name} = {_quoted(str(only))}" if type(only) in (str, int, float) else ""
+    raise ValueError(f"{name} must be one text, not {value!r}{fix}")
 
 
 def _truth(name: str, value: Any) -> bool:

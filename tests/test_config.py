@@ -54,6 +54,12 @@ class FromFile(SynchronousTestCase):
         lengths = [one.length for one in gather({"length": "25"}, {}, self.file(FILE)).settings().feeds]
         self.assertEqual(lengths, [25, 25, 25, 25])
 
+    def test_a_feed_table_stands_above_the_rest_of_its_file_whatever_that_is_called(self) -> None:
+        path = Path("BFXTWIST_settings.toml")
+        path.write_text(FILE)
+        self.addCleanup(path.unlink)
+        self.assertEqual([one.length for one in gather({}, {}, path).settings().feeds], [100, 100, 250, 250])
+
     def test_mistakes_name_the_file_and_the_fix(self) -> None:
         for text, fix in (
             ("lenght = 25", "did you mean length?"),
@@ -83,8 +89,21 @@ class FromFile(SynchronousTestCase):
         self.assertIn("is not UTF-8 (at line 14)", str(self.assertRaises(ValueError, gather, {}, {}, path)))
 
     def test_a_value_of_the_wrong_kind_is_refused(self) -> None:
-        for text in ("pair = 5", "demo = 'maybe'", "sync = 1", "listen = [1]", "length = 2.5"):
-            self.assertRaises(ValueError, gather, {}, {}, self.file(text))
+        """There are no settings to print then, so that the line itself says where it is."""
+        for text, fix in (
+            ("pair = 5", "pair must be a text or a list of texts, not 5"),
+            ("listen = [1]", "listen must be a text or a list of texts, not [1]"),
+            ("demo = 'maybe'", "demo must be true or false, not 'maybe'"),
+            ("sync = 1", 'sync must be one text, not 1: write sync = "1"'),
+            ("length = 2.5", 'length must be one text, not 2.5: write length = "2.5"'),
+            ("file_path = ['data/']", "file_path must be one text, not ['data/']: write file_path = \"data/\""),
+            ("rotate = false", "rotate must be one text, not False"),
+            ("[[feed]]\npair = 'BTC/USD'\nfile_path = ['a', 'b']", "file_path must be one text, not ['a', 'b']"),
+        ):
+            path = self.file(text)
+            self.assertEqual(str(self.assertRaises(ValueError, gather, {}, {}, path)), f"{path}: {fix}")
+        error = self.assertRaises(ValueError, gather, {}, {"BFXTWIST_DEMO": "maybe"})
+        self.assertEqual(str(error), "BFXTWIST_DEMO: demo must be true or false, not 'maybe'")
 
 
 class Order(SynchronousTestCase):
