@@ -6,7 +6,6 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar
 
 from twisted.python import usage
@@ -16,7 +15,7 @@ from bfxtwist.core.subscription import FREQUENCIES, LENGTHS, PRECISIONS
 from bfxtwist.one_line_errors import OneLineErrors, Refusal
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.preflight import check
-from bfxtwist.settings import COMPRESSIONS, LISTEN, LOG_FORMATS, REST_URL, SYNC_POLICIES, WS_URL, Settings
+from bfxtwist.settings import COMPRESSIONS, LISTEN, LOG_FORMATS, REST_URL, SYNC_POLICIES, WS_URL, Settings, checked_path
 
 
 class Options(OneLineErrors):
@@ -133,4 +132,4 @@ class Options(OneLineErrors):
                 raise ValueError(f"--{option} is empty: give it a value, or leave it out")
         said = {name: self[option] for name in DEFAULTS if self[option := name.replace("_", "-")]}
         said |= {name: True for name in said if isinstance(DEFAULTS[name], bool)}  # a flag counts how often it was given
-        return gather(said, self._environ, Path(self.file) if self.file else None)
+        return gather(said, self._environ, checked_path("--config", self.file) if self.file else None)

@@ -106,7 +106,7 @@ def feed(
         precision=_one_of("precision", precision, PRECISIONS),
         frequency=_one_of("frequency", frequency, FREQUENCIES),
         length=int(_one_of("length", str(length), LENGTHS)),
-        folder=_path("--file-path", file_path) if file_path and chosen is ChannelName.TRADES else None,
+        folder=checked_path("--file-path", file_path) if file_path and chosen is ChannelName.TRADES else None,
     )
 
 
@@ -162,7 +162,7 @@ def settings(
         rotate=_rotate(rotate, rotate_compress),
         no_fast_frames=no_fast_frames,
         ca_file=_file("--ca-file", ca_file),
-        lock_folder=_path("--lock-folder", lock_folder) if lock_folder else None,
+        lock_folder=checked_path("--lock-folder", lock_folder) if lock_folder else None,
         allow_remote=allow_remote,
         token_file=_file("--token-file", token_file),
         allow_hosts=_several(allow_hosts),
@@ -246,7 +246,7 @@ def checked_url(what: str, value: str, schemes: Sequence[str]) -> str:
 def _file(option: str, value: str | PathLike[str] | None) -> Path | None:
     if value is None:
         return None
-    path = _path(option, value)
+    path = checked_path(option, value)
     try:
         path.read_bytes()
     except OSError as error:
@@ -254,8 +254,11 @@ def _file(option: str, value: str | PathLike[str] | None) -> Path | None:
     return path
 
 
-def _path(option: str, value: str | PathLike[str]) -> Path:
-    """A path. `~` is one's home: shells see it at the beginning of a word only, and Python and TOML have no shell."""
+def checked_path(option: str, value: str | PathLike[str]) -> Path:
+    """A path. `~` is one's home: shells see it at the beginning of a word only, and Python and TOML have no shell.
+
+    Raises ValueError, with the fix.
+    """
     with suppress(TypeError, RuntimeError):  # no path at all; nobody's home
         path = Path(value).expanduser()
         if "\0" not in str(path):

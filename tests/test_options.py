@@ -79,3 +79,16 @@ class CommandLine(CommandLineTest):
         options = Options({"BFXTWIST_CONFIG": str(path)})
         options.parseOptions([])
         self.assertEqual((options.file, options.settings.feeds), (str(path), (feed(pair="BTC/USD", channel="book"),)))
+
+    def test_the_file_at_home(self) -> None:
+        """No shell has seen the `~` of a variable, nor that of `--config=~/bfx.toml`."""
+        home = Path(self.mktemp())
+        home.mkdir()
+        (home / "bfx.toml").write_text('[[feed]]\npair = "BTC/USD"\nchannel = "book"\n')
+        self.patch(os, "environ", {**os.environ, "HOME": str(home)})
+        wanted = (feed(pair="BTC/USD", channel="book"),)
+        options = Options({"BFXTWIST_CONFIG": "~/bfx.toml"})
+        options.parseOptions([])
+        self.assertEqual(options.settings.feeds, wanted)
+        self.assertEqual(self.parsed("--config=~/bfx.toml").feeds, wanted)
+        self.assertIn("--config", self.refused("--config=~nobody-of-this-name/bfx.toml"))
