@@ -136,7 +136,22 @@ class ConnectBudget:
         _log.warn("connections are not counted together with other processes any more: {error}", error=str(error))
         self._ledger = self._own
 
+    def wait(self, now: float) -> float:
+        """Seconds that `ask` would say, at least; nothing is written down. 0.0 where that cannot be read just now."""
+        try:
+            with self._ledger.open() as attempts:
+                return self._wait(attempts, now)
+        except OSError:
+            return 0.0
+
     def _decide(self, attempts: Attempts, now: float) -> float:
+        wait = self._wait(attempts, now)
+        if wait == 0:
+            self._to_come -= 1
+            attempts.times.append(now)
+        return wait
+
+    def _wait(self, attempts: Attempts, now: float) -> float:
         # Times after now are another boot's.
         attempts.times = [time for time in attempts.times if now - WINDOW < time <= now]
         if now < attempts.blocked_until <= now + 10 * WINDOW:
@@ -144,8 +159,6 @@ class ConnectBudget:
         limit = max(A_MINUTE, min(self._first, MOST_A_MINUTE)) if self._to_come > 0 else A_MINUTE
         if len(attempts.times) >= limit:
             return max(attempts.times[-limit] + WINDOW - now, _INSTANT)  # a sum of floats may be 0, which says: go
-        self._to_come -= 1
-        attempts.times.append(now)
         return 0.0
 
     def status(self, now: float) -> BudgetStatus:

@@ -201,8 +201,9 @@ class Connection:
         reason = _word_for(error)
         uplink.ends[reason] += 1
         self._last_end = f"{reason}: {one_line(explain(error))}"
-        text = "connection {number} ended, {end}; again in {pause:.1f} s"
-        _log.warn(text, number=self.number, end=self._last_end, pause=pause)
+        text = "connection {number} ended, {end}; again in {wait:.1f} s"
+        wait = max(pause, uplink.budget.wait(uplink.clock.seconds()))  # after 429, or ten attempts in a minute
+        _log.warn(text, number=self.number, end=self._last_end, wait=wait)
         return pause
 
     def _become(self, state: ConnectionState) -> None:

@@ -64,6 +64,14 @@ class Own(SynchronousTestCase):
         budget.block(101)
         self.assertEqual(budget.ask(110), 290, "the longer one counts")
 
+    def test_to_look_how_long_it_is_costs_nothing(self) -> None:
+        budget = ConnectBudget()
+        for second in range(10):
+            self.assertEqual((budget.wait(second), budget.ask(second)), (0, 0))
+        self.assertEqual((budget.wait(20), budget.ask(20)), (40, 40))
+        budget.block(20)
+        self.assertEqual((budget.wait(20), budget.ask(20)), (60, 60))
+
     def test_the_status(self) -> None:
         budget = ConnectBudget()
         budget.ask(0)

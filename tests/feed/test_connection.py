@@ -4,6 +4,7 @@ from itertools import pairwise
 from random import Random
 
 from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.feed.backoff import Backoff
@@ -65,6 +66,21 @@ class Pauses(SynchronousTestCase):
         self.assertGreaterEqual(min(pauses), 60)
         world.exchange.faults.clear()
         world.seconds_until(lambda: world.live, 130)
+
+    def test_the_log_says_how_long_it_is_until_the_next_attempt(self) -> None:
+        for mood, fault in (("up", "handshake=429"), ("refused", None), ("up", "drop-after=1")):  # blocked; paused; used up
+            world = World()
+            world.network.mood = mood
+            if fault:
+                world.exchange.faults.set_from(fault)
+            with capturedLogs() as events:
+                world.start()
+                pauses = self.pauses(world, 200)
+            said = [event["wait"] for event in events if "again in" in str(event.get("log_format"))]
+            with self.subTest(fault=fault):
+                self.assertGreater(len(pauses), 2)
+                for text, pause in zip(said, pauses, strict=False):
+                    self.assertLess(abs(text - pause), 0.5)
 
     def test_a_budget_that_is_used_up_is_waited_for(self) -> None:
         budget = ConnectBudget()
