@@ -115,7 +115,12 @@ class HttpChannel(http.HTTPChannel):
             self.refuse(Problem(413, "requests have no body here"))
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        self.refuse(Problem(400, "this is not a request of HTTP/1.1"))
+        if self._receivedHeaderSize > self.totalHeadersSize:
+            self.refuse(Problem(431, f"the head of the request is longer than {self.totalHeadersSize} bytes"))
+        elif self._receivedHeaderCount > self.maxHeaders:
+            self.refuse(Problem(431, f"the request has more than {self.maxHeaders} headers"))
+        else:
+            self.refuse(Problem(400, "this is not a request of HTTP/1.1"))
 
     def allContentReceived(self) -> None:
         """A request is complete. Serve it now, or keep it and what follows for later."""
