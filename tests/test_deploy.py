@@ -202,6 +202,11 @@ class Unit(SynchronousTestCase):
         for name in re.findall(r"^#\s+([a-z_]+) =", example, re.MULTILINE):
             self.assertIn(name, DEFAULTS)
 
+    def test_it_leaves_the_daemon_what_it_needs(self) -> None:
+        """Under the first there is no connection over TLS, and under the other no `process_…` in /metrics."""
+        for line in ("MemoryDenyWriteExecute=yes", "ProcSubset=pid"):
+            self.assertNotIn(line, self.text.splitlines())
+
     @skipUnless(shutil.which("systemd-analyze"), "systemd-analyze is not here")
     def test_systemd_takes_it_and_finds_little_to_harden(self) -> None:
         with as_file(DEPLOY.joinpath("bfx@.service")) as path:
