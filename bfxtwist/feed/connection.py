@@ -30,7 +30,8 @@ from bfxtwist.core.session import Session
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.uplink_status import ConnectionState, ConnectionStatus
 from bfxtwist.feed.backoff import Backoff
-from bfxtwist.feed.budget import WINDOW, ConnectBudget
+from bfxtwist.feed.budget import ConnectBudget
+from bfxtwist.feed.retry_after import seconds_to_wait
 from bfxtwist.feed.tls import TLS_ERRORS, explain
 from bfxtwist.feed.websocket import FeedFactory, FeedProtocol
 
@@ -41,12 +42,6 @@ HEALTHY = 60.0
 
 #: How long to let a server be that has said it restarts, in seconds, from and to.
 RESTART_PAUSE = (1.0, 5.0)
-
-#: What the exchange may ask for with Retry-After, at most.
-LONGEST_RETRY_AFTER = 600.0
-
-#: "Too many requests", the answer to a handshake over the connection limit.
-TOO_MANY = 429
 
 #: What may come of an attempt to connect that is nobody's bug.
 EXPECTED = (ExchangeError, ConnectError, ConnectionClosed, DNSLookupError, *TLS_ERRORS)
@@ -195,9 +190,8 @@ class Connection:
         pause = self._backoff.next_delay()
         if isinstance(error, ServerRestarting):
             pause = max(pause, uplink.rng.uniform(*RESTART_PAUSE))
-        if isinstance(error, HandshakeRefused) and (error.status == TOO_MANY or error.retry_after):
-            asked = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
-            uplink.budget.block(uplink.clock.seconds(), max(WINDOW, asked) if error.status == TOO_MANY else asked)
+        if isinstance(error, HandshakeRefused) and (asked := seconds_to_wait(error.status, error.retry_after)):
+            uplink.budget.block(uplink.clock.seconds(), asked)
         reason = _word_for(error)
         uplink.ends[reason] += 1
         self._last_end = f"{reason}: {one_line(explain(error))}"

@@ -16,12 +16,10 @@ from bfxtwist.core.errors import excerpt
 from bfxtwist.core.history import HistoryUnavailable, Page, PageRequest, check_page
 from bfxtwist.core.wire import decode_trades
 from bfxtwist.feed.rest import Answer, RequestFailed, get
+from bfxtwist.feed.retry_after import TOO_MANY, seconds_to_wait
 
 #: Questions in any minute.
 PER_MINUTE = 10
-#: How long the address is blocked after a 429 (docs requirements-and-limitations).
-BLOCKED = 60.0
-
 #: There may be a cache in between that goes by the whole URL (an extra parameter misses Cloudflare's: measured in 2026). A
 #: question without an end therefore gets one that says nothing and is never the same: the year 2100, and a few ms.
 _FAR_FUTURE = 4_102_444_800_000
@@ -32,7 +30,7 @@ class NoAnswer(HistoryUnavailable):
 
 
 class RateLimited(HistoryUnavailable):
-    """Too many questions. Nothing is asked for a minute."""
+    """Too many questions. Nothing is asked for a minute, or for longer."""
 
 
 class HistoryRefused(HistoryUnavailable):
@@ -108,11 +106,8 @@ class RestHistory:
 
     def _page(self, answer: Answer, request: PageRequest) -> Page:
         code = _error_code(answer.body)
-        if answer.status == 429 or code in (11010, "ERR_RATE_LIMIT"):
-            self._budget.block(BLOCKED)
-            raise RateLimited(f"too many questions: nothing is asked for {BLOCKED:.0f} s")
         if answer.status != 200 or code is not None:
-            raise HistoryRefused(f"HTTP {answer.status}: {excerpt(answer.body)}")
+            raise self._refusal(answer, code)
         try:
             trades = decode_trades(answer.body)
             check_page(request, trades)
@@ -121,6 +116,15 @@ class RestHistory:
         except HistoryUnavailable as error:
             raise NotHistory(str(error)) from None
         return Page(trades, answer.date)
+
+    def _refusal(self, answer: Answer, code: object) -> HistoryUnavailable:
+        limited = answer.status == TOO_MANY or code in (11010, "ERR_RATE_LIMIT")
+        wait = seconds_to_wait(TOO_MANY if limited else answer.status, answer.retry_after)
+        self._budget.block(wait)
+        quiet = f"nothing is asked for {wait:.0f} s"
+        if limited:
+            return RateLimited(f"too many questions: {quiet}")
+        return HistoryRefused(f"HTTP {answer.status}: {excerpt(answer.body)}" + (f"; {quiet}" if wait else ""))
 
 
 def _error_code(body: bytes) -> object:

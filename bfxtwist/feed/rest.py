@@ -16,6 +16,8 @@ from twisted.python.failure import Failure
 from twisted.web.client import RequestTransmissionFailed, ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
 
+from bfxtwist.feed.retry_after import seconds_in
+
 #: For the whole answer, in seconds and in bytes. 10,000 trades are some 600 kB.
 TIMEOUT = 30.0
 LARGEST = 4 * 1024 * 1024
@@ -29,11 +31,12 @@ class RequestFailed(Exception):
 
 
 class Answer(NamedTuple):
-    """What a server answered. `date` is its clock, ms since the epoch."""
+    """What a server answered. `date` is its clock, ms since the epoch, `retry_after` in seconds."""
 
     status: int
     body: bytes
     date: int | None
+    retry_after: float | None
 
 
 async def get(
@@ -71,7 +74,9 @@ async def _get(client: Any, url: str, params: Mapping[str, str], largest: int) -
     response = await client.get(url, params=dict(params), allow_redirects=False, unbuffered=True)
     body = _Body(largest)
     response.deliverBody(body)
-    return Answer(response.code, await body.whole, _date(response.headers.getRawHeaders("date")))
+    headers = response.headers
+    date, retry_after = _date(headers.getRawHeaders("date")), headers.getRawHeaders("retry-after", [None])[0]
+    return Answer(response.code, await body.whole, date, seconds_in(retry_after))
 
 
 class _Body(Protocol):

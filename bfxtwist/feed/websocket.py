@@ -23,6 +23,7 @@ from bfxtwist.core.moment import Moment
 from bfxtwist.core.session import Session
 from bfxtwist.feed.endpoint import apart_from_password
 from bfxtwist.feed.fast_frames import FastFrames
+from bfxtwist.feed.retry_after import seconds_in
 
 _log = Logger()
 
@@ -193,7 +194,7 @@ class FeedProtocol(FastFrames):
             # TLS, otherwise; Autobahn's own text would hide why.
             return HandshakeRefused(f"no answer, {reason.value}") if closed else _exception(reason)
         headers: Mapping[str, str] = self.http_headers
-        why, pause = self.wasNotCleanReason or status_line, _seconds(headers.get("retry-after"))
+        why, pause = self.wasNotCleanReason or status_line, seconds_in(headers.get("retry-after"))
         return HandshakeRefused(why, _status(status_line), pause)
 
     def _last_words(self, reason: Failure) -> str:
@@ -217,12 +218,6 @@ def _exception(failure: Failure) -> Exception:
 def _status(status_line: str) -> int | None:
     words = status_line.split()
     return int(words[1]) if len(words) > 1 and words[1].isdecimal() else None
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """What Retry-After says in seconds; a date is not worth reading."""
-    text = (retry_after or "").strip()
-    return float(text) if text.isdecimal() and len(text) < 6 else None
 
 
 class FeedFactory(WebSocketClientFactory):

@@ -136,6 +136,28 @@ class HistoryTests(SynchronousTestCase):
             self.clock.advance(0.2)
             self.successResultOf(waiting)
 
+    def test_retry_after_is_heeded(self) -> None:
+        """A refusal that says when to come again: no sooner, and after 429 not within the documented minute."""
+        cases = [(429, b"150", 150), (429, b"5", 60), (503, b"90", 90), (503, b"99999", 600), (403, b"30", 30)]
+        for status, header, wait in cases:
+            self.exchange.status, self.exchange.headers = status, {b"retry-after": header}
+            refused = self.failureResultOf(self.ask(), RateLimited, HistoryRefused)
+            self.assertIn(f"nothing is asked for {wait} s", str(refused.value))
+            self.exchange.status, self.exchange.headers = 200, {}
+            waiting = self.ask()
+            self.clock.advance(wait - 0.1)
+            self.assertNoResult(waiting)
+            self.clock.advance(0.2)
+            self.successResultOf(waiting)
+
+    def test_retry_after_that_asks_for_nothing(self) -> None:
+        """A date is not read, and a page that came was not refused."""
+        for status, header in ((503, b"Wed, 21 Oct 2026 07:28:00 GMT"), (503, b"0"), (200, b"90")):
+            self.exchange.status, self.exchange.headers = status, {b"retry-after": header}
+            self.ask().addErrback(lambda failure: failure.trap(HistoryRefused))
+            self.exchange.status = 200
+            self.successResultOf(self.ask())
+
     def test_body_that_stalls_ends(self) -> None:
         """treq's own timeout would not end this one."""
         self.exchange.stall = True
