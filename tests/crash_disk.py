@@ -145,13 +145,17 @@ class CrashDisk:
 
     def facts(self, fd: int) -> FileFacts:
         self._call("facts")
-        return _facts(self._open[fd])
+        return self._facts(self._open[fd])
 
     def find(self, path: str) -> FileFacts | None:
         self._call("find")
         if path == "/":
-            return FileFacts(1, 1, 0, False, "a directory")
-        return _facts(self.names[path]) if path in self.names else None
+            return FileFacts(1, 1, 0, False, "a directory", 1)
+        return self._facts(self.names[path]) if path in self.names else None
+
+    def _facts(self, file: _File) -> FileFacts:
+        names = sum(named is file for named in self.names.values())
+        return FileFacts(1, file.inode, len(file.cache), True, "a file", names)
 
     def is_link(self, path: str) -> bool:
         self._call("is_link")
@@ -271,10 +275,6 @@ def _survivors(changes: list[tuple[int, bytes | None]], random: Random) -> list[
             if random.random() < 0.6:
                 torn.append((offset + start, data[start : start + _BLOCK]))
     return torn
-
-
-def _facts(file: _File) -> FileFacts:
-    return FileFacts(1, file.inode, len(file.cache), True, "a file")
 
 
 def _error(number: int) -> OSError:

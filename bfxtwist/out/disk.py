@@ -29,6 +29,7 @@ class FileFacts(NamedTuple):
     size: int
     regular: bool
     kind: str  # for people: "a directory", "a FIFO"
+    names: int  # that lead to it: 0 of an open file that was removed
 
 
 class Disk(Protocol):
@@ -182,7 +183,8 @@ _KINDS = {
 
 def _facts(status: os.stat_result) -> FileFacts:
     kind = stat.S_IFMT(status.st_mode)
-    return FileFacts(status.st_dev, status.st_ino, status.st_size, kind == stat.S_IFREG, _KINDS.get(kind, "not a file"))
+    described = _KINDS.get(kind, "not a file")
+    return FileFacts(status.st_dev, status.st_ino, status.st_size, kind == stat.S_IFREG, described, status.st_nlink)
 
 
 # --- what takes several calls -------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from bfxtwist.core.limits import LIMITS
 from bfxtwist.core.recovery import CannotContinue, FileId, Plan, Saved, plan, row_before
 from bfxtwist.core.trade_rows import HEADER, Layout
 from bfxtwist.out.disk import Disk, FileFacts, read_all, write_all, write_new
-from bfxtwist.out.trade_errors import WrongFile, explained
+from bfxtwist.out.trade_errors import Locked, WrongFile, explained
 
 _MODE = 0o640
 
@@ -47,6 +47,7 @@ class TradeFile:
         self._reach = 0  # where a failed write may have ended
         self._barrier = False  # other bytes than the next ones may be on disk above `base`
         self._suspect = False  # a sync has failed: the ring must be written again before the next
+        self._named = False  # the file system counts the names of files, which some in user space do not
 
     # --- opening ------------------------------------------------------------------------------------------
 
@@ -59,6 +60,7 @@ class TradeFile:
         try:
             fd = self._descriptor()
             try:
+                self._lock(fd)
                 found = self._recover(fd, saved, wall)
             except BaseException:
                 self._disk.close(fd)
@@ -76,6 +78,11 @@ class TradeFile:
             return self._disk.create(self.path, _MODE)
         self._check_kind(found)
         return self._disk.open(self.path)
+
+    def _lock(self, fd: int) -> None:
+        """The lock beside the file does not keep off who came after that was removed, or by a link in another folder."""
+        if not self._disk.lock(fd):
+            raise Locked(f"{self.path} is locked by another process: stop that process, or name another folder")
 
     def _check_kind(self, found: FileFacts) -> None:
         if not found.regular:
@@ -95,6 +102,7 @@ class TradeFile:
         self.file, self.base, self.synced, self._reach = file, end, end, end
         self._ring.clear()
         self._barrier = self._suspect = False
+        self._named = facts.names > 0
         self.sync_failures = 0
         last = row_before(self._layout, read, end)
         self.last_id = None if last is None else last.id
@@ -152,7 +160,10 @@ class TradeFile:
         fd = self._open_fd
         if self._ring and len(self._ring) + len(lines) > self._limit:
             raise OSError(errno.EAGAIN, "too much is written and not yet synced")
-        size = self._disk.facts(fd).size
+        facts = self._disk.facts(fd)
+        if self._named and not facts.names:
+            raise Interfered(errno.EBUSY, "it was removed")
+        size = facts.size
         if not self.base <= size <= self._reach:
             raise Interfered(errno.EBUSY, f"{size} bytes long where {self.base} were written: someone else has changed it")
         if self._barrier or size > self.base + len(lines):
@@ -221,6 +232,10 @@ class TradeFile:
         self._suspect = True
 
     # --- what others do to it -----------------------------------------------------------------------------
+
+    def is_removed(self) -> bool:
+        """Whether the open file has no name any more, so that nobody will ever read it. Raises OSError."""
+        return self._named and not self._disk.facts(self._open_fd).names
 
     def interference(self) -> str | None:
         """What someone else has done to the file, if anything. Raises OSError."""

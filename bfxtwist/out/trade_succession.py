@@ -153,9 +153,10 @@ class TradeSuccession:
                 self._rotation.compress()
 
     def _leave(self) -> None:
-        """Finish the open file: nobody will look into it again."""
+        """Finish the open file: nobody will look into it again. Of a removed one nobody could read what is finished."""
         if self._file.is_open:
-            self._saving.settle()
+            if not self._file.is_removed():
+                self._saving.settle()
             self._file.close()
 
     def _enter(self, moment: Moment) -> None:

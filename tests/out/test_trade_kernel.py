@@ -176,11 +176,35 @@ class KernelTests(SynchronousTestCase):
             recording.wait(2)
 
     def test_lock_file_that_was_removed(self) -> None:
-        """Whoever comes next locks the new one, and the one that lost its file cannot be seen any more."""
-        first = Recording(folder=str(self.folder), disk=OsDisk()).start()
-        self.assertRaises(Locked, Recording(folder=str(self.folder), disk=OsDisk()).start)
+        """By who took it for stale: trade.csv itself is locked, too, and whoever comes next is kept off by that."""
+        first = self.recording()
+        (self.folder / "trade.csv.lock").unlink()
+        second = Recording(folder=str(self.folder), disk=OsDisk())
+        self.assertIn(f"{self.path} is locked by another process", str(self.assertRaises(Locked, second.start)))
         first.recorder.stop()
-        Recording(folder=str(self.folder), disk=OsDisk()).start().recorder.stop()
+        second.start().recorder.stop()
+
+    def test_link_to_a_file_that_another_daemon_has(self) -> None:
+        """The lock is beside the link, and nobody else has it."""
+        self.recording()
+        other = self.folder / "other"
+        other.mkdir()
+        (other / "trade.csv").symlink_to(self.path)
+        self.assertRaises(Locked, Recording(folder=str(other), disk=OsDisk()).start)
+
+    def test_folder_that_was_removed(self) -> None:
+        """What comes until there is one again waits for it: nobody would ever read the file that is still open."""
+        recording = self.recording()
+        shutil.rmtree(self.folder)
+        for _ in range(3):
+            recording.trade()
+            recording.wait(2)
+        problem = str(recording.recorder.not_ready())
+        self.assertIn(f"{self.path}: No such file or directory: make the folder writable", problem)
+        self.folder.mkdir()
+        recording.wait(6)
+        self.assertIsNone(recording.recorder.not_ready())
+        self.assertEqual(self.ids(), recording.ledger()[3:])
 
     # --- not our file -------------------------------------------------------------------------------------
 

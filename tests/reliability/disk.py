@@ -84,6 +84,7 @@ ROWS = [
             f"{_KERNEL}rotation*",
             f"{_KERNEL}copytruncate",
             f"{_KERNEL}removal",
+            f"{_KERNEL}folder_that_was_removed",
             "out.test_rotation_kills.*.*",
         ],
         found="a process that ended while a file was rotated would have written the old one's last rows once more",

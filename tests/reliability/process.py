@@ -40,11 +40,12 @@ ROWS = [
     Row(
         "P6",
         "two daemons on one file",
-        "the second exits with 75 and names the first one's pid",
+        "the second exits with 75 and names the first one's pid; that it does not where the lock was removed",
         [
             "test_command.Mistakes.test_a_file_that_another_daemon_has",
             "out.test_trade_kernel.*.test_second_daemon",
             "out.test_trade_kernel.*.test_lock_file_that_was_removed",
+            "out.test_trade_kernel.*.test_link_to_a_file_that_another_daemon_has",
         ],
     ),
     Row(
