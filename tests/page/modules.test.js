@@ -121,6 +121,18 @@ test("after maintenance, and for another pair, everything is subscribed anew", (
   assert.equal(told.length, 2);
 });
 
+test("what was asked is open until it is answered", () => {
+  const { conversation, say } = talk();
+  conversation.ready = true;
+  conversation.want("tBTCUSD", { precision: "P0", length: 25 });
+  assert.equal(conversation.asked, 2);
+  say({ event: "subscribed", channel: "trades", chanId: 2, symbol: "tBTCUSD" });
+  say({ event: "error", code: 10020, msg: "of no subscription" });
+  assert.equal(conversation.asked, 1);
+  say({ event: "error", code: 10300, symbol: "tBTCUSD", channel: "book", msg: "symbol: invalid" });
+  assert.equal(conversation.asked, 0);
+});
+
 test("an unknown version is refused", () => {
   assert.throws(() => talk().say({ event: "info", version: 3 }), /version 3/);
 });

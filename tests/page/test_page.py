@@ -205,6 +205,21 @@ class StateTest(PageTest):
         self.served.relay.startService()
         await self.becomes(_STATE, "live")
 
+    async def test_a_pair_that_waits_says_nothing_of_the_next(self) -> None:
+        """Where the book of one pair is not live yet, that of the pair looked at next is told to be stale all the same."""
+        self.patch(channel, "HEARTBEAT_LATE", 2.0)
+        await self.page(symbols=["tBTCUSD", "tETHUSD"], heartbeat=0.5)
+        book = next(feed.subscription for feed in self.served.market.feeds() if feed.name == "ETH/USD")
+        self.served.faults.set("no-ack")
+        self.served.feed.drop(book)
+        self.served.feed.want(book)
+        await self.browser.press("]")
+        await self.becomes("headline.textContent", "No book yet")
+        await self.browser.press("[")
+        await self.becomes(_STATE, "live")
+        self.served.faults.set("stall", "nothing")
+        await self.becomes(_STATE, "stale")
+
     async def test_wrong_book(self) -> None:
         """A checksum that does not match is seen by the page itself, which subscribes again."""
         await self.page()

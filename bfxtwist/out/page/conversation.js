@@ -29,6 +29,7 @@ export class Conversation {
     this.ready = false;
     this.wanted = null;
     this.channels = new Map(); // by id: {name, open}
+    this.asked = 0; // subscriptions that are not answered yet, and cannot be ended before they are
     this.next = null;
   }
 
@@ -47,6 +48,7 @@ export class Conversation {
 
   subscribe() {
     const { symbol, book } = this.wanted;
+    this.asked += book ? 2 : 1;
     if (book) {
       this.send({ event: "subscribe", channel: "book", symbol, prec: book.precision, freq: "F0", len: String(book.length) });
     }
@@ -69,6 +71,7 @@ export class Conversation {
         if (this.wanted) this.subscribe();
         break;
       case "subscribed":
+        this.asked -= 1;
         if (this.wanted && event.symbol === this.wanted.symbol) {
           this.channels.set(String(event.chanId), { name: event.channel, open: false });
         }
@@ -77,6 +80,7 @@ export class Conversation {
         this.ended(String(event.chanId));
         break;
       case "error":
+        if (event.symbol !== undefined) this.asked -= 1;
         if (event.code !== DUPLICATE && event.symbol === this.wanted?.symbol) this.listener.refused(event.channel, event.msg);
         break;
       case "pong":

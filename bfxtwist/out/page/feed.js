@@ -25,7 +25,18 @@ export class Feed {
 
   want(symbol, book) {
     this.wanted = [symbol, book];
-    this.conversation?.want(symbol, book);
+    // What waits for a book that is not live would go on to, and the relay would say no more of the next one's pauses.
+    if (this.conversation?.asked) this.anew();
+    else this.conversation?.want(symbol, book);
+  }
+
+  /** On another socket, at once. */
+  anew() {
+    const { socket } = this;
+    this.socket = null;
+    clearInterval(this.pulse);
+    socket.close();
+    this.connect();
   }
 
   /** Subscribe anew: what was told does not fit together. */
