@@ -161,10 +161,10 @@ class Comparison:
 
     @property
     def obstacle(self) -> str:
-        """Why history has not told yet what live trades wait for."""
+        """Why history has not told yet what live trades wait for; nothing where it is still telling."""
         job = self._onward
         if self.error or job is None or not job.delay:
-            return self.error or "too much to fetch"
+            return self.error
         return "it has not caught up" if job.walk.reached_back else "it does not reach back"
 
     def set_aside(self, right: Mark, cause: str, moment: Moment) -> None:

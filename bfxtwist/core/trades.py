@@ -229,7 +229,8 @@ class Tape:
         A minute in all: connections that never last so long must not keep what they tell from the file.
         """
         if self.mode is Mode.SYNC and not self.urgent and self._hold.is_over(moment.monotonic):
-            self._wait_no_longer(f"history did not follow in {HOLD:.0f} s: {self.comparison.obstacle}", moment)
+            obstacle = self.comparison.obstacle or "too much to fetch"
+            self._wait_no_longer(f"history did not follow in {HOLD:.0f} s: {obstacle}", moment)
 
     def stop(self, moment: Moment) -> None:
         """Nothing comes any more. What is held back is not left to history, which may never tell it."""

@@ -304,7 +304,10 @@ class TradeRecorder:
         problem = self._problem()
         if problem is not None:
             return f"{self.symbol}: {problem}"
-        if self.tape.mode is not Mode.LIVE:
+        if self.tape.mode is Mode.SYNC:
+            waiting = f"{self.symbol}: trades are held back until history tells what was missed"
+            return ": ".join(filter(None, (waiting, self.tape.comparison.obstacle)))
+        if self.tape.mode is Mode.DOWN:
             return f"{self.symbol}: trades are not live: {self.tape.reason}"
         return None
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from bfxtwist.core.gaps import GapLedger
-from bfxtwist.core.moment import Moment
+from bfxtwist.core.gaps import Gap, GapLedger, GapState
+from bfxtwist.core.moment import Moment, iso
 from bfxtwist.core.recovery import EARLIER_AT_LEAST, EARLIER_AT_MOST, FileId, Saved
 from bfxtwist.core.trade_rows import Layout
 from bfxtwist.core.trades import Tape
@@ -241,7 +241,10 @@ class TradeSaving:
         return _Promise(self.record(), comparison.revision, *self._ledger_text())
 
     def _is_saved(self, promise: _Promise, moment: Moment) -> None:
-        del self._followed.comparison.changes[: promise.changes]
+        changes = self._followed.comparison.changes
+        told, changes[:] = changes[: promise.changes], changes[promise.changes :]
+        for gap in told:
+            self._tell(gap)
         self._saved_revision, self._saved_at = promise.revision, moment.monotonic
         self._followed.saved(promise.revision, self._moment())
         if not self.ending:
@@ -252,6 +255,15 @@ class TradeSaving:
         for gap in changes:
             self.ledger.record(gap)
         return (self.ledger.text() if changes else None), len(changes)
+
+    def _tell(self, gap: Gap) -> None:
+        """As the ledger does, which nobody looks into who does not know of the gap."""
+        where = {"path": self._file.path, "start": iso(gap.start.mts), "end": iso(gap.end.mts), "cause": gap.cause}
+        if gap.state is GapState.FILLED:
+            text = "{path}: a gap was filled with {count} trades, from {start} to {end}: {cause}"
+            _log.info(text, count=gap.filled, **where)
+        else:
+            _log.warn("{path}: a gap is {state}, from {start} to {end}: {cause}", state=gap.state, **where)
 
     def _sync_failed(self, error: OSError) -> None:
         self._file.sync_failed()

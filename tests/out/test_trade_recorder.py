@@ -166,6 +166,43 @@ class RecorderTests(SynchronousTestCase):
 
     # --- a disk that fails --------------------------------------------------------------------------------
 
+    def test_what_history_does_not_tell_is_said(self) -> None:
+        """Why trades wait, and then that there is a gap, and that there is none any more."""
+        recording = live()
+        recording.recorder.lost("sequence", recording.exchange.moment())
+        self.assertEqual(recording.recorder.not_ready(), "tBTCUSD: trades are not live: sequence")
+        for _ in range(3):
+            recording.trade(told=False)
+        recording.wait(1)
+        recording.exchange.fault = "down"
+        with capturedLogs() as events:
+            recording.connect(1)
+            waiting = "tBTCUSD: trades are held back until history tells what was missed: down"
+            self.assertEqual(recording.recorder.not_ready(), waiting)
+            recording.wait(62)
+            self.assertIsNone(recording.recorder.not_ready())
+            recording.exchange.fault = ""
+            recording.wait(200)
+        said = [formatEvent(event) for event in events if "gap" in str(event["log_format"])]
+        where = "from 2023-11-14T22:13:20.000Z to 2023-11-14T22:13:21.500Z: sequence; history did not follow in 60 s: down"
+        opened, filled = f"/trade.csv: a gap is open, {where}", f"/trade.csv: a gap was filled with 2 trades, {where}"
+        self.assertEqual(said, [opened, filled])
+
+    def test_what_history_does_not_have_any_more_is_said(self) -> None:
+        """Trades that nobody will ever tell."""
+        recording = live()
+        recording.recorder.lost("sequence", recording.exchange.moment())
+        for _ in range(100):
+            recording.trade(told=False, pause=1)
+        recording.exchange.horizon = recording.exchange.now() - 10_000
+        with capturedLogs() as events:
+            recording.connect(1)
+            recording.wait(100)
+        said = [formatEvent(event) for event in events if "gap" in str(event["log_format"])]
+        lost = "from 2023-11-14T22:12:20.000Z to 2023-11-14T22:14:51.300Z: the exchange's history does not reach back"
+        filled = "with 9 trades, from 2023-11-14T22:13:20.200Z to 2023-11-14T22:15:00.300Z: sequence"
+        self.assertEqual(said, [f"/trade.csv: a gap is lost, {lost}", f"/trade.csv: a gap was filled {filled}"])
+
     def test_full_disk_and_room_again(self) -> None:
         """It says why it is not ready, and is whole again without a restart."""
         recording = live()
