@@ -24,7 +24,7 @@ from bfxtwist.core.trades import Tape
 from bfxtwist.out.disk import Disk
 from bfxtwist.out.in_thread import InThread
 from bfxtwist.out.trade_csv import TradeCsv
-from bfxtwist.out.trade_errors import DiskFailed, TradeFileError
+from bfxtwist.out.trade_errors import DiskFailed, TradeFileError, explained
 from bfxtwist.out.trade_file import TradeFile
 from bfxtwist.out.trade_state import LedgerFile, StateFile
 
@@ -226,7 +226,7 @@ class TradeSaving:
             self._sync_failed(failed_sync)
             return False
         file.synced_to(mark, failures)
-        self.error = None if failed_save is None else f"{self._state.path}: {failed_save.strerror or failed_save}"
+        self._tell_of_save(failed_save)
         if failed_save is None and promise is not None:
             self._is_saved(promise, moment)
         return failed_save is None
@@ -264,6 +264,14 @@ class TradeSaving:
             _log.info(text, count=gap.filled, **where)
         else:
             _log.warn("{path}: a gap is {state}, from {start} to {end}: {cause}", state=gap.state, **where)
+
+    def _tell_of_save(self, failed: OSError | None) -> None:
+        """Of a failure as long as it lasts in `error`, of its beginning and its end in the log."""
+        before, self.error = self.error, None if failed is None else str(explained(self._state.path, failed))
+        if self.error is None and before is not None:
+            _log.info("{path} is synced, and its state saved again", path=self._file.path)
+        elif self.error is not None and self.error != before:
+            _log.error("{error}; trying again", error=self.error)
 
     def _sync_failed(self, error: OSError) -> None:
         self._file.sync_failed()

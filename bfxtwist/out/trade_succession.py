@@ -103,12 +103,16 @@ class TradeSuccession:
         try:
             done = self._file.interference()
         except OSError as error:
-            self.error = str(error)
+            before, self.error = self.error, str(explained(self._file.path, error))
+            if self.error != before:
+                _log.error("{error}; trying again", error=self.error)
             return
-        self.error = None
         if done is not None:
             _log.warn("{path}: {done}: opened anew", path=self._file.path, done=done)
             self._reopen(moment)
+        elif self.error is not None:
+            self.error = None
+            _log.info("{path} is in its place again", path=self._file.path)
 
     def _rotate(self, moment: Moment) -> None:
         """Close a part, if it is time: what was released must be in it, and the state know that, before it is renamed."""

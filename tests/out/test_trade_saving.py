@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -190,6 +191,23 @@ class SavingTests(SynchronousTestCase):
             recording.trade(pause=1)
             sizes.add(recording.saved().synced)
         self.assertEqual(len(sizes), 3)
+
+    def test_a_state_that_cannot_be_saved_is_said(self) -> None:
+        """In the log, too: once at its beginning, once at its end."""
+        recording = live()
+        recording.wait(100)
+        recording.crash_disk.failing_renames = 10**6
+        with capturedLogs() as events:
+            for _ in range(40):
+                recording.trade(pause=1)
+            self.assertIn("/trade.csv.state: Input/output error: see to the disk", str(recording.recorder.not_ready()))
+            recording.crash_disk.mend()
+            recording.trade(pause=2)
+        self.assertIsNone(recording.recorder.not_ready())
+        error = "/trade.csv.state: Input/output error: see to the disk; trying again"
+        error, well = [formatEvent(event) for event in events]
+        self.assertEqual(error, "/trade.csv.state: Input/output error: see to the disk; trying again")
+        self.assertEqual(well, "/trade.csv is synced, and its state saved again")
 
     def test_a_gap_that_is_noticed_during_a_saving_is_in_the_next_one(self) -> None:
         """The ledger that is under way does not name it."""

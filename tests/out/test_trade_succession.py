@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import count
 from random import Random
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.trade_rows import HEADER, Arrival
@@ -221,11 +222,14 @@ class SuccessionTests(SynchronousTestCase):
                 raise OSError(5, "Input/output error")
 
         recording.crash_disk.before = before
-        recording.wait(1)
-        self.assertIn("Input/output error", str(recording.recorder.not_ready()))
-        recording.crash_disk.mend()
-        recording.trade(pause=2)
+        with capturedLogs() as events:
+            recording.wait(5)
+            self.assertIn("/trade.csv: Input/output error: see to the disk", str(recording.recorder.not_ready()))
+            recording.crash_disk.mend()
+            recording.trade(pause=2)
         self.assertEqual((recording.ids(), recording.recorder.not_ready()), (recording.ledger(), None))
+        lines = ["/trade.csv: Input/output error: see to the disk; trying again", "/trade.csv is in its place again"]
+        self.assertEqual([formatEvent(event) for event in events], lines)
 
     def test_reopen_waits_for_a_sync_under_way(self) -> None:
         """The thread has the file."""
