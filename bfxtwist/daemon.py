@@ -37,7 +37,7 @@ from bfxtwist.feed.connection import Uplink
 from bfxtwist.feed.endpoint import Endpoints
 from bfxtwist.feed.history import RateBudget, RestHistory
 from bfxtwist.feed.pairs import WELL_KNOWN, Listing, fetch_listing, mistaken
-from bfxtwist.feed.rest import RequestFailed
+from bfxtwist.feed.rest import AsSent, RequestFailed
 from bfxtwist.feed.service import FeedService
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.out.trade_saving import SyncPolicy
@@ -158,7 +158,7 @@ class Daemon(Service):
     async def _ask_for_listing(self) -> None:
         if self._exchange is not None:  # it has the pairs that it was made with, for ever
             return
-        client = HTTPClient(self._agent())
+        client = self._client()
         try:
             self._listing = await fetch_listing(client, self._rest_url, self._reactor)
         except RequestFailed as error:
@@ -217,13 +217,12 @@ class Daemon(Service):
             fast_frames=not settings.no_fast_frames,
         )
 
-    def _agent(self) -> Agent:
+    def _client(self) -> HTTPClient:
         pool = HTTPConnectionPool(self._reactor, persistent=False)
-        agent: Agent = Agent.usingEndpointFactory(self._reactor, self._endpoints, pool)
-        return agent
+        return HTTPClient(AsSent(Agent.usingEndpointFactory(self._reactor, self._endpoints, pool)))
 
     def _history(self) -> RestHistory:
-        return RestHistory(HTTPClient(self._agent()), self._rest_url, self._reactor, self._history_budget)
+        return RestHistory(self._client(), self._rest_url, self._reactor, self._history_budget)
 
     def _disk_failed(self, error: TradeFileError) -> None:
         _log.error("{error}", error=error)

@@ -4,11 +4,12 @@ import errno
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from gzip import compress
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -69,6 +70,18 @@ class InMemory(SynchronousTestCase):
         daemon = self.made([*books("BTC/USD"), *recordings(self.mktemp(), "ETH/USD")])
         self.assertEqual((list(daemon.market.books), list(daemon.market.trades)), (["tBTCUSD"], ["tETHUSD"]))
         self.assertEqual((daemon.running, self.reactor.tcpServers, self.reactor.tcpClients), (0, [], []))
+
+    def test_what_the_exchange_packs_is_unpacked_within_bounds(self) -> None:
+        """treq itself would unpack whatever comes, and as often as it is said to be packed."""
+        body = compress(compress(b'[["BTCUSD"],[],[]]'))
+        with capturedLogs() as events:
+            self.started(books("BTC/USD"))
+            protocol: Any = self.reactor.tcpClients[-1][2].buildProtocol(None)
+            protocol.makeConnection(StringTransport())
+            head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+            protocol.dataReceived(head + body)
+        said = [formatEvent(event) for event in events if "pairs" in str(event["log_format"])]
+        self.assertIn("pairs are not checked: packed in a way that was not asked for", str(said))
 
     def test_a_bug_while_starting_ends_it(self) -> None:
         """It would live on without a feed, and look well."""

@@ -1,5 +1,7 @@
-"""A request has an end, wherever it is stuck, and that end is no bug."""
+"""A request has an end, wherever it is stuck and however much it brings, and that end is no bug."""
 
+import tracemalloc
+from gzip import compress
 from typing import Any
 
 from treq.client import HTTPClient
@@ -8,7 +10,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent
 
-from bfxtwist.feed.rest import Answer, RequestFailed, get
+from bfxtwist.feed.rest import Answer, AsSent, RequestFailed, get
 
 
 class Stuck(SynchronousTestCase):
@@ -42,3 +44,47 @@ class Stuck(SynchronousTestCase):
                 self.connect()
             asking.cancel()
             self.failureResultOf(asking, CancelledError)
+
+
+class Packed(SynchronousTestCase):
+    """Bodies that a server packs, each in one answer over a connection in memory."""
+
+    def answer(self, body: bytes, *headers: bytes) -> "Deferred[Answer]":
+        reactor: Any = MemoryReactorClock()
+        client = HTTPClient(AsSent(Agent(reactor)))
+        asking = Deferred.fromCoroutine(get(client, "http://127.0.0.1:9/v2", {}, reactor, largest=1000))
+        protocol = reactor.tcpClients[-1][2].buildProtocol(None)
+        protocol.makeConnection(StringTransport())
+        protocol.dataReceived(b"\r\n".join([b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(body), *headers, b"", body]))
+        return asking
+
+    def fails(self, words: str, body: bytes, *headers: bytes) -> None:
+        """Without more memory than the body may have."""
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        error = self.failureResultOf(self.answer(body, *headers), RequestFailed).value
+        self.assertIn(words, str(error))
+        self.assertLess(tracemalloc.get_traced_memory()[1], 2_000_000)
+
+    def test_gzip(self) -> None:
+        for names in (b"gzip", b"x-gzip", b"GZIP", b"identity, gzip"):
+            answer = self.successResultOf(self.answer(compress(b"[1]"), b"Content-Encoding: " + names))
+            self.assertEqual(answer.body, b"[1]")
+
+    def test_no_body_at_all(self) -> None:
+        self.assertEqual(self.successResultOf(self.answer(b"", b"Content-Encoding: gzip")).body, b"")
+
+    def test_as_it_is(self) -> None:
+        for header in (b"Content-Encoding: identity", b"Content-Encoding:", b"X: y"):
+            self.assertEqual(self.successResultOf(self.answer(b"[1]", header)).body, b"[1]")
+
+    def test_bombs(self) -> None:
+        bomb = compress(b" " * 20_000_000)
+        self.fails("more than 1000 bytes", bomb, b"Content-Encoding: gzip")
+        self.fails("not asked for", compress(bomb), b"Content-Encoding: gzip, gzip")
+        self.fails("not asked for", compress(bomb), b"Content-Encoding: gzip", b"Content-Encoding: gzip")
+
+    def test_what_cannot_be_unpacked(self) -> None:
+        self.fails("it cannot be unpacked", b"[1]", b"Content-Encoding: gzip")
+        self.fails("cannot be unpacked to its end", compress(b"[1]")[:-4], b"Content-Encoding: gzip")
+        self.fails("not asked for: br", b"[1]", b"Content-Encoding: br")
