@@ -9,6 +9,7 @@ of the trades in `core/trades.py` and `core/comparison.py`; of the file being ro
 
 import os
 from collections.abc import Callable
+from copy import copy
 from enum import Enum
 from functools import partial
 from typing import Any, NamedTuple
@@ -56,6 +57,7 @@ class _Promise(NamedTuple):
     revision: int  # of the progress in `saved`
     ledger: bytes | None
     changes: int
+    changed: list[Gap]  # as they are now: they may be filled before this is saved
 
 
 class TradeSaving:
@@ -241,20 +243,20 @@ class TradeSaving:
         return _Promise(self.record(), comparison.revision, *self._ledger_text())
 
     def _is_saved(self, promise: _Promise, moment: Moment) -> None:
-        changes = self._followed.comparison.changes
-        told, changes[:] = changes[: promise.changes], changes[promise.changes :]
-        for gap in told:
+        del self._followed.comparison.changes[: promise.changes]
+        for gap in promise.changed:
             self._tell(gap)
         self._saved_revision, self._saved_at = promise.revision, moment.monotonic
         self._followed.saved(promise.revision, self._moment())
         if not self.ending:
             self._saved()
 
-    def _ledger_text(self) -> tuple[bytes | None, int]:
+    def _ledger_text(self) -> tuple[bytes | None, int, list[Gap]]:
         changes = self._followed.comparison.changes
         for gap in changes:
             self.ledger.record(gap)
-        return (self.ledger.text() if changes else None), len(changes)
+        changed = {id(gap): copy(gap) for gap in changes}  # a gap may have been opened and filled since the last time
+        return (self.ledger.text() if changes else None), len(changes), [*changed.values()]
 
     def _tell(self, gap: Gap) -> None:
         """As the ledger does, which nobody looks into who does not know of the gap."""

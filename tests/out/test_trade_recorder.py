@@ -13,7 +13,7 @@ from bfxtwist.core.limits import Limits
 from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
 from bfxtwist.core.trades import Mode
 from bfxtwist.out.trade_errors import DiskFailed, Locked, WrongFile
-from tests.out.recording import LAYOUT, Recording, at_once, live
+from tests.out.recording import LAYOUT, Recording, SlowThread, at_once, live
 
 SMALL = Limits(queue=10, unsynced=2000)
 
@@ -187,6 +187,25 @@ class RecorderTests(SynchronousTestCase):
         where = "from 2023-11-14T22:13:20.000Z to 2023-11-14T22:13:21.500Z: sequence; history did not follow in 60 s: down"
         opened, filled = f"/trade.csv: a gap is open, {where}", f"/trade.csv: a gap was filled with 2 trades, {where}"
         self.assertEqual(said, [opened, filled])
+
+    def test_what_history_tells_while_the_gap_is_being_saved_is_said_after_it(self) -> None:
+        """Each once, and as it was when it was saved."""
+        thread = SlowThread()
+        recording = live(in_thread=thread)
+        recording.recorder.lost("sequence", recording.exchange.moment())
+        for _ in range(3):
+            recording.trade(told=False)
+        recording.exchange.fault = "down"
+        with capturedLogs() as events:
+            recording.connect(1)
+            for _ in range(4):  # a saving that is under way, one with the gap, one with its end
+                recording.wait(62)
+                recording.exchange.fault = ""
+                while thread.jobs:
+                    job, done = thread.jobs.pop(0)
+                    done.callback(job())
+        said = [event["log_format"].split(",")[0] for event in events if "gap" in str(event["log_format"])]
+        self.assertEqual(said, ["{path}: a gap is {state}", "{path}: a gap was filled with {count} trades"])
 
     def test_what_history_does_not_have_any_more_is_said(self) -> None:
         """Trades that nobody will ever tell."""
