@@ -179,6 +179,43 @@ test("the verdict follows the facts", () => {
   assert.equal(state(), "absent");
 });
 
+test("of a pair without a book, the trades are judged", () => {
+  const { clock, model } = modelAt();
+  model.begin("tBTCUSD", null);
+  model.connected();
+  assert.deepEqual(judge(model, 0), { state: "syncing", headline: "Syncing", detail: "Waiting for the snapshot." });
+  model.tradeSnapshot([["3", "30", "1", "6"]]);
+  assert.deepEqual(judge(model, 0), { state: "live", headline: "Live", detail: "in sequence, trades only" });
+  clock.now = 5000;
+  model.paused();
+  model.daemon = { trades: { status: "stale", reason: "the heartbeat is late" } };
+  assert.deepEqual(judge(model, 5000), { state: "stale", headline: "Stale for 5 s", detail: "These numbers are 5 s old. The heartbeat is late." });
+  model.resumed();
+  assert.equal(judge(model, 5000).state, "stale"); // as long as the daemon says so
+  model.daemon.trades.status = "live";
+  assert.equal(judge(model, 5000).state, "syncing");
+  model.refused("trades", "it is not carried any more");
+  assert.deepEqual(judge(model, 5000), { state: "absent", headline: "No trades", detail: "It is not carried any more." });
+});
+
+test("a pause of the trades is not told as the book's age", () => {
+  const { clock, model } = modelAt();
+  model.connected();
+  model.bookSnapshot(ROWS);
+  model.daemon = { book: { status: "live" }, trades: { status: "stale", reason: "the heartbeat is late" } };
+  clock.now = 5000;
+  model.paused();
+  assert.equal(judge(model, 5000).detail, "The trades are not live: the heartbeat is late.");
+});
+
+test("no checksum is promised that does not come", () => {
+  const { model } = modelAt();
+  model.begin("tBTCUSD", { precision: "P0", length: 1 });
+  model.connected();
+  model.bookSnapshot(ROWS);
+  assert.equal(judge(model, 0).detail, "in sequence, no checksum covers one level");
+});
+
 test("a wrong checksum makes the book wrong until it is told anew", () => {
   const { clock, model, again } = modelAt();
   model.connected();

@@ -2,7 +2,8 @@
 
 import { parse, toNumber, toStep } from "./decimal.js";
 
-const CHECKSUM_DEPTH = 25;
+/** The levels of each side that a checksum covers; shorter books have none that agrees. */
+export const CHECKSUM_DEPTH = 25;
 
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   let value = byte;

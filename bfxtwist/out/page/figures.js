@@ -1,5 +1,6 @@
 // The figures above the charts: mid, spread, imbalance, rate, checksum, trade file.
 
+import { CHECKSUM_DEPTH } from "./book.js";
 import { format, toNumber } from "./decimal.js";
 import { ago, write } from "./state.js";
 
@@ -30,7 +31,7 @@ export class Figures {
     write(this.at("spread"), top ? format(top.spread) : "–");
     write(this.at("spread-note"), top ? `${basisPoints(top)} bp` : "");
     this.imbalance(top ? model.book.imbalance() : null);
-    write(this.at("rate"), model.live ? model.rate().toFixed(1) : "–");
+    write(this.at("rate"), model.live && model.carried ? model.rate().toFixed(1) : "–");
     this.checked(model, now);
     this.gaps(model.daemon?.recorder);
   }
@@ -58,7 +59,8 @@ export class Figures {
   checked(model, now) {
     const daemon = model.daemon?.book;
     const here = model.checkedAt;
-    write(this.at("checked"), here === null ? "not yet" : `${ago(now - here)} ago`);
+    const none = model.carried?.length >= CHECKSUM_DEPTH ? "not yet" : "–";
+    write(this.at("checked"), here === null ? none : `${ago(now - here)} ago`);
     const matched = daemon?.counters.checksums_matched;
     write(this.at("checked-note"), matched === undefined ? "" : `${matched} matched, ${daemon.counters.checksums_mismatched} not`);
   }

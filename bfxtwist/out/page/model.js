@@ -35,13 +35,23 @@ export class Model {
     this.checkedAt = null;
     this.trades = [];
     this.ids = new Set();
-    this.tradesOpen = false;
+    this.tradesOpen = null;
     this.rowTimes = []; // [ms, rows] of the last seconds
     this.samples = []; // {at, mid, spread}; null numbers where the book was not live
   }
 
+  /** What the daemon says of the feed that counts: of the book, or where only trades are carried, of these. */
+  get feed() {
+    return this.carried ? this.daemon?.book : this.daemon?.trades;
+  }
+
+  /** Whether its snapshot is here. */
+  get open() {
+    return Boolean(this.carried ? this.bookOpen : this.tradesOpen);
+  }
+
   get live() {
-    return this.link.open && Boolean(this.bookOpen) && !this.pausedFor && !this.wrong && !this.silent;
+    return this.link.open && this.open && !this.pausedFor && !this.wrong && !this.silent;
   }
 
   /** Whether nothing was heard for too long, as after a sleep of this machine. */
@@ -58,7 +68,7 @@ export class Model {
   disconnected(reason, retryAt) {
     const since = this.link.open ? this.now() : this.link.since;
     this.link = { open: false, reason, since, retryAt };
-    this.bookOpen = this.pausedFor = this.wrong = null;
+    this.bookOpen = this.tradesOpen = this.pausedFor = this.wrong = null;
   }
 
   heard() {
@@ -71,7 +81,7 @@ export class Model {
   }
 
   resumed() {
-    this.pausedFor = this.bookOpen = this.wrong = null;
+    this.pausedFor = this.bookOpen = this.tradesOpen = this.wrong = null;
   }
 
   refused(channel, message) {
@@ -107,6 +117,7 @@ export class Model {
 
   tradeSnapshot(rows) {
     this.tradesOpen = true;
+    this.heard();
     for (const row of [...rows].reverse()) this.trade(row);
   }
 

@@ -1,6 +1,8 @@
 // Whether the numbers on the page may be trusted, in words. The verdict is made of facts and a time, and shown so that it cannot
 // be overlooked.
 
+import { CHECKSUM_DEPTH } from "./book.js";
+
 /** Whole seconds, or minutes, or hours: `12 s`, `3 min`, `2 h`. */
 export function ago(ms) {
   const seconds = Math.max(0, Math.floor(ms / 1000));
@@ -10,26 +12,33 @@ export function ago(ms) {
 
 /** `{state, headline, detail}` of a model. `state` is live, syncing, stale, disconnected or absent. */
 export function judge(model, now) {
-  const age = model.goodAt === null ? "" : `These numbers are ${ago(now - model.goodAt + silence(model.daemon?.book))} old.`;
+  const { feed } = model;
+  const what = model.carried ? "book" : "trades";
+  const age = model.goodAt === null ? "" : `These numbers are ${ago(now - model.goodAt + silence(feed))} old.`;
   if (!model.link.open) {
     if (model.link.reason === "") return { state: "syncing", headline: "Connecting", detail: "to the daemon" };
     const wait = Math.ceil(Math.max(0, model.link.retryAt - now) / 1000);
     const next = wait ? `Trying again in ${wait} s.` : "Trying again.";
     return verdict("disconnected", `Disconnected for ${ago(now - model.link.since)}`, age, `${sentence(model.link.reason)}`, next);
   }
-  if (model.bookRefused) return verdict("absent", "No book", "", sentence(model.bookRefused));
-  if (!model.carried) return verdict("absent", "No book", "", "The daemon does not carry a book of this pair.");
+  const refused = model.carried ? model.bookRefused : model.tradesRefused;
+  if (refused) return verdict("absent", `No ${what}`, "", sentence(refused));
   if (model.wrong) return verdict("stale", "Wrong book", age, sentence(model.wrong), "Subscribing again.");
-  const feed = model.daemon?.book;
-  if (model.pausedFor || (!model.bookOpen && feed && feed.status !== "live")) {
-    const why = feed && feed.status !== "live" ? feed.reason || feed.status : model.pausedFor;
-    if (model.goodAt === null) return verdict("syncing", "No book yet", "", sentence(why));
-    return verdict("stale", `Stale for ${ago(now - model.goodAt)}`, age, sentence(why));
+  if (model.pausedFor || (!model.open && feed && feed.status !== "live")) {
+    // A pause does not say of what. While it is of the trades alone, nothing would tell that the book has paused, too.
+    const late = [feed, model.daemon?.trades].find((one) => one && one.status !== "live");
+    const why = late ? `${late === feed ? "" : "the trades are not live: "}${late.reason || late.status}` : model.pausedFor;
+    if (model.goodAt === null) return verdict("syncing", `No ${what} yet`, "", sentence(why));
+    return verdict("stale", `Stale for ${ago(now - model.goodAt)}`, !late || late === feed ? age : "", sentence(why));
   }
-  if (!model.bookOpen) return verdict("syncing", "Syncing", age, "Waiting for the snapshot.");
+  if (!model.open) return verdict("syncing", "Syncing", age, "Waiting for the snapshot.");
   if (model.silent) return verdict("stale", `Silent for ${ago(now - model.heardAt)}`, age, "The daemon says nothing.");
-  const checked = model.checkedAt === null ? "no checksum compared yet" : `checksum verified ${ago(now - model.checkedAt)} ago`;
-  return verdict("live", "Live", `in sequence, ${checked}`);
+  return verdict("live", "Live", model.carried ? `in sequence, ${checked(model, now)}` : "in sequence, trades only");
+}
+
+function checked({ carried, checkedAt }, now) {
+  if (checkedAt !== null) return `checksum verified ${ago(now - checkedAt)} ago`;
+  return carried.length < CHECKSUM_DEPTH ? "no checksum covers one level" : "no checksum compared yet";
 }
 
 /** How long the exchange had been silent when the daemon called the book stale, in ms. */
