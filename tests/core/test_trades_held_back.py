@@ -1,10 +1,14 @@
 """The tape when connections end and the disk is full: what is held back, what becomes a gap, and what is fetched again."""
 
+from math import inf
+
 from bfxtwist.core.gaps import GapState, Mark
 from bfxtwist.core.history import Page
 from bfxtwist.core.hold import HOLD
-from bfxtwist.core.trades import Mode
+from bfxtwist.core.limits import Limits
+from bfxtwist.core.trades import STRANGE, Mode
 from tests.core.taped import TapeTest
+from tests.model_exchange import ModelExchange
 
 
 class HoldingBackTests(TapeTest):
@@ -387,3 +391,55 @@ class HoldingBackTests(TapeTest):
         self.tape.forgot(self.tape.released(), self.moment)
         self.wait(3)
         self.assertEqual(self.file, self.everything())
+
+
+class StrangeHistoryTests(TapeTest):
+    """History of another pair; or of another exchange, where --ws-url was given and --rest-url forgotten."""
+
+    limits = Limits(page=1000)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.others = ModelExchange(self.clock)
+        self.others.trade(id_step=1)
+
+    def both_trade(self, count: int, told: bool) -> None:
+        """Ids are counted over all pairs."""
+        for _ in range(count):
+            made = self.exchange.trade(id_step=2, publish_after=0)
+            self.others.trade(id_step=2, publish_after=0)
+            if told:
+                self.tell(made.told)
+            self.clock.advance(1)
+
+    def test_it_is_not_written(self) -> None:
+        """Nor does the frontier move over it: everything is there in the end."""
+        self.both_trade(3, told=False)
+        self.connect()
+        self.both_trade(70, told=True)
+        page, self.exchange.page = self.exchange.page, self.others.page  # type: ignore[method-assign]
+        self.both_trade(20, told=False)
+        self.tape.lost("sequence")
+        self.both_trade(20, told=False)
+        self.connect()
+        self.wait(100)
+        self.assertEqual(set(self.file) & set(self.others.ledger), set())
+        self.assertIn("it shows none of the", self.tape.comparison.error)
+        self.exchange.page = page  # type: ignore[method-assign]
+        self.wait(200)
+        self.assertEqual(sorted(self.file), self.everything())
+        self.assertEqual(self.tape.comparison.progress.gaps, [])
+
+    def test_history_may_lack_some_of_what_is_known(self) -> None:
+        """What the socket alone told, and what is held back, are known as well."""
+        self.both_trade(3, told=False)
+        self.connect()
+        self.both_trade(5, told=True)
+        for _ in range(STRANGE - 1):
+            self.tell(self.exchange.trade(publish_after=inf).told)
+        self.both_trade(5, told=True)
+        self.tape.lost("sequence")
+        self.both_trade(5, told=False)
+        self.connect()
+        self.wait(5)
+        self.assertEqual((self.tape.mode, sorted(self.file)), (Mode.LIVE, self.everything()))
