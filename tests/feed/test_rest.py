@@ -46,6 +46,17 @@ class Stuck(SynchronousTestCase):
             self.failureResultOf(asking, CancelledError)
 
 
+class Asked(SynchronousTestCase):
+    def test_it_says_who_asks(self) -> None:
+        reactor: Any = MemoryReactorClock()
+        asking = Deferred.fromCoroutine(get(HTTPClient(Agent(reactor)), "http://127.0.0.1:9/v2", {}, reactor))
+        transport = StringTransport()
+        reactor.tcpClients[-1][2].buildProtocol(None).makeConnection(transport)
+        self.assertIn(b"\r\nUser-Agent: bfxtwist\r\n", transport.value())
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+
+
 class Packed(SynchronousTestCase):
     """Bodies that a server packs, each in one answer over a connection in memory."""
 
