@@ -211,7 +211,7 @@ class Relay(Service):
         for conversation in self._conversations():
             since = conversation.socket.choked_since
             if since is not None and since <= patience:
-                self._give_up(conversation, f"too slow: nothing was read for {self.limits.unread_seconds:g} s")
+                self._give_up(conversation, f"too slow: 64 KiB and more were unread for {self.limits.unread_seconds:g} s")
             elif conversation.waits:
                 conversation.settle()
 

@@ -246,7 +246,7 @@ class Slow(SynchronousTestCase):
         """Who reads nothing for seconds is told why, and cut."""
         self.relayed.turn(6)
         self.slow.take()
-        self.assertEqual(self.slow.close, (1008, "too slow: nothing was read for 5 s"))
+        self.assertEqual(self.slow.close, (1008, "too slow: 64 KiB and more were unread for 5 s"))
         self.relayed.turn(5)
         self.slow.take()
         self.assertTrue(self.slow.lost)
