@@ -266,6 +266,20 @@ class StateTest(PageTest):
         self.assertEqual(len(said), 1)
         self.assertIn("Stale", said[0])
 
+    async def test_crosshair_is_said_when_it_is_moved(self) -> None:
+        """And not each time that the book moves, ten times a second."""
+        await self.page(rate=20)
+        await self.browser.js("(depth.focus(), 0)")
+        await self.browser.press("right", "right")
+        said = await self.browser.js("depth.getAttribute('aria-valuetext')")
+        self.assertIn(" asked · ", said)
+        readout = "document.getElementById('depth-readout')"
+        await self.becomes(f"{readout}.textContent === {json.dumps(said)}", False)
+        self.assertEqual(await self.browser.js("depth.getAttribute('aria-valuetext')"), said)
+        self.assertEqual(await self.browser.js(f"{readout}.ariaLive"), "off")
+        await self.browser.press("escape")
+        self.assertEqual(await self.browser.js("depth.getAttribute('aria-valuetext')"), "middle of the book")
+
 
 class ReaderTest(PageTest):
     """What the reader does."""

@@ -28,6 +28,9 @@ export class DepthChart {
   point(place) {
     this.cross = place;
     if (this.book) this.draw(this.book);
+    // Said when it is moved, and not whenever the book does: who listens would hear of nothing else.
+    this.canvas.setAttribute("aria-valuenow", (100 * (place ?? 0)).toFixed(0));
+    this.canvas.setAttribute("aria-valuetext", this.readout.textContent || "middle of the book");
   }
 
   draw(book) {
@@ -35,7 +38,7 @@ export class DepthChart {
     this.plot.clear();
     const top = book.top();
     if (!top) {
-      this.tell("");
+      write(this.readout, "");
       return;
     }
     const sides = { bids: book.levels("bids"), asks: book.levels("asks") };
@@ -95,7 +98,7 @@ export class DepthChart {
 
   crosshair(sides) {
     if (this.cross === null) {
-      this.tell("");
+      write(this.readout, "");
       return;
     }
     const { plot, scale } = this;
@@ -113,12 +116,6 @@ export class DepthChart {
     plot.context.fill();
     const distance = (100 * (price - scale.mid)) / scale.mid;
     const sign = distance > 0 ? "+" : distance < 0 ? "−" : "";
-    this.tell(`${brief(price, 7)} · ${brief(amount, 6)} ${bids ? "bid" : "asked"} · ${sign}${Math.abs(distance).toFixed(3)} %`);
-  }
-
-  tell(text) {
-    write(this.readout, text);
-    this.canvas.setAttribute("aria-valuenow", this.cross === null ? "0" : (100 * this.cross).toFixed(0));
-    this.canvas.setAttribute("aria-valuetext", text || "middle of the book");
+    write(this.readout, `${brief(price, 7)} · ${brief(amount, 6)} ${bids ? "bid" : "asked"} · ${sign}${Math.abs(distance).toFixed(3)} %`);
   }
 }
