@@ -56,6 +56,9 @@ SILENCE = 35.0
 #: A channel is subscribed again at most once in so many seconds.
 RESUBSCRIBE_EVERY = 5.0
 
+#: A connection that carries others that are live is ended because of one channel at most once in so many seconds.
+OTHERS_SPARED = 600.0
+
 #: "Try again later" (11000 and codes that are not known) is obeyed with a pause that doubles from 1 s to this.
 LONGEST_PAUSE = 60.0
 
@@ -81,7 +84,15 @@ _Take = Callable[[Any, Moment], None]
 class Channel:
     """One subscription's conversation. Methods raise ChannelWrong where the session must see to it."""
 
-    def __init__(self, subscription: Subscription, feed: BookFeed | TradeFeed, number: int, send: Callable[[bytes], None]):
+    def __init__(
+        self,
+        subscription: Subscription,
+        feed: BookFeed | TradeFeed,
+        number: int,
+        send: Callable[[bytes], None],
+        others_live: Callable[["Channel"], bool],
+    ) -> None:
+        """`others_live` says whether the connection carries others that are live."""
         self.subscription = subscription
         self.feed = feed
         self.sub_id = str(number)  # a text: the exchange and its own client echo it as one
@@ -89,6 +100,7 @@ class Channel:
         self.wanted = True
         self.id: int | None = None
         self._send = send
+        self._others_live = others_live
         self._due = -inf  # of WANTED: not before; of the others: not after
         self._requests = 0  # without an answer
         self._refusals = 0  # in a row
@@ -203,8 +215,7 @@ class Channel:
         self.feed.lost(str(error), moment)
         self._faults = [fault for fault in self._faults if now - fault < error.within] + [now]
         if len(self._faults) > error.tolerated:
-            if now - self.feed.blamed >= error.spares:
-                self.feed.blamed = now
+            if self._may_end_connection(error.spares, moment):
                 raise StillWrong(f"{self.subscription}, {len(self._faults)} times in {error.within:g} s: {error}")
             self._next_resubscription = now + LONGEST_PAUSE
         self.feed.counts.resubscriptions += 1
@@ -273,8 +284,19 @@ class Channel:
             self._enter(ChannelState.WANTED, inf)
         elif self._requests < ATTEMPTS:
             self.subscribe(moment)
-        else:
+        elif self._may_end_connection(0.0, moment):
             raise Unanswered(f"subscribe {self.subscription}: no answer within {ATTEMPTS} times {ANSWER_TIMEOUT:g} s")
+        else:
+            self.subscribe(moment)
+            self._due = moment.monotonic + LONGEST_PAUSE
+
+    def _may_end_connection(self, spares: float, moment: Moment) -> bool:
+        """Whether a new one may help: not where that was in vain lately, and others would suffer for it."""
+        ago = moment.monotonic - self.feed.blamed
+        if ago < spares or (ago < OTHERS_SPARED and self._others_live(self)):
+            return False
+        self.feed.blamed = moment.monotonic
+        return True
 
     def _enter(self, state: ChannelState, due: float) -> None:
         self.state = state

@@ -66,7 +66,7 @@ class Channels:
         channel = self._channels.get(subscription)
         if channel is None:
             self._made += 1
-            channel = Channel(subscription, self._market.feed(subscription), self._made, self._send)
+            channel = Channel(subscription, self._market.feed(subscription), self._made, self._send, self._others_live)
             self._channels[subscription] = channel
         channel.feed = self._market.feed(subscription)  # a new one, where it was dropped and is wanted again
         channel.wanted = True
@@ -80,6 +80,9 @@ class Channels:
         if channel.state in (ChannelState.ACKNOWLEDGED, ChannelState.LIVE):
             channel.leave(moment)
         self._forget_if_gone(channel)
+
+    def _others_live(self, channel: Channel) -> bool:
+        return any(other.state is ChannelState.LIVE for other in self._channels.values() if other is not channel)
 
     # --- what comes -----------------------------------------------------------------------------------------------
 

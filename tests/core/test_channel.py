@@ -96,6 +96,18 @@ class Books(SynchronousTestCase):
         self.assertEqual([m["event"] for m in talk.sent], ["subscribe"])
         self.assertEqual((talk.trades.state, tape.told), (FeedState.LIVE, [("snapshot", [2, 1])]))
 
+    def test_silent_on_the_next_connection_too_spares_the_other_channels(self) -> None:
+        talk, tape = conversation_with_trades()
+        talk.book.blamed = talk.now
+        for channel_id in (17, 27, 37):
+            talk.advance(36, beats=[8])
+            self.assertEqual(talk.taken()[-1], {"event": "unsubscribe", "chanId": channel_id - 10})
+            talk.event({"event": "unsubscribed", "status": "OK", "chanId": channel_id - 10})
+            talk.advance(61, beats=[8])
+            talk.acknowledge(channel_id=channel_id)
+            talk.frame(channel_id, ROWS)
+        self.assertEqual((talk.trades.state, tape.told), (FeedState.LIVE, [("snapshot", [2, 1])]))
+
     def test_a_connection_is_ended_again_for_a_book_after_ten_minutes(self) -> None:
         talk = Conversation().live()
         talk.book.blamed = talk.now - 601

@@ -9,7 +9,7 @@ from bfxtwist.core.errors import Unanswered, WrongAnswer
 from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.subscription import Subscription
-from tests.core.conversation import BOOK, GRANTED, GREETING, ROWS, SUBSCRIBE, TRADES, Conversation, greeted
+from tests.core.conversation import BOOK, GRANTED, GREETING, ROWS, SUBSCRIBE, TRADES, Conversation, Tape, greeted
 
 
 class Acknowledgements(SynchronousTestCase):
@@ -88,6 +88,39 @@ class Acknowledgements(SynchronousTestCase):
         talk.frame(99, '"hb"')
         with self.assertRaises(Unanswered):
             talk.advance(31)
+
+    def test_none_again_on_the_next_connection_spares_the_others(self) -> None:
+        """They would be lost each minute because of it."""
+        talk, tape = Conversation([BOOK, TRADES]).ready(), Tape()
+        talk.trades.listeners.append(tape)
+        talk.acknowledge(TRADES, 8)
+        talk.frame(8, "[]")
+        talk.book.blamed = talk.now
+        talk.taken()
+        talk.advance(500, beats=[8])
+        asked = [m for m in talk.taken() if m["event"] == "subscribe"]
+        self.assertEqual(asked, 9 * [{**SUBSCRIBE, "subId": "1"}], "after half a minute, and then each minute")
+        self.assertEqual((talk.trades.state, talk.book.state, tape.told), (FeedState.LIVE, FeedState.SYNCING, [("snapshot", [])]))
+        talk.sent = asked
+        talk.acknowledge()
+        talk.frame(7, ROWS)
+        self.assertIs(talk.book.state, FeedState.LIVE)
+
+    def test_none_again_on_the_next_connection_gives_that_up_if_there_are_no_others(self) -> None:
+        talk = Conversation([BOOK, TRADES]).ready()
+        talk.book.blamed = talk.trades.blamed = talk.now
+        with self.assertRaises(Unanswered):
+            talk.advance(62, beats=[99])
+        self.assertEqual(talk.now - talk.book.blamed, 0)
+
+    def test_none_is_a_reason_for_a_new_connection_every_ten_minutes(self) -> None:
+        talk = Conversation([BOOK, TRADES]).ready()
+        talk.acknowledge(TRADES, 8)
+        talk.frame(8, "[]")
+        talk.book.blamed = talk.now - 300
+        talk.advance(299, beats=[8])
+        with self.assertRaises(Unanswered):
+            talk.advance(62, beats=[8])
 
     def test_the_snapshot_does_not_come(self) -> None:
         talk = Conversation().ready()

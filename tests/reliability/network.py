@@ -64,8 +64,11 @@ ROWS = [
     Row(
         "N7",
         "one channel falls silent, or only heartbeats come",
-        "heartbeats keep a quiet market live; a silent channel is subscribed again, then the connection made anew",
+        "heartbeats keep a quiet market live; a silent channel is subscribed again, then the connection made anew, "
+        "for the same one at most every ten minutes if others on it are live",
         [
+            "core.test_channel.Books.test_silent_on_the_next_connection_too_spares_the_other_channels",
+            "core.test_channels.Acknowledgements.test_none_again_on_the_next_connection_spares_the_others",
             f"{_SCENARIO}book_falls_silent",
             f"{_SCENARIO}trades_fall_silent",
             f"{_SCENARIO}nothing_but_heartbeats",
