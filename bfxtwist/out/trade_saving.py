@@ -81,7 +81,8 @@ class TradeSaving:
 
         `gave_up` hears, once, that DEGRADED_AFTER syncs in a row have failed.
         """
-        self.error: str | None = None  # why rows cannot be synced, or what is true of them not be saved
+        self._unsynced: str | None = None  # why rows cannot be synced
+        self._unsaved: str | None = None  # why what is true of them cannot be saved, since it was last tried
         self.ledger = GapLedger()
         self._file = file
         self._csv = csv
@@ -194,7 +195,7 @@ class TradeSaving:
     def promise(self) -> None:
         """Put on disk what is true of the rows up to `base`, which must be synced. Raises OSError."""
         self._state.save(self.record())
-        self.error = None
+        self._unsynced = self._unsaved = None
 
     def settle(self) -> None:
         """Sync the open file, and save which rows it holds. Raises OSError."""
@@ -220,7 +221,7 @@ class TradeSaving:
         try:
             sync = file.sync_job()
         except OSError as error:
-            self.error = str(error)
+            self._unsynced = str(error)
             return False
         job = partial(_synced_and_saved, sync, promise, self._ledger_file, self._state)
         failed_sync, failed_save = await self._in_thread(job)
@@ -228,7 +229,10 @@ class TradeSaving:
             self._sync_failed(failed_sync)
             return False
         file.synced_to(mark, failures)
-        self._tell_of_save(failed_save)
+        before, self._unsynced = self.error, None
+        if promise is not None:
+            self._unsaved = None if failed_save is None else self._why(failed_save)
+        self._tell_of_error(before)
         if failed_save is None and promise is not None:
             self._is_saved(promise, moment)
         return failed_save is None
@@ -267,21 +271,28 @@ class TradeSaving:
         else:
             _log.warn("{path}: a gap is {state}, from {start} to {end}: {cause}", state=gap.state, **where)
 
-    def _tell_of_save(self, failed: OSError | None) -> None:
-        """Of a failure as long as it lasts in `error`, of its beginning and its end in the log."""
-        before, self.error = self.error, None if failed is None else str(explained(self._state.path, failed))
+    @property
+    def error(self) -> str | None:
+        """Why rows cannot be synced, or what is true of them not be saved."""
+        return self._unsynced or self._unsaved
+
+    def _why(self, failed: OSError) -> str:
+        return str(explained(str(failed.filename or self._state.path), failed))
+
+    def _tell_of_error(self, before: str | None) -> None:
+        """Of its beginning and its end."""
         if self.error is None and before is not None:
-            _log.info("{path} is synced, and its state saved again", path=self._file.path)
+            _log.info("{path} and what is known of it are on disk again", path=self._file.path)
         elif self.error is not None and self.error != before:
             _log.error("{error}; trying again", error=self.error)
 
     def _sync_failed(self, error: OSError) -> None:
         self._file.sync_failed()
-        self.error = f"{self._file.path} cannot be synced: {error.strerror or error}"
-        _log.error("{error}; its rows are written again", error=self.error)
+        self._unsynced = f"{self._file.path} cannot be synced: {error.strerror or error}"
+        _log.error("{error}; its rows are written again", error=self._unsynced)
         if self._file.sync_failures >= DEGRADED_AFTER and not self._told_of_degraded and self._gave_up is not None:
             self._told_of_degraded = True
-            self._gave_up(DiskFailed(self.error))
+            self._gave_up(DiskFailed(self._unsynced))
 
 
 def _synced_and_saved(

@@ -207,7 +207,23 @@ class SavingTests(SynchronousTestCase):
         error = "/trade.csv.state: Input/output error: see to the disk; trying again"
         error, well = [formatEvent(event) for event in events]
         self.assertEqual(error, "/trade.csv.state: Input/output error: see to the disk; trying again")
-        self.assertEqual(well, "/trade.csv is synced, and its state saved again")
+        self.assertEqual(well, "/trade.csv and what is known of it are on disk again")
+
+    def test_a_state_that_cannot_be_saved_is_not_forgotten_over_a_sync(self) -> None:
+        """While rows wait they alone are synced."""
+        recording = live()
+        recording.wait(100)
+        disk = recording.crash_disk
+        disk.failing_renames = 10**6
+        for _ in range(40):
+            recording.trade(pause=1)
+        with capturedLogs() as events:
+            recording.trade(pause=0)
+            disk.failing_writes = 10**6
+            recording.trade(pause=3)
+        self.assertLess(recording.saved().synced, recording.recorder.status().bytes_synced)
+        said = [formatEvent(event) for event in events]
+        self.assertEqual(said, ["/trade.csv cannot be written: Input/output error; trying again"])
 
     def test_a_gap_that_is_noticed_during_a_saving_is_in_the_next_one(self) -> None:
         """The ledger that is under way does not name it."""
