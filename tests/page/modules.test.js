@@ -11,6 +11,7 @@ import { basisPoints, gapsInWords } from "./figures.js";
 import { stepsFor } from "./ladder.js";
 import { Model } from "./model.js";
 import { ago, judge } from "./state.js";
+import { when } from "./tape.js";
 
 test("tokens are exact, whatever their form", () => {
   for (const [token, text] of [["0.50", "0.5"], ["7e-7", "0.0000007"], ["-1.5E-8", "-0.000000015"], ["64271.123456789", "64271.123456789"], ["1e3", "1000"], ["0", "0"]]) {
@@ -294,6 +295,12 @@ test("words for times, spreads and gaps", () => {
   assert.equal(gapsInWords(null).text, "not recorded");
   assert.equal(gapsInWords({ gaps: { open: 0, filled: 0, lost: 0 }, lag_ms: 65000 }).note, "compared until 65 s ago");
   assert.deepEqual(gapsInWords({ gaps: { open: 1, filled: 2, lost: 0 }, lag_ms: null }), { text: "1 open, 0 lost", note: "2 filled", bad: true });
+});
+
+test("a trade of another day does not look like one of today", () => {
+  const before = new Date(2026, 10, 9, 23, 59, 7).getTime();
+  assert.equal(when(before, before + 52000), "23:59:07");
+  assert.equal(when(before, before + 53000), "9 Nov 23:59");
 });
 
 test("pairs with what is carried of each", () => {

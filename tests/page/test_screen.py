@@ -67,6 +67,18 @@ class ScreenTest(PageTest):
         self.assertGreater(len({text for text, _ in prices}), 5)
         self.assertEqual(len({end for _, end in prices}), 1, prices)
 
+    async def test_trades_of_yesterday(self) -> None:
+        """Their day is told, and fits."""
+        await self.page("/?pair=VET-BTC", symbols=["tVETBTC"])
+        await self.becomes("trades.rows.length > 5", True)
+        await self.quiet()
+        await self.browser.js("(Date.now = ((now) => () => now() + 864e5)(Date.now), 0)")
+        await self.becomes(r"/^\d\d? [A-Z][a-z]+ \d\d:\d\d$/.test(trades.rows[0].cells[0].textContent)", True)
+        for width, height in ((320, 640), (1440, 900)):
+            await self.browser.resize(width, height)
+            await deferLater(reactor, 0.3, lambda: None)
+            self.assertEqual(await self.browser.js(_CUT), [], width)
+
     async def test_contrast(self) -> None:
         """Text on its ground: 4.5 to 1 and more, in both themes and with both pairs of colours (WCAG 2.2, 1.4.3)."""
         await self.page()

@@ -6,8 +6,9 @@ import { write } from "./state.js";
 const SHOWN = 60;
 const AMOUNT_PLACES = 8;
 const FLASH_MS = 600;
-const TIME_AND_SIDE = 14;
+const SIDE = 6;
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
 export class Tape {
   constructor(document, reduced) {
@@ -24,7 +25,8 @@ export class Tape {
     this.rows.clear();
     this.body.replaceChildren();
     this.places = 0;
-    this.longest = 0; // characters of price and amount together
+    this.longest = 0; // characters of time, price and amount together
+    this.today = null;
   }
 
   draw(trades, note) {
@@ -50,15 +52,19 @@ export class Tape {
         this.rows.delete(id);
       }
     }
+    const now = Date.now();
+    const today = new Date(now).toDateString();
     // The square root: sizes differ by a factor of a thousand, and a bar of one pixel says nothing.
     for (const trade of shown) {
       const row = this.rows.get(trade.id);
       row.style.setProperty("--fill", `${(100 * Math.sqrt(trade.size / largest)).toFixed(1)}%`);
       row.cells[2].dataset.pad = padding(trade.price, places);
-      this.longest = Math.max(this.longest, characters(trade, places));
+      if (!row.cells[0].textContent || today !== this.today) write(row.cells[0].firstChild, when(trade.time, now));
+      this.longest = Math.max(this.longest, row.cells[0].textContent.length + characters(trade, places));
     }
-    this.scroller.style.setProperty("--characters", this.longest + TIME_AND_SIDE);
+    this.scroller.style.setProperty("--characters", this.longest + SIDE);
     this.places = places;
+    this.today = today;
   }
 
   row(trade) {
@@ -69,7 +75,6 @@ export class Tape {
     const time = this.document.createElement("time");
     time.dateTime = at.toISOString();
     time.title = at.toISOString();
-    time.textContent = CLOCK.format(at);
     const side = this.document.createElement("span");
     side.className = "side";
     side.textContent = trade.bought ? "▲ buy" : "▼ sell";
@@ -81,6 +86,13 @@ export class Tape {
     row.cells[3].dataset.pad = padding(trade.amount, AMOUNT_PLACES);
     return row;
   }
+}
+
+/** The time of day; of another day than that of `now`, the day and no seconds. Both in ms. */
+export function when(time, now) {
+  const at = new Date(time);
+  const clock = CLOCK.format(at);
+  return at.toDateString() === new Date(now).toDateString() ? clock : `${DAY.format(at)} ${clock.slice(0, 5)}`;
 }
 
 /** What price and amount take, with what lines them up. */
