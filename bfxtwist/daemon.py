@@ -129,6 +129,7 @@ class Daemon(Service):
         if not self.web.addresses:
             self.privilegedStartService()
         super().startService()
+        self._states.start()
         if self._exchange is not None:
             self._exchange.startService()
         self.web.startService()

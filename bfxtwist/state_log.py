@@ -25,6 +25,11 @@ class StateLog:
         """Log what becomes of a feed."""
         feed.watchers.append(self._changed)
 
+    def start(self) -> None:
+        """The daemon starts, perhaps again: nothing is live yet."""
+        self._live.clear()
+        self._watching = True
+
     def stop(self) -> None:
         """The daemon stops, and takes every feed down: that is no news."""
         self._watching = False

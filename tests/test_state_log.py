@@ -59,6 +59,15 @@ class StateLogTest(SynchronousTestCase):
         self.lose("closed", 2)
         self.assertEqual(self.lines, ["live: BTC/USD book"])
 
+    def test_a_daemon_that_starts_again_tells_again(self) -> None:
+        self.live(1)
+        self.states.stop()
+        self.lose("closed", 2)
+        self.states.start()
+        self.live(3)
+        self.lose("sequence 7, not 8", 4)
+        self.assertEqual(self.lines, [*2 * ["live: BTC/USD book"], "not live: BTC/USD book: sequence 7, not 8"])
+
     def test_a_feed_that_is_dropped_is_let_go_of(self) -> None:
         self.live(1)
         self.lose("not subscribed any more", 2)
