@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Unpack
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, globalLogBeginner
-from twisted.python.threadable import isInIOThread
+from twisted.python import threadable
+from twisted.python.failure import Failure
 
 from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.feed_state import Feed, FeedState
@@ -171,6 +172,12 @@ class Bitfinex:
     def _changed(self, changed: Feed) -> None:
         if changed.state is FeedState.LIVE and self._live is not None and not self._live.called:
             self._live.callback(self)
+            self._live.addErrback(self._tell)
+
+    def _tell(self, failure: Failure) -> Failure:
+        """An error in a callback. Deferreds tell of one when they are garbage, and this one is kept here."""
+        _log.failure("a callback of {feed!r}.subscribe(…) failed", failure, feed=self)
+        return failure
 
 
 def _order_book(feed: BookFeed) -> OrderBook:
@@ -295,14 +302,19 @@ def _log_end(code: int, line: str) -> None:
 
 
 def _in_reactor(reactor: Any, read: Callable[[], _T]) -> _T:
-    """What `read` returns in the reactor's thread. In another one, a book may change while it is read."""
-    if isInIOThread() or not reactor.running:
+    """What `read` returns in the reactor's thread. In another one, a book may change while it is read.
+
+    Raises RuntimeError in a fork of the process, to which that thread did not come along.
+    """
+    if threadable.isInIOThread() or not reactor.running:
         return read()
     answer: Future[_T] = Future()
     reactor.callFromThread(lambda: answer.set_result(read()))
     while reactor.running:
         with suppress(TimeoutError):
             return answer.result(_LOOK_ROUND)
+        if threadable.ioThread not in {thread.ident for thread in threading.enumerate()}:
+            raise RuntimeError("the feeds are in the process that this one was forked from: read them there")
     return read()  # it has stopped before it came to that, and nothing changes any more
 
 
@@ -328,6 +340,8 @@ def _reactor() -> Any:
 def _check_fresh(reactor: Any) -> None:
     """Raises RuntimeError for a reactor that cannot be run, before anything is bound."""
     if reactor.running:
-        raise RuntimeError("the reactor runs already: call service(…).startService() in place of run(…)")
+        start = "service(…).startService"
+        call = f"{start}()" if threadable.isInIOThread() else f"reactor.callFromThread({start})"
+        raise RuntimeError(f"the reactor runs already: call {call} in place of run(…)")
     if getattr(reactor, "_startedBefore", False):  # what its run() looks at, when the ports are open already
         raise RuntimeError("a reactor runs once: give all feeds to one run(…); for another, start Python (the kernel) anew")

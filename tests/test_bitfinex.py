@@ -13,10 +13,11 @@ from twisted.internet import reactor
 from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutputAndValue
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 import bfxtwist
-from bfxtwist import Bitfinex, FeedFailed, Level, OrderBook, service
+from bfxtwist import Bitfinex, FeedFailed, Level, OrderBook, run, service
 from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.market import Market
@@ -106,6 +107,14 @@ class Reading(SynchronousTestCase):
         self.market.books["tBTCUSD"].lost("gone", MOMENT)
         self.assertEqual((self.book.status, self.book.order_book.status), (FeedState.STALE, FeedState.STALE))
 
+    def test_an_error_in_a_callback_is_told_at_once(self) -> None:
+        """Nobody would see it: the Deferred lives as long as the feed."""
+        mistaken: Any = self.live.addCallback(lambda book: book.order_book.asks[25])
+        self.book.attach(self.market, MemoryReactorClock())
+        self.market.books["tBTCUSD"].snapshot(Rows(1, [(b"7", b"3", b"0.1"), (b"8", b"1", b"-1")], 5, None), MOMENT)
+        self.assertEqual(len(self.flushLoggedErrors(IndexError)), 1)
+        self.failureResultOf(mistaken, IndexError)
+
     def test_a_trades_feed_has_no_book(self) -> None:
         trades = Bitfinex(symbol="BTC/USD", channel="trades", file_path=self.mktemp())
         self.assertIn("channel='book'", str(self.assertRaises(AttributeError, lambda: trades.order_book)))
@@ -145,6 +154,12 @@ class Threads(TestCase):
         self.book.attach(Market(books={"tBTCUSD": self.feed}), stopping)
         status, book = await deferToThread(self.read)
         self.assertEqual((status, book.status), (FeedState.LIVE, FeedState.LIVE))
+
+
+    async def test_run_in_a_thread_beside_the_reactors(self) -> None:
+        with self.assertRaises(RuntimeError) as raised:
+            await deferToThread(run, self.book)
+        self.assertIn("call reactor.callFromThread(service(…).startService) in place", str(raised.exception))
 
 
 class Service(SynchronousTestCase):
@@ -230,6 +245,38 @@ class Programs(WholeTest):
         second.startService()
         await second.stopService()
         await second.stopService()
+
+    async def test_a_service_that_is_started_again_logs_again(self) -> None:
+        exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD",)))
+        book = Bitfinex("BTC/USD", "book", ws_url=exchange.ws_url, rest_url=exchange.rest_url)
+        daemon = service(book, listen="tcp:0:interface=127.0.0.1")
+        with capturedLogs() as events:
+            for _ in range(2):
+                daemon.startService()
+                await self.until(lambda: book.status is FeedState.LIVE)
+                await daemon.stopService()
+        told = [formatEvent(event) for event in events if event["log_namespace"] == "bfxtwist.state_log"]
+        self.assertEqual(told, 2 * ["live: BTC/USD book"])
+
+    async def test_a_fork_has_no_feeds(self) -> None:
+        out, _, _ = await self.output(
+            "import os, signal, threading, time\n"
+            "from bfxtwist import Bitfinex, run\n"
+            "book = Bitfinex('BTC/USD', 'book')\n"
+            "more = {'listen': 'tcp:0:interface=127.0.0.1', 'demo': True}\n"
+            "threading.Thread(target=run, args=(book,), kwargs=more, daemon=True).start()\n"
+            "while book.status != 'live': time.sleep(0.01)\n"
+            "if child := os.fork():\n"
+            "    os.waitpid(child, 0)\n"
+            "    print('here it is', book.status, flush=True)\n"
+            "else:\n"
+            "    signal.alarm(5)  # who waits for a thread that is not there waits for ever\n"
+            "    try: print(book.order_book, flush=True)\n"
+            "    except RuntimeError as error: print(error, flush=True)\n"
+            "os._exit(0)"
+        )
+        self.assertIn("the process that this one was forked from", out)
+        self.assertIn("here it is live", out)
 
     async def test_run_in_a_reactor_that_runs(self) -> None:
         _, errors, _ = await self.output(
