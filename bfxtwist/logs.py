@@ -111,7 +111,7 @@ def as_json(event: LogEvent) -> str | None:
         "level": _level(event),
         "namespace": event.get("log_namespace"),
         "message": message,
-        "fields": {name: _plain(value) for name, value in event.items() if name[:4] != "log_" and name not in _LEGACY},
+        "fields": {name: _plain(value) for name, value in event.items() if name[:4] != "log_" and name not in _NO_FIELDS},
     }
     if failure is not None:
         document["traceback"] = failure.getTraceback()
@@ -125,9 +125,9 @@ def _plain(value: object) -> object:
     return str(value)
 
 
-#: What the old logging system puts into an event beside its text.
-_LEGACY = frozenset(
-    ("message", "time", "system", "format", "isError", "logLevel", "eventSource", "printed", "failure", "why")
+#: What the old logging system puts into an event beside its text; and what is meant for `log_storms.py`.
+_NO_FIELDS = frozenset(
+    ("message", "time", "system", "format", "isError", "logLevel", "eventSource", "printed", "failure", "why", "news")
 )
 
 
