@@ -92,7 +92,8 @@ class JsonTests(LogsTestCase):
     def test_a_line(self) -> None:
         _, file = self.log("json")
         event = {"log_time": 1790134414.85, "log_level": LogLevel.info, "log_namespace": "bfxtwist.here"}
-        self.logs({**event, "log_format": "{pair} after\n{s:.1f} s", "pair": "BTC/USD", "s": 1.25, "path": Path("/x"), "news": True})
+        fields = {"pair": "BTC/USD", "s": 1.25, "path": Path("/x"), "news": True}
+        self.logs({**event, "log_format": "{pair} after\n{s:.1f} s", **fields})
         [line] = file.getvalue().splitlines()
         self.assertEqual(
             json.loads(line),
