@@ -80,6 +80,7 @@ def exchange_endpoint(
     if proxy is None:
         endpoint = HostnameEndpoint(reactor, host, port, CONNECT_TIMEOUT)
     else:
-        to_proxy = HostnameEndpoint(reactor, str(proxy.hostname), proxy.port or 80, CONNECT_TIMEOUT)
-        endpoint = ThroughProxy(reactor, to_proxy, connect_request(proxy, host, port))
+        name, at = str(proxy.hostname), proxy.port or 80
+        to_proxy = HostnameEndpoint(reactor, name, at, CONNECT_TIMEOUT)
+        endpoint = ThroughProxy(reactor, to_proxy, f"{name}:{at}", connect_request(proxy, host, port))
     return wrapClientTLS(ExplainedTLS(host, ca_file), endpoint)

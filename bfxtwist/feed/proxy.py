@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import (
     IAddress,
     IProtocol,
@@ -45,6 +45,17 @@ class ProxyRefused(ConnectError):
         return f"the proxy refused: {self.why}"
 
 
+class ProxyNotReached(ConnectError):
+    """The proxy itself is not there. Without its name it would be the exchange that seems to be away."""
+
+    def __init__(self, place: str, why: str) -> None:
+        super().__init__(string=why)
+        self.place, self.why = place, why
+
+    def __str__(self) -> str:
+        return f"the proxy at {self.place} (HTTPS_PROXY) cannot be reached: {self.why}"
+
+
 def proxy_for(host: str, environ: Mapping[str, str]) -> SplitResult | None:
     """The proxy that the environment names for TLS connections to `host`, by HTTPS_PROXY and NO_PROXY in either case.
 
@@ -74,19 +85,26 @@ def _proxy(named: str) -> SplitResult | None:
 
 @implementer(IStreamClientEndpoint)
 class ThroughProxy:
-    """An endpoint that reaches through the proxy at another endpoint. `request` is from `connect_request`."""
+    """An endpoint that reaches through the proxy at another endpoint. `place` is its address, for people.
 
-    def __init__(self, clock: IReactorTime, to_proxy: IStreamClientEndpoint, request: bytes) -> None:
+    `request` is from `connect_request`.
+    """
+
+    def __init__(self, clock: IReactorTime, to_proxy: IStreamClientEndpoint, place: str, request: bytes) -> None:
         self._clock = clock
         self._to_proxy = to_proxy
+        self._place = place
         self._request = request
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Fires with the wrapped protocol when the proxy has connected it. Fails with ProxyRefused, or as endpoints do."""
+        """Fires with the wrapped protocol when the proxy has connected it. Fails with ProxyRefused or ProxyNotReached."""
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, wrapped: IProtocolFactory) -> IProtocol:
-        tunnel = await self._to_proxy.connect(Factory.forProtocol(_Tunnel))
+        try:
+            tunnel = await self._to_proxy.connect(Factory.forProtocol(_Tunnel))
+        except (ConnectError, DNSLookupError) as error:
+            raise ProxyNotReached(self._place, str(error)) from None
         assert isinstance(tunnel, _Tunnel)
         tunnel.begin(self._request)
         patience = self._clock.callLater(PATIENCE, tunnel.fail, f"no answer within {PATIENCE:g} s")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionLost, ConnectionRefusedError
+from twisted.internet.error import ConnectionLost, ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from bfxtwist.feed.proxy import ProxyRefused, ThroughProxy, connect_request, proxy_for
+from bfxtwist.feed.proxy import ProxyNotReached, ProxyRefused, ThroughProxy, connect_request, proxy_for
 
 
 class Environment(SynchronousTestCase):
@@ -105,7 +105,7 @@ class Tunnels(SynchronousTestCase):
         self.to_proxy = ToProxy()
         proxy = proxy_for("exchange.test", {"HTTPS_PROXY": "http://me:p%40ss@proxy.test:3128"})
         assert proxy is not None
-        endpoint = ThroughProxy(self.reactor, self.to_proxy, connect_request(proxy, "exchange.test", 443))
+        endpoint = ThroughProxy(self.reactor, self.to_proxy, "proxy.test:3128", connect_request(proxy, "exchange.test", 443))
         self.connected = endpoint.connect(Factory.forProtocol(Recorder))
 
     def test_through(self) -> None:
@@ -156,8 +156,12 @@ class Tunnels(SynchronousTestCase):
         self.failureResultOf(self.connected, ProxyRefused)
 
     def test_no_proxy_there(self) -> None:
-        self.to_proxy.connecting.errback(ConnectionRefusedError())
-        self.failureResultOf(self.connected, ConnectionRefusedError)
+        """It is the proxy that is not there, and not the exchange."""
+        for error in ConnectionRefusedError(), DNSLookupError("no such name"):
+            self.setUp()
+            self.to_proxy.connecting.errback(error)
+            told = str(self.failureResultOf(self.connected, ProxyNotReached).value)
+            self.assertEqual(told, f"the proxy at proxy.test:3128 (HTTPS_PROXY) cannot be reached: {error}")
 
     def test_given_up(self) -> None:
         _, transport = self.to_proxy.complete()
