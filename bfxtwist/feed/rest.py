@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from bfxtwist.core.errors import excerpt
 from bfxtwist.feed.retry_after import seconds_in
+from bfxtwist.feed.tls import TLS_ERRORS, explain
 
 #: For the whole answer, in seconds and in bytes. 10,000 trades are some 600 kB.
 TIMEOUT = 30.0
@@ -185,4 +186,6 @@ def _text(error: object) -> str:
     reasons = getattr(error, "reasons", None)
     if reasons:
         return "; ".join(map(_text, reasons))
+    if isinstance(error, TLS_ERRORS):
+        return explain(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

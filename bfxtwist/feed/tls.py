@@ -10,6 +10,7 @@ from typing import Any
 
 from OpenSSL import SSL, crypto
 from service_identity import VerificationError
+from service_identity.hazmat import DNS_ID
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.python.failure import Failure
@@ -40,10 +41,16 @@ TLS_ERRORS = (CertificateRefused, SSL.Error, VerificationError)
 def explain(error: Exception) -> str:
     """What is wrong, in words; other errors in their own."""
     if isinstance(error, VerificationError):
-        return f"the certificate is for another host: {error.errors}"
+        return f"the certificate is for another host, not for {', '.join(map(_wanted, error.errors))}"
     if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
         return ", ".join(str(entry[-1]) for entry in error.args[0])
     return str(error)
+
+
+def _wanted(mismatch: Any) -> str:
+    """The name or the address that a certificate is not for."""
+    wanted = mismatch.mismatched_id
+    return wanted.hostname.decode() if isinstance(wanted, DNS_ID) else str(wanted.ip)
 
 
 @implementer(IOpenSSLClientConnectionCreator)

@@ -7,7 +7,9 @@ from random import Random
 from typing import Any
 
 import trustme
+from treq.client import HTTPClient
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, wrapServerTLS
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
@@ -15,6 +17,7 @@ from twisted.internet.ssl import CertificateOptions, PrivateCertificate, TLSVers
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
+from twisted.web.client import Agent, HTTPConnectionPool
 from zope.interface import provider
 
 from bfxtwist.core.market import Market
@@ -23,7 +26,9 @@ from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.feed.budget import ConnectBudget
 from bfxtwist.feed.connection import Uplink
-from bfxtwist.feed.endpoint import exchange_endpoint
+from bfxtwist.feed.endpoint import Endpoints, exchange_endpoint
+from bfxtwist.feed.pairs import fetch_listing
+from bfxtwist.feed.rest import RequestFailed
 from bfxtwist.feed.service import FeedService
 from bfxtwist.feed.tls import ExplainedTLS
 from tests.core.conversation import BOOK
@@ -107,7 +112,21 @@ class Certificates(TestCase):
         await self.refused("not yet valid", certificate)
 
     async def test_wrong_host(self) -> None:
-        await self.refused("another host", self.authority.issue_cert("exchange.test"))
+        certificate = self.authority.issue_cert("exchange.test")
+        await self.refused("for another host, not for 127.0.0.1;", certificate)
+        exchange = await self.exchange(certificate)
+        url = exchange.ws_url.replace("ws:", "wss:").replace("127.0.0.1", "localhost")
+        await self.connect(url, "for another host, not for localhost;")
+        self.assertIn("not for localhost", self.log[-1])
+
+    async def test_history_is_refused_in_the_same_words(self) -> None:
+        exchange = await self.exchange(self.authority.issue_cert("exchange.test"))
+        endpoints = Endpoints(reactor, ca_file=self.trusted(self.authority), environ={})
+        agent = Agent.usingEndpointFactory(reactor, endpoints, HTTPConnectionPool(reactor, persistent=False))
+        url = exchange.rest_url.replace("http:", "https:")
+        asked = Deferred.fromCoroutine(fetch_listing(HTTPClient(agent), url, reactor))
+        failure = await self.assertFailure(asked, RequestFailed)
+        self.assertEqual(str(failure), "the certificate is for another host, not for 127.0.0.1")
 
     async def test_unknown_authority(self) -> None:
         await self.refused("unknown authority", self.authority.issue_cert("127.0.0.1"), authority=trustme.CA())
