@@ -300,7 +300,7 @@ class Tape:
         first, last = min(ids), max(ids)
         known = len(self.known.between(first, last)) + sum(first < trade_id < last for trade_id in held_back)
         if known >= STRANGE:
-            raise HistoryUnavailable(f"it is of another pair or exchange: none of the {known} trades that are known is in it")
+            raise HistoryUnavailable(f"it is of another pair or exchange: of {known} trades that are known it shows none")
 
     def _fill(self, trades: list[Trade], found: Found, moment: Moment) -> None:
         """Release what is older than the first live trade, hold back the rest, and go live when history has been told."""
