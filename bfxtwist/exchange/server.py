@@ -85,6 +85,10 @@ class ServerProtocol(WebSocketServerProtocol):
             self.conversation.end()
             self.conversation = None
 
+    def dropConnection(self, abort: bool = False) -> None:
+        """Not by a reset once both have said close: browsers (`wasClean`) and websocket-client take that for a loss."""
+        super().dropConnection(abort and not self.wasClean)
+
     # --- the conversation calls -----------------------------------------------------------------------------
 
     def send(self, texts: Sequence[bytes]) -> None:

@@ -165,10 +165,11 @@ class LettingGo(SynchronousTestCase):
         self.assertEqual(self.relayed.relay.status().connections, 0)
 
     def test_who_takes_it_is_let_go_at_once(self) -> None:
-        """And nothing is left on the clock."""
+        """And nothing is left on the clock. Not by a reset, which is no clean close to a browser."""
         self.end()
         self.client.say(b"\x03\xf1", opcode=8)
         self.assertTrue(self.client.lost)
+        self.assertFalse(self.client.transport.disconnected)
         self.relayed.turn()
         self.successResultOf(self.relayed.relay.stopService())
         self.assertEqual(self.relayed.clock.getDelayedCalls(), [])
