@@ -73,8 +73,7 @@ class Guard:
         if match is None:
             return Problem(400, "the Host header is missing, repeated or malformed")
         name = (match["v6"] or match["name"]).lower().removesuffix(".")
-        # The address that the connection came to cannot be a stranger's DNS name.
-        if name in self.names or name == getattr(request.getHost(), "host", None):
+        if name in self.names or name == _address(request):
             return None
         return Problem(421, f"this server does not answer to the name {name}: add --allow-host {name}")
 
@@ -114,6 +113,12 @@ class Guard:
         for name, value in _PREFLIGHT.items():
             request.setHeader(name, value)
         return True
+
+
+def _address(request: IRequest) -> str | None:
+    """To which the connection came, and which cannot be a stranger's DNS name. A Unix socket has none."""
+    host: str | None = getattr(request.getHost(), "host", None)
+    return host and host.removeprefix("::ffff:")  # of IPv4 clients of `tcp6:`
 
 
 def _has_our_origin(request: IRequest) -> bool:

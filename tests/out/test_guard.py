@@ -6,6 +6,7 @@ from base64 import b64encode
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
@@ -43,6 +44,17 @@ class HostTests(SynchronousTestCase):
             "book.example.org", "book.example.org:443", "192.0.2.7:80", "[2001:db8::1]:80",
         ):  # fmt: skip
             self.assertEqual(ask(ours, host=host).status, 200, host)
+
+    def test_the_address_that_was_connected_to_is_served(self) -> None:
+        """Of an IPv4 client, too, for whom an IPv6 socket has a longer name."""
+        for address, host in (
+            (IPv4Address("TCP", "192.0.2.7", 80), "192.0.2.7"),
+            (IPv6Address("TCP", "2001:db8::1", 80), "[2001:db8::1]"),
+            (IPv6Address("TCP", "::ffff:192.0.2.7", 80), "192.0.2.7"),
+        ):
+            client = Client(site_of(Anything(), Clock()))
+            client.transport.hostAddr = address
+            self.assertEqual(client.get(host=host).status, 200, host)
 
     def test_strangers_are_misdirected(self) -> None:
         for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.2", "[::2]", "book"):
