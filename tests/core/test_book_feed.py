@@ -138,6 +138,8 @@ class Books(SynchronousTestCase):
         self.assertEqual(feed.status_now, FeedState.STALE)
         feed.lost("sequence", at(3))
         self.assertEqual(feed.reason_now, "sequence")
+        feed.syncing("waiting for the snapshot", at(4))
+        self.assertEqual((feed.status_now, feed.reason_now), (FeedState.SYNCING, "waiting for the snapshot"))
 
     def test_who_listens_hears_of_everything_that_changes_it(self) -> None:
         heard: list[int] = []

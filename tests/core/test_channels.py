@@ -239,6 +239,7 @@ class Refusals(SynchronousTestCase):
         self.refuse(talk, 10305)
         self.assertEqual(talk.happened, ["displaced BTC/USD book"])
         self.assertEqual(talk.session.subscriptions, [TRADES])
+        self.assertEqual((talk.book.state, talk.book.reason), (FeedState.CONNECTING, "subscribe: no (10305)"))
 
     def test_a_lone_channel_is_not_displaced_but_asked_again(self) -> None:
         talk = Conversation().ready()

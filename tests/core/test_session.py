@@ -317,6 +317,14 @@ class Watchdogs(SynchronousTestCase):
         talk.session.tick(talk.moment)
         self.assertIs(talk.book.state, FeedState.LIVE, "no heartbeat was due")
 
+    def test_a_process_that_was_held_up_before_the_snapshot_waits_on(self) -> None:
+        talk = Conversation().ready()
+        talk.advance(1)
+        talk.now += 100
+        talk.session.tick(talk.moment)
+        talk.acknowledge()
+        talk.frame(7, ROWS)
+        self.assertIs(talk.book.state, FeedState.LIVE)
 
     def test_a_process_that_was_held_up_may_have_read_a_part_before_it_knows(self) -> None:
         talk = Conversation().live()
