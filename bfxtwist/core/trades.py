@@ -292,13 +292,14 @@ class Tape:
             self.counters.backfilled += count
 
     def _check_pair(self, trades: list[Trade]) -> None:
-        """Raises HistoryUnavailable for a page of trades that are not this pair's, as far as its ids tell."""
+        """Raises HistoryUnavailable for a page of trades that are not this pair's, as far as ids and times tell."""
         ids = [trade.id for trade in trades]
         held_back = self._hold.trades
         if not ids or any(trade_id in self.known or trade_id in held_back for trade_id in ids):
             return
-        first, last = min(ids), max(ids)
-        known = len(self.known.between(first, last)) + sum(first < trade_id < last for trade_id in held_back)
+        first, last = sorted((trades[0].mts, trades[-1].mts))
+        told = [*self.comparison.recent.values(), *(arrival.trade for arrival in held_back.values())]
+        known = max(len(self.known.between(min(ids), max(ids))), sum(first < trade.mts < last for trade in told))
         if known >= STRANGE:
             raise HistoryUnavailable(f"it is of another pair or exchange: of {known} trades that are known it shows none")
 
