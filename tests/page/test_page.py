@@ -292,8 +292,13 @@ class ReaderTest(PageTest):
         self.assertTrue((await self.browser.text("#spoken")).startswith("ETH/USD"))
         await self._shows("tETHUSD")
         self.assertIn("pair=ETH-USD", await self.browser.js("location.search"))
+        await self.browser.press("r")
+        await self.becomes("document.getElementById('asks').rows.length", 25)
         await self.browser.back()
         await self._shows("tBTCUSD")
+        self.assertEqual(await self.browser.js("[rows.value, asks.rows.length]"), ["10", 10])
+        await self.browser.press("r")
+        await self.becomes("location.search", "?pair=BTC-USD&rows=25")
         await self.browser.js("(pair.value = 'ETH/USD', pair.dispatchEvent(new Event('change')), 0)")
         await self._shows("tETHUSD")
         await self.browser.get(f"{self.served.url}/?pair=eth-usd")
@@ -316,6 +321,12 @@ class ReaderTest(PageTest):
         await self.page("/?pair=DOGE-USD")
         self.assertEqual(await self.browser.text("#absent"), "DOGE-USD is not carried here.")
         self.assertEqual(await self.browser.js("pair.value"), "BTC/USD")
+
+    async def test_a_url_that_was_cut(self) -> None:
+        """What cannot be chosen is left aside, and the page is there all the same."""
+        await self.page("/?pair=btc-usd&rows=2&step=10.")
+        self.assertEqual(await self.browser.js("[pair.value, rows.value, step.value]"), ["BTC/USD", "10", ""])
+        await self.assert_no_complaints()
 
     async def test_choices_are_in_the_url(self) -> None:
         """Rows and step are there after a reload."""

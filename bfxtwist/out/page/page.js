@@ -37,8 +37,7 @@ class Page {
 
   begin() {
     this.dress();
-    this.ladder.resize(Number(this.choices.rows));
-    at("rows").value = this.choices.rows;
+    this.showRows();
     this.listen();
     watchDaemon((pairs, version) => this.told(pairs, version));
     this.feed.connect();
@@ -112,7 +111,8 @@ class Page {
     const { pair, rows, step } = new Choices(window);
     const known = this.pairs.find((one) => pair && inUrl(one.name) === inUrl(pair)) ?? this.pairs[0];
     if (known) this.choose(known.name, false);
-    Object.assign(this.choices, { pair, rows, step });
+    Object.assign(this.choices, { pair: pair ?? this.choices.pair, rows, step });
+    this.showRows();
   }
 
   move(by) {
@@ -127,9 +127,13 @@ class Page {
 
   chooseRows(rows) {
     this.choices.rows = rows;
-    at("rows").value = rows;
     this.choices.write(false);
-    this.ladder.resize(Number(rows));
+    this.showRows();
+  }
+
+  showRows() {
+    at("rows").value = this.choices.rows;
+    this.ladder.resize(Number(this.choices.rows));
   }
 
   chooseStep(step) {
@@ -221,7 +225,7 @@ class Page {
     this.offerSteps(top);
     this.figures.draw(model, now);
     const caption = top ? `spread ${format(top.spread)} · ${basisPoints(top)} bp` : `${model.book.empty ? "the book" : "one side"} is empty`;
-    const step = this.choices.step ? parse(this.choices.step) : 0n;
+    const step = this.steps?.includes(this.choices.step) ? parse(this.choices.step) : 0n; // a URL may say anything
     this.ladder.draw(model.book, step, top ? format(top.mid) : "", model.bookOpen || top ? caption : model.carried ? "no book yet" : "no book");
     this.depth.draw(model.book);
     this.line.draw(model.samples, now);
