@@ -8,6 +8,7 @@ when it has grown too long its newest rows are forgotten: `forgotten` hears of t
 and the Deferreds that wait for them fail. Syncing what is in the file is `trade_saving.py`'s.
 """
 
+import errno
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,6 +28,9 @@ _log = Logger()
 #: Bytes in one write, and rows: few have less than 64 bytes.
 BATCH_LIMIT = 256 * 1024
 BATCH_ROWS = BATCH_LIMIT // 64
+#: What a disk says that is broken, or is taken for it by the kernel, and not merely full: room is waited for.
+_BROKEN = (errno.EIO, errno.EROFS, errno.ENODEV, errno.ENXIO, errno.ESTALE)
+
 #: Seconds between two attempts of a failing disk, the first and the longest.
 RETRY_FIRST, RETRY_LONGEST = 0.25, 5.0
 
@@ -55,6 +59,7 @@ class TradeCsv:
     ) -> None:
         """`forgotten` hears of rows that are given up, `drained` that every row is in the file."""
         self.error: str | None = None  # why the disk does not take rows, while it does not
+        self.failures = 0  # writes in a row that a broken disk has refused
         self.rows_written = self.bytes_written = 0  # since the start
         self._file = file
         self._layout = layout
@@ -132,6 +137,7 @@ class TradeCsv:
         if self.error is not None:
             _log.info("{path} is written again", path=self._file.path)
         self.error, self._delay = None, RETRY_FIRST
+        self.failures = 0
         return True
 
     def _batch(self) -> tuple[bytes, int]:
@@ -151,6 +157,7 @@ class TradeCsv:
         else:
             self._delay = min(self._delay * 2, RETRY_LONGEST)
         self.error = text
+        self.failures += error.errno in _BROKEN
 
     def _forget(self) -> None:
         """Give up the newest of what waits: it takes too much memory, and the exchange still has it.

@@ -95,7 +95,7 @@ class TradeRecorder:
         rotation: Rotation | None = None,
         demo: bool = False,
     ) -> None:
-        """`symbol` is the exchange's (`tBTCUSD`). `gave_up` hears, once, that three syncs in a row have failed."""
+        """`symbol` is the exchange's (`tBTCUSD`). `gave_up` hears, once, that the disk has failed three times in a row."""
         self.symbol = symbol
         self.folder = Path(os.path.abspath(folder))
         self._history = history

@@ -46,7 +46,7 @@ _SYNC_EVERY = {SyncPolicy.ALWAYS: 1.0, SyncPolicy.SECOND: 1.0, SyncPolicy.NO: 60
 #: The state is saved when what it promises has changed, and otherwise so often, in seconds: it tells recovery where to look.
 _SAVE_EVERY = 30.0
 
-#: A disk that has failed to sync so often in a row is not believed any more.
+#: A disk that has failed to sync, or to write, so often in a row is not believed any more.
 DEGRADED_AFTER = 3
 
 
@@ -79,7 +79,7 @@ class TradeSaving:
     ) -> None:
         """`saved` hears of each state on disk but the last, `bug` of a Failure that is none of the disk's.
 
-        `gave_up` hears, once, that DEGRADED_AFTER syncs in a row have failed.
+        `gave_up` hears, once, that DEGRADED_AFTER syncs or writes in a row have failed.
         """
         self._unsynced: str | None = None  # why rows cannot be synced
         self._unsaved: str | None = None  # why what is true of them cannot be saved, since it was last tried
@@ -145,6 +145,8 @@ class TradeSaving:
 
     def tick(self, moment: Moment) -> None:
         """Save if it is time, or if live trades wait for it."""
+        if self._csv.failures >= DEGRADED_AFTER:
+            self._give_up(f"{self._file.path} cannot be written: {self._csv.error}")
         if self._followed.urgent or moment.monotonic - self._synced_at >= _SYNC_EVERY[self._sync_policy]:
             self._begin()
 
@@ -290,9 +292,13 @@ class TradeSaving:
         self._file.sync_failed()
         self._unsynced = f"{self._file.path} cannot be synced: {error.strerror or error}"
         _log.error("{error}; its rows are written again", error=self._unsynced)
-        if self._file.sync_failures >= DEGRADED_AFTER and not self._told_of_degraded and self._gave_up is not None:
+        if self._file.sync_failures >= DEGRADED_AFTER:
+            self._give_up(self._unsynced)
+
+    def _give_up(self, why: str) -> None:
+        if not self._told_of_degraded and self._gave_up is not None:
             self._told_of_degraded = True
-            self._gave_up(DiskFailed(self._unsynced))
+            self._gave_up(DiskFailed(why))
 
 
 def _synced_and_saved(

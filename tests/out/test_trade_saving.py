@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -321,6 +322,22 @@ class SavingTests(SynchronousTestCase):
             told.append((recording.recorder._file.sync_failures, len(recording.gave_up)))
             recording.wait(1)
         self.assertEqual(told, [(failures, int(failures >= 3)) for failures in range(told[0][0], told[0][0] + 10)])
+
+    def test_giving_up_on_a_disk_that_takes_no_rows(self) -> None:
+        """What became read-only, which a dying disk does, has nothing left to sync. What is full has not failed."""
+        for number, gives_up in ((errno.EROFS, True), (errno.EIO, True), (errno.ENOSPC, False)):
+            recording = live()
+            recording.wait(3)
+
+            def before(call: str, number: int = number) -> None:
+                if call == "write":
+                    raise OSError(number, os.strerror(number))
+
+            recording.crash_disk.before = before
+            for _ in range(10):
+                recording.trade(pause=1)
+            told = [f"/trade.csv cannot be written: {os.strerror(number)}"] if gives_up else []
+            self.assertEqual([str(error) for error in recording.gave_up], told)
 
 
 class RowsThatWait(SynchronousTestCase):

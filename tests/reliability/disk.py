@@ -20,7 +20,12 @@ ROWS = [
             "test_stopping.Stopping.test_while_the_disk_is_full",
         ],
     ),
-    Row("D2", "EIO at a write", "as D1", ["out.test_trade_failing_calls.FailingCallTests.*"]),
+    Row(
+        "D2",
+        "EIO at a write, or a file system that has become read-only",
+        "as D1; three in a row are told, and exit 74 with --strict-disk",
+        ["out.test_trade_failing_calls.FailingCallTests.*", "out.test_trade_saving.SavingTests.test_giving_up_*"],
+    ),
     Row(
         "D3",
         "EIO at fdatasync, dirty pages dropped",
