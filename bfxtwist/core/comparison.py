@@ -173,7 +173,10 @@ class Comparison:
         assert frontier is not None
         walk = None if self._onward is None else self._onward.walk
         gap = Gap(frontier, right, cause, moment.wall, frontier, self.progress.floor)
-        self._repairs.append(self._repair(gap, moment.monotonic, walk))
+        repair = self._repair(gap, moment.monotonic, walk)
+        if self._asked is not None and self._asked is self._onward:
+            self._asked = repair  # the page that is on its way is the one that it would ask for
+        self._repairs.append(repair)
         self._onward = None
         self.progress.gaps.append(gap)
         self.changes.append(gap)

@@ -333,6 +333,24 @@ class ComparisonTests(TapeTest):
         self.wait(2)
         self.assertEqual(self.tape.mode, Mode.LIVE)
 
+    def test_answer_that_comes_after_the_gap_was_opened_fills_it(self) -> None:
+        """Where many pairs share the questions, each has one in some minutes."""
+        self.trade()
+        self.connect()
+        self.tape.lost("sequence")
+        for _ in range(3):
+            self.trade(told=False)
+        self.connect(1)
+        self.assertIsNotNone(self.tape.request(self.moment))
+        self.clock.advance(61)
+        self.tape.tick(self.moment)
+        self.tape.saved(self.tape.comparison.revision, self.moment)
+        self.write()
+        self.assertEqual((self.tape.mode, len(self.progress.gaps)), (Mode.LIVE, 1))
+        self.tape.page(Page(self.exchange.history()), self.moment)
+        self.write()
+        self.assertEqual((self.progress.gaps, sorted(self.file)), ([], self.everything()))
+
     def test_answer_that_comes_after_its_rows_were_forgotten_moves_nothing(self) -> None:
         """The frontier would pass trades that are not on file."""
         self.trade()
