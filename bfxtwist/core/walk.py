@@ -148,8 +148,8 @@ class Walk:
         self._see(page)
         losses: tuple[Loss, ...] = ()
         if not any(trade.id in head for trade in page):
-            last = page[0].id if page else max(head)
-            there = self._cursor
-            losses = (Loss(Mark(max(head), there), Mark(last, there), "more trades in a millisecond than can be asked for"),)
+            shown = [*head, *(trade.id for trade in page)]  # within a millisecond they may stand in any order
+            start, end = Mark(min(shown), self._cursor), Mark(max(shown), self._cursor)
+            losses = (Loss(start, end, "more trades in a millisecond than can be asked for"),)
         self._cursor, self._last = self._cursor + 1, None
         return Step(page, losses)

@@ -112,6 +112,7 @@ class WalkTests(TapeTest):
         missing = set(self.everything()) - set(self.file)
         self.assertEqual(len(missing), 3)
         self.assertLessEqual({self.exchange.ledger[i].stored.mts for i in missing}, {gap.start.mts})
+        self.assertLessEqual(missing, set(range(gap.start.id, gap.end.id)))
 
     def test_as_many_trades_in_a_millisecond_as_two_pages_hold(self) -> None:
         """Its two ends meet."""
