@@ -43,7 +43,8 @@ class Compression(Enum):
         """An object with `compress` and `flush`. Raises MissingDecompressor where there is no zstd."""
         if self is Compression.GZIP:
             return zlib.compressobj(wbits=_GZIP)
-        return zstandard().ZstdCompressor()
+        zstd = zstandard()
+        return zstd.ZstdCompressor(options={zstd.CompressionParameter.checksum_flag: 1})  # gzip has one, too
 
     def decompressor(self) -> Any:
         """An object with `decompress` and `eof`. Raises MissingDecompressor."""

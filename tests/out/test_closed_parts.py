@@ -99,6 +99,8 @@ class ClosedParts(RotationTest):
         self.assertEqual(zstandard().decompress(recording.crash_disk.content(f"/{name}"))[: len(HEADER)], HEADER)
         [found] = recording.copied()
         self.assertEqual((verify(found).clean, verify(found).rows), (True, 6))
+        descriptor = recording.crash_disk.content(f"/{name}")[4]
+        self.assertTrue(descriptor & 0b100, "with a checksum, without which a bent bit makes other trades (RFC 8878)")
         disk = CrashDisk()
         whole = zstandard().compress(HEADER)
         for other in (b"", b"mine", whole[:-1], whole + b"x"):
