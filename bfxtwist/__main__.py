@@ -114,7 +114,7 @@ def _add_verify(command: argparse.ArgumentParser) -> None:
 def _add_output(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the file to write; OUT.gz compresses")
     command.add_argument("--force", action="store_true", help="replace OUT if it exists")
-    command.add_argument("--skip-damaged", action="store_true", help="leave lines out that are no rows, and count them")
+    command.add_argument("--skip-damaged", action="store_true", help="leave out, and count, damaged lines and archives")
     command.set_defaults(run=_merge)
 
 
@@ -185,7 +185,8 @@ def _summary(out: Path, merged: Merged) -> str:
         (merged.conflicts, "repeated with another side, price or amount; the row that arrived first was taken"),
         (merged.other_times, "repeated with another timestamp; that of the row that arrived first was taken"),
         (merged.damaged, "damaged lines, left out"),
-        (merged.cut_off, "damaged archives, left out from the damage on"),
+        (merged.cut_off, "archives whose end is missing, left out from there on"),
+        (merged.unsound, "damaged archives, left out whole, since any of their rows may be wrong"),
         (merged.gaps, f"gaps that remain, see {ledger_of(out)}"),
     ):
         if count:

@@ -21,7 +21,7 @@ from bfxtwist.files.findings import Fault, Findings, Kind
 from bfxtwist.files.gap_ledger import LedgerLine, read_gap_ledger
 from bfxtwist.files.merge_gaps import Source, unfilled_gaps
 from bfxtwist.files.recording import Recording, ledger_of
-from bfxtwist.files.trade_file import read_trade_file
+from bfxtwist.files.trade_file import failed_check, read_trade_file
 
 #: gzip's own default. Python's is 9, which takes three times as long and saves 1 %.
 _GZIP_LEVEL = 6
@@ -44,7 +44,8 @@ class Merged:
     conflicts: int = 0  # repetitions with another side, price or amount
     other_times: int = 0  # repetitions with another timestamp
     damaged: int = 0  # lines left out, if that was asked for
-    cut_off: int = 0  # compressed parts whose rest is left out with it
+    cut_off: int = 0  # compressed parts whose end is missing, left out from there on with it
+    unsound: int = 0  # compressed parts that fail their check, left out whole with it
     gaps: int = 0  # intervals in the ledger of the result
     sources: list[Source] = field(default_factory=list)
 
@@ -90,6 +91,10 @@ def _rows(
     for rank, recording in enumerate(recordings):
         source = Source(_gaps(recording.ledger, skip_damaged, merged))
         for part in recording.to_read():
+            if skip_damaged and failed_check(part):
+                merged.unsound += 1
+                source.damaged()
+                continue
             for item in read_trade_file(part, advance):
                 if isinstance(item, Fault):
                     _leave_out(item, skip_damaged, merged)
@@ -105,7 +110,7 @@ def _rows(
                     source.extend(number, timestamp)
                     yield b"%b %b %04d %b %b\n" % (number, local_timestamp, rank, timestamp, deal)
         merged.sources.append(source)
-    damaged = merged.damaged + merged.cut_off
+    damaged = merged.damaged + merged.cut_off + merged.unsound
     if damaged and not merged.read:
         raise CannotMerge(f"there is no row, and {damaged:,} damaged lines: verify says what is wrong with them")
 

@@ -5,6 +5,7 @@ repaired. The file may be the live one of a running daemon.
 """
 
 import gzip
+import io
 import re
 import time
 import zlib
@@ -70,13 +71,31 @@ def read_trade_file(path: Path, advance: Callable[[int], None] = lambda _: None)
         yield Fault(Kind.ARCHIVE, str(path), f"the compressed data are damaged: {error}")
 
 
+def failed_check(path: Path) -> Fault | None:
+    """Why nobody can say which rows of a compressed part are true; the damage may lie far above the place where it shows.
+
+    That its end is missing is no reason: what is there is true. Raises as `read_trade_file`.
+    """
+    if path.suffix not in (".gz", ".zst"):
+        return None
+    try:
+        with _opened(path) as (file, _):
+            while file.read(_CHUNK):
+                pass
+    except EOFError:
+        return None
+    except _errors_of_decompression(path) as error:
+        return Fault(Kind.ARCHIVE, str(path), f"the compressed data are damaged: {error}")
+    return None
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+def _opened(path: Path) -> Iterator[tuple[io.BufferedIOBase, BinaryIO]]:
     """The file to read from, and the one beneath it, whose position is that on disk."""
     with path.open("rb") as raw:
         if path.suffix == ".gz":
             with gzip.open(raw) as file:
-                yield cast(BinaryIO, file), raw
+                yield file, raw
         elif path.suffix == ".zst":
             with zstandard().open(raw) as file:
                 yield file, raw
@@ -100,7 +119,7 @@ def _errors_of_decompression(path: Path) -> tuple[type[Exception], ...]:
     return (EOFError, zstandard().ZstdError) if path.suffix == ".zst" else (EOFError, zlib.error, gzip.BadGzipFile)
 
 
-def _body(path: Path, file: BinaryIO, raw: BinaryIO, advance: Callable[[int], None]) -> Iterator[Block | Fault]:
+def _body(path: Path, file: io.BufferedIOBase, raw: BinaryIO, advance: Callable[[int], None]) -> Iterator[Block | Fault]:
     first, rest = file.readline(_LONGEST_LINE), b""
     if first != HEADER:
         yield Fault(Kind.HEADER, f"{path}:1", _diagnosis_of_header(first))
@@ -124,7 +143,7 @@ def _body(path: Path, file: BinaryIO, raw: BinaryIO, advance: Callable[[int], No
         yield Fault(kind, f"{path}:{line}", text)
 
 
-def _endless_line(file: BinaryIO, beginning: bytes, where: str) -> tuple[Kind, str, str]:
+def _endless_line(file: io.BufferedIOBase, beginning: bytes, where: str) -> tuple[Kind, str, str]:
     """Read on to the end of what is no line, a hole of zeros perhaps: good rows may follow it."""
     length, nuls = len(beginning), beginning.count(0)
     while piece := file.readline(_CHUNK):
@@ -152,11 +171,11 @@ def _diagnosis_of_tail(torn: bytes) -> tuple[Kind, str]:
     return Kind.TORN, f"the last row is torn after {len(torn)} bytes: {excerpt(torn)}"
 
 
-def _whole_lines(file: BinaryIO, rest: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _whole_lines(file: io.BufferedIOBase, rest: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Chunks that end with a line, each with the beginning of the line after it."""
     waited = False
     while len(rest) <= _LONGEST_LINE:
-        chunk = file.read(_CHUNK)
+        chunk = file.read1(_CHUNK)  # read would lose what it has by then to an archive whose end is missing
         if not chunk:
             if not rest or waited:
                 return

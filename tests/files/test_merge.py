@@ -228,6 +228,19 @@ class Gaps(Merging):
         [gap] = verify(recording(self.out)).gaps
         self.assertEqual((gap.start_id, gap.end_id), (counts.read - 9, 100_000))
 
+    def test_of_a_damaged_archive_no_row_is_believed(self) -> None:
+        """A bent bit makes other trades of those that are there, far above the place where it shows."""
+        packed = gzip.compress(HEADER + lines(map(arrival, range(10, 20_000))))
+        for place in range(1000, len(packed), len(packed) // 10):
+            before = write(self.folder / "in" / "trade-2026-11-20.csv", map(arrival, range(1, 10)))
+            write(before.with_name("trade.csv"), map(arrival, range(20_000, 20_009)))
+            bent = bytes([packed[place] ^ 16])
+            before.with_name("trade-2026-11-21.csv.gz").write_bytes(packed[:place] + bent + packed[place + 1 :])
+            counts = self.merge(before.parent, skip_damaged=True)
+            self.assertEqual((counts.read, counts.damaged, counts.cut_off, counts.unsound), (18, 0, 0, 1))
+            [gap] = verify(recording(self.out)).gaps
+            self.assertEqual((gap.start_id, gap.end_id), (9, 20_000))
+
     def test_a_second_header_or_a_byte_order_mark_costs_no_row(self) -> None:
         """`cat` of two files is sorted into what it was."""
         [path] = self.written(map(arrival, range(1, 9)))

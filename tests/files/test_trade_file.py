@@ -6,6 +6,7 @@ import os
 import threading
 import time
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -75,12 +76,13 @@ class Reading(SynchronousTestCase):
         self.assertIn("pip install backports.zstd", str(error))
 
     def test_a_damaged_archive_is_one_fault_after_the_rows_before_it(self) -> None:
-        compressed = gzip.compress(HEADER + lines(map(arrival, range(1, 100_000))))
+        content = HEADER + lines(map(arrival, range(1, 10_000)))
+        compressed = gzip.compress(content)
         path = self.path.with_name("trade-2026-11-22.csv.gz")
         broken = compressed[: len(compressed) // 2]
+        there = zlib.decompressobj(31).decompress(broken).count(b"\n")
         rows, faults = self.read(broken, path)
-        self.assertEqual([fault.kind for fault in faults], [Kind.ARCHIVE])
-        self.assertTrue(0 < len(rows) < 99_999)
+        self.assertEqual(([fault.kind for fault in faults], len(rows)), ([Kind.ARCHIVE], there - 1))
         _, faults = self.read(b"not compressed at all", path)
         self.assertEqual([fault.kind for fault in faults], [Kind.ARCHIVE])
 
