@@ -40,6 +40,8 @@ class WalkTests(TapeTest):
         self.clock.advance(10)
         self.exchange.horizon = self.exchange.now() - 1000
         last = self.trade()
+        self.assertIsNotNone(self.ask())
+        self.assertIsNone(self.ask(), "the beginning is asked for later")
         self.wait(45)
         (loss,) = [gap for gap in self.tape.comparison.changes if gap.state is GapState.LOST]
         self.assertEqual((loss.start.id, loss.end.id), (first.id, last.id))

@@ -12,7 +12,7 @@ from bfxtwist.core.messages import ChannelName, Checksum, Rows, Trade, TradeExec
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.trade_feed import LATEST_TRADES, TradeFeed
 from bfxtwist.exchange.venue import Item, Kind, Reader
-from bfxtwist.out.relay_streams import PACE, PORTION, RETRY, SLOW_PACE, BookStream, TradeStream
+from bfxtwist.out.relay_streams import DUTY, PACE, PORTION, RETRY, SLOW_PACE, BookStream, TradeStream
 from tests.out.served import TurningClock, change, live_book, moment, rows
 
 
@@ -92,6 +92,24 @@ class StreamTest(SynchronousTestCase):
             self.clock.advance(PACE / 10)
             looks += len(ear.items) > before
         self.assertLessEqual(looks, 11)
+
+    def test_the_rest_is_longer_where_telling_takes_long(self) -> None:
+        """However many readers there are, the daemon has time for other things."""
+
+        class Slow(Ear):
+            def publish(self, subscription: Subscription, items: Sequence[Item]) -> None:
+                super().publish(subscription, items)
+                clock.rightNow += 1.0
+
+        clock, ear = self.clock, Slow()
+        self.stream.join(ear)
+        change(self.feed)
+        clock.turn()
+        change(self.feed, b"5980.5")
+        clock.advance(1 / DUTY - 1.1)
+        self.assertEqual(len(ear.items), 1)
+        clock.advance(0.2)
+        self.assertEqual(len(ear.items), 2)
 
     def test_a_slow_book_of_a_slow_one_is_not_slower(self) -> None:
         """What the exchange tells every two seconds (F1) goes on at once."""
