@@ -1,15 +1,18 @@
-"""TLS to the exchange: verified as Twisted verifies, against the system's authorities or a file's, and the reason told.
+"""TLS to the exchange: verified against the system's authorities or a file's, and the reason of a refusal told.
 
-There is no switch to go without. When OpenSSL refuses a certificate it says no more than "certificate verify failed"; the
-alert that it sends to the server says why, and that is what the log gets.
+There is no switch to go without. The name is looked at here: of a certificate without one, or with one that cannot be read,
+Twisted 26.10 makes a traceback in the log, and a connection, whomever it was made out to. When OpenSSL refuses a certificate
+it says no more than "certificate verify failed"; the alert that it sends to the server says why, and the log gets that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from OpenSSL import SSL, crypto
-from service_identity import VerificationError
+from service_identity import CertificateError, VerificationError
+from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 from service_identity.hazmat import DNS_ID
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
@@ -55,22 +58,54 @@ def _wanted(mismatch: Any) -> str:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class ExplainedTLS:
-    """Twisted's own verification of `host`, with the reason of a refusal for `connectionLost`."""
+    """Connections to `host` only, with the reason of a refusal for `connectionLost`."""
 
     def __init__(self, host: str, ca_file: Path | None = None) -> None:
+        self._host = host
         self._verified = optionsForClientTLS(host, trustRoot=None if ca_file is None else _authorities(ca_file))
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        """A connection as Twisted makes it, with an ear for the alerts that it sends."""
+        """A connection as Twisted makes it, with our look at the name and an ear for the alerts that it sends."""
         connection: SSL.Connection = self._verified.clientConnectionForTLS(tlsProtocol)
 
         def told(_connection: SSL.Connection, where: int, alert: int) -> None:
-            # Of a wrong name Twisted itself knows the reason, and the alert (46, "unknown") is none of these.
+            # Of a wrong name the verifier has told, and the alert (46, "unknown") is none of these.
             if where == SSL.SSL_CB_WRITE_ALERT and (alert & 0xFF) in _REFUSALS:
                 tlsProtocol.failVerification(Failure(CertificateRefused(_REFUSALS[alert & 0xFF])))
 
         connection.set_info_callback(told)
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verifier(self._host, tlsProtocol))
         return connection
+
+
+def _verifier(host: str, tls_protocol: Any) -> Callable[[SSL.Connection, crypto.X509, int, int, int], bool]:
+    """For `set_verify`: what OpenSSL says of the chain, and whether the certificate is made out to `host`."""
+
+    def verify(_connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, is_good: int) -> bool:
+        if depth > 0 or not is_good:
+            return bool(is_good)
+        try:
+            _check_name(certificate, host)
+        except VerificationError as error:
+            tls_protocol.failVerification(Failure(error))
+        except (CertificateError, ValueError) as error:
+            refused = CertificateRefused(f"the certificate does not say that it is for {host}: {error}")
+            tls_protocol.failVerification(Failure(refused))
+        else:
+            return True
+        return False
+
+    return verify
+
+
+def _check_name(certificate: crypto.X509, host: str) -> None:
+    """Raises VerificationError for another's, CertificateError or ValueError for one whose names cannot be read."""
+    try:
+        ip_address(host)
+    except ValueError:
+        verify_certificate_hostname(certificate.to_cryptography(), host)
+    else:
+        verify_certificate_ip_address(certificate.to_cryptography(), host)
 
 
 def _authorities(ca_file: Path) -> Any:

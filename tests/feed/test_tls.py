@@ -128,6 +128,12 @@ class Certificates(TestCase):
         failure = await self.assertFailure(asked, RequestFailed)
         self.assertEqual(str(failure), "the certificate is for another host, not for 127.0.0.1")
 
+    async def test_no_name_at_all(self) -> None:
+        await self.refused("does not say that it is for 127.0.0.1", self.authority.issue_cert("exchange@example.test"))
+
+    async def test_names_that_cannot_be_read(self) -> None:
+        await self.refused("does not say that it is for 127.0.0.1", self.authority.issue_cert("*.test", "exchange.test"))
+
     async def test_unknown_authority(self) -> None:
         await self.refused("unknown authority", self.authority.issue_cert("127.0.0.1"), authority=trustme.CA())
 
