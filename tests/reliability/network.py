@@ -29,9 +29,10 @@ ROWS = [
     ),
     Row(
         "N3",
-        "TLS: expired, not yet valid, wrong host, unknown authority, TLS 1.0, plain text",
+        "TLS: expired, not yet valid, wrong host, no host at all, unknown authority, TLS 1.0, plain text",
         "refused, with the reason in the log; never less than verified",
         ["feed.test_tls.Certificates.*"],
+        found="a certificate without a name was taken for the exchange's, whoever had it",
     ),
     Row(
         "N4",
