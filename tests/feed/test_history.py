@@ -218,12 +218,13 @@ class BudgetTests(SynchronousTestCase):
 
         for number in range(30):
             Deferred.fromCoroutine(ask(number))
-        for _ in range(1300):
+        for _ in range(1400):
             clock.advance(0.1)
         self.assertEqual([n for _, n in turns], list(range(30)))
         times = [at for at, _ in turns]
-        self.assertTrue(all(later - earlier >= 60 for earlier, later in zip(times, times[10:], strict=False)))
-        self.assertLess(times[-1], 121)
+        spans = [later - earlier for earlier, later in zip(times, times[10:], strict=False)]
+        self.assertGreaterEqual(min(spans), 65, "five seconds more, since some take longer to the exchange than others")
+        self.assertLess(times[-1], 131)
 
     def test_who_does_not_wait_any_more_has_no_turn(self) -> None:
         """A recorder that stops leaves its place to the next."""
@@ -235,5 +236,5 @@ class BudgetTests(SynchronousTestCase):
         budget.turn().addCallback(lambda _: turns.append("next"))
         gone.cancel()
         self.failureResultOf(gone, CancelledError)
-        clock.advance(60)
+        clock.advance(65)
         self.assertEqual(turns, ["next"])
