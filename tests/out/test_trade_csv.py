@@ -145,6 +145,17 @@ class TradeCsvTests(SynchronousTestCase):
         self.assertEqual(self.rows(), [1, 2, 3, 4, 5, 20])
         self.assertEqual(self.csv.rows_written, 6)
 
+    def test_queue_of_rows_that_nobody_waits_for_is_cut_too(self) -> None:
+        """Live trades are all that comes: nobody is to be told but the tape."""
+        self.disk.room = 0
+        self.csv.put(arrivals(1, 10))
+        self.clock.advance(0)
+        self.csv.put(arrivals(11))
+        self.assertEqual(self.heard, [[6, 7, 8, 9, 10, 11]])
+        self.disk.mend()
+        self.clock.advance(0.25)
+        self.assertEqual(self.rows(), [1, 2, 3, 4, 5])
+
     def test_stop_tries_once_and_says_how_many_are_left(self) -> None:
         """And leaves no call behind."""
         self.csv.write(arrivals(1)).addErrback(self.fail)
