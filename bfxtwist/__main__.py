@@ -199,5 +199,7 @@ def _size(sources: Sequence[Recording]) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a merge that is ended removes its temporary files, too
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # a merge that is ended removes its temporary files, too
+        if signal.getsignal(ending) is signal.SIG_DFL:  # not under nohup
+            signal.signal(ending, signal.default_int_handler)
     sys.exit(main())

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler
@@ -110,17 +111,23 @@ class Merge(Command):
         self.assertEqual(self.run_it("sort", self.path, "-o", self.path, "--force").returncode, 0)
 
     def test_one_that_is_ended_leaves_nothing(self) -> None:
-        """Its temporary files are as large as the recordings."""
-        pipe, folder = self.folder / "pipe.csv", self.folder / "out"
+        """Its temporary files are as large as the recordings. SIGHUP comes when a terminal is closed."""
+        for ending in (signal.SIGTERM, signal.SIGHUP):
+            self.assertEqual(self.ended_by(ending), (130, b"bfxtwist: interrupted\n", 0), ending.name)
+
+    def ended_by(self, ending: signal.Signals) -> tuple[int, bytes, int]:
+        """Exit code and standard error of a merge that is under way, and how many files it leaves."""
+        pipe, folder = self.folder / f"{ending.name}.csv", self.folder / ending.name
         os.mkfifo(pipe)
         folder.mkdir()
         command = [sys.executable, "-m", "bfxtwist", "sort", str(pipe), "-o", str(folder / "out.csv")]
+        self.addCleanup(signal.signal, ending, signal.signal(ending, signal.SIG_DFL))  # nohup's would be inherited
         with subprocess.Popen(command, cwd=_ROOT, stderr=subprocess.PIPE) as process, pipe.open("wb", buffering=0) as writer:
             writer.write(HEADER)  # the pipe is open: the merge has begun, and waits
             self.assertEqual(len(list(folder.iterdir())), 1)
-            process.terminate()
-            self.assertEqual(process.communicate(timeout=60), (None, b"bfxtwist: interrupted\n"))
-        self.assertEqual((process.returncode, list(folder.iterdir())), (130, []))
+            process.send_signal(ending)
+            _, said = process.communicate(timeout=60)
+        return process.returncode, said, len(list(folder.iterdir()))
 
     def test_a_ledger_of_gaps_is_not_replaced_unasked(self) -> None:
         """A name like a part's has the ledger of the whole recording beside it."""
