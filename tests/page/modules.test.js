@@ -290,8 +290,12 @@ test("numbers of which nothing was heard for long are not live", () => {
 test("words for times, spreads and gaps", () => {
   assert.deepEqual([ago(-5), ago(119999), ago(120000), ago(8e6)], ["0 s", "119 s", "2 min", "2 h"]);
   assert.equal(basisPoints({ spread: parse("1"), mid: parse("10000") }), "1.00");
-  assert.deepEqual(stepsFor(64271), ["1", "5", "10", "50", "100", "500"]);
-  assert.deepEqual(stepsFor(0.0001234).slice(0, 2), ["0.00000001", "0.00000005"]);
+  const steps = (mid, ...prices) => stepsFor(mid, prices.map(parse));
+  assert.deepEqual(steps(64271, "64270", "64272"), ["1", "5", "10", "50", "100", "500"]);
+  assert.deepEqual(steps(0.0001234, "0.00012339", "0.00012341").slice(0, 2), ["0.00000001", "0.00000005"]);
+  assert.deepEqual(steps(6.9e-7, "6.8e-7", "7e-7"), ["0.00000001", "0.00000005", "0.0000001", "0.0000005"]); // finer does nothing
+  assert.deepEqual(steps(64250, "64200", "64300").slice(0, 2), ["100", "500"]);
+  assert.deepEqual(steps(1e-17, "1e-17"), []);
   assert.equal(gapsInWords(null).text, "not recorded");
   assert.equal(gapsInWords({ gaps: { open: 0, filled: 0, lost: 0 }, lag_ms: 65000 }).note, "compared until 65 s ago");
   assert.deepEqual(gapsInWords({ gaps: { open: 1, filled: 2, lost: 0 }, lag_ms: null }), { text: "1 open, 0 lost", note: "2 filled", bad: true });

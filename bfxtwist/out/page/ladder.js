@@ -118,9 +118,14 @@ export class Ladder {
   }
 }
 
-/** Steps to group prices by, as tokens, for a book around `mid` (a float): from its fifth significant digit on. */
-export function stepsFor(mid) {
-  const finest = Math.floor(Math.log10(mid)) - 4;
-  const power = (exponent, digit) => format(parse(`${digit}e${exponent}`));
-  return [power(finest, 1), power(finest, 5), power(finest + 1, 1), power(finest + 1, 5), power(finest + 2, 1), power(finest + 2, 5)];
+/** Steps to group prices by, as tokens, for a book around `mid` (a float) with these prices (units).
+ *
+ * From the fifth significant digit on, or where no price has so many (`6.9e-7`, a book of less precision) from its last one.
+ */
+export function stepsFor(mid, prices) {
+  const power = (exponent, digit = 1) => parse(`${digit}e${exponent}`);
+  let finest = Math.max(Math.floor(Math.log10(mid)) - 4, -18);
+  while (prices.every((price) => price % power(finest + 1) === 0n)) finest += 1;
+  const steps = [finest, finest + 1, finest + 2].flatMap((exponent) => [power(exponent), power(exponent, 5)]);
+  return steps.map((step) => format(step)).filter((step) => Number(step) < mid);
 }

@@ -241,7 +241,8 @@ class Page {
   /** Steps that fit the price; they stay as they are while the pair is shown. */
   offerSteps(top) {
     if (this.steps || !top) return;
-    this.steps = stepsFor(Number(format(top.mid)));
+    const { bids, asks } = this.model.book;
+    this.steps = stepsFor(Number(format(top.mid)), [...bids.list(), ...asks.list()].map((row) => parse(row.price)));
     if (!this.steps.includes(this.choices.step)) this.choices.step = "";
     at("step").replaceChildren(new Option("as quoted", ""), ...this.steps.map((step) => new Option(step)));
     at("step").value = this.choices.step;
