@@ -65,6 +65,9 @@ class ModelExchange:
         """What a new subscription is told, newest first."""
         return self.history()[::-1][:count]
 
+    async def turn(self) -> None:
+        """It is always somebody's turn."""
+
     async def page(self, symbol: str, request: PageRequest) -> Page:
         """One page, as wrong as `fault` says."""
         self.asked.append(self._clock.seconds())

@@ -186,15 +186,21 @@ class Comparison:
 
     # --- asking -------------------------------------------------------------------------------------------
 
+    def is_due(self, now: float) -> bool:
+        """Whether there is a page to ask for."""
+        return self._asked is None and self._due_job(now) is not None
+
     def request(self, now: float) -> PageRequest | None:
         """The page to ask for now, if any: one at a time, what holds live trades back first."""
-        if self._asked is not None:
+        job = self._due_job(now)
+        if self._asked is not None or job is None:
             return None
-        for job in (self._onward, *self._repairs):
-            if job is not None and job.due <= now:
-                self._asked = job
-                return job.walk.request()
-        return None
+        self._asked = job
+        return job.walk.request()
+
+    def _due_job(self, now: float) -> _Job | None:
+        jobs = (self._onward, *self._repairs)
+        return next((job for job in jobs if job is not None and job.due <= now), None)
 
     def failed(self, error: str, now: float) -> None:
         """The page asked for did not come."""

@@ -41,8 +41,11 @@ class HistoryUnavailable(Exception):
 class History(Protocol):
     """Past trades of any symbol."""
 
+    def turn(self) -> Awaitable[None]:
+        """Done when it is the caller's turn to ask for a page. Which one is decided then: minutes may have passed."""
+
     def page(self, symbol: str, request: PageRequest) -> Awaitable[Page]:
-        """One page. Raises HistoryUnavailable."""
+        """One page, for each turn one. Raises HistoryUnavailable."""
 
 
 def check_page(request: PageRequest, trades: list[Trade]) -> None:

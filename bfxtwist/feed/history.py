@@ -90,9 +90,12 @@ class RestHistory:
         self._budget = budget if budget is not None else RateBudget(clock)
         self._numbers = count()
 
+    def turn(self) -> Deferred[None]:
+        """Fires when the rate allows another question. May be cancelled."""
+        return self._budget.turn()
+
     async def page(self, symbol: str, request: PageRequest) -> Page:
-        """One page, when it is its turn. Raises HistoryUnavailable."""
-        await self._budget.turn()
+        """One page, asked for now. Raises HistoryUnavailable."""
         end = request.end if request.end is not None else _FAR_FUTURE + next(self._numbers)
         params = {
             "limit": str(request.limit),

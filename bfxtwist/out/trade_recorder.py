@@ -127,6 +127,7 @@ class TradeRecorder:
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
         self._asking: Deferred[None] | None = None
+        self._in_line = False  # for a turn to ask
         self._opened = False
 
     # --- start and stop -----------------------------------------------------------------------------------
@@ -216,6 +217,8 @@ class TradeRecorder:
         """From here to the next snapshot anything may be missed."""
         del moment
         self.tape.lost(reason)
+        if self._in_line and self._asking is not None and not self._wants_page():
+            self._asking.cancel()  # others have more use for the turn
 
     # --- rows ---------------------------------------------------------------------------------------------
 
@@ -244,10 +247,25 @@ class TradeRecorder:
         self._asking = None
 
     async def _ask(self) -> None:
-        """Page after page, until `stop` cancels it or there is none to ask for."""
+        """Page after page, until `stop` cancels it or there is none to ask for.
+
+        With many pairs a turn is waited for for minutes. What is asked for is decided when it comes: of a page that was
+        wanted before a connection was lost, nothing could be used after it.
+        """
         with suppress(CancelledError):
-            while (request := await self._next_request()) is not None:
-                await self._fetch(request)
+            while self._wants_page():
+                self._in_line = True
+                try:
+                    await self._history.turn()
+                finally:
+                    self._in_line = False
+                request = await self._next_request()
+                if request is not None:
+                    await self._fetch(request)
+                    self._write()
+
+    def _wants_page(self) -> bool:
+        return self._opened and self.tape.comparison.is_due(self._moment().monotonic)
 
     async def _next_request(self) -> PageRequest | None:
         """The page to ask for now, if any: when what was released before is in the file."""

@@ -64,9 +64,12 @@ class RecorderMachine(RuleBasedStateMachine):
 
     # --- the world ----------------------------------------------------------------------------------------
 
+    def turn(self) -> Deferred[None]:
+        """History has its rate."""
+        return self.budget.turn()
+
     async def page(self, symbol: str, request: PageRequest) -> Page:
-        """History, at its rate."""
-        await self.budget.turn()
+        """What the exchange says at that time."""
         return await self.exchange.page(symbol, request)
 
     def in_thread(self, job: Callable[[], Any]) -> "Deferred[Any]":

@@ -59,8 +59,13 @@ class HistoryTests(SynchronousTestCase):
         self.history = RestHistory(self.treq, "http://exchange/v2/", self.clock)
 
     def ask(self, request: PageRequest | None = None) -> "Deferred[Page]":
-        """One page of tBTCUSD."""
-        return Deferred.fromCoroutine(self.history.page("tBTCUSD", request or PageRequest(0)))
+        """One page of tBTCUSD, at its turn."""
+
+        async def ask() -> Page:
+            await self.history.turn()
+            return await self.history.page("tBTCUSD", request or PageRequest(0))
+
+        return Deferred.fromCoroutine(ask())
 
     def test_page_has_tokens_and_the_exchanges_clock(self) -> None:
         """Amounts and prices are those of the wire, and the Date header is told along."""

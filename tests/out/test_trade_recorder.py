@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from bfxtwist.core.gaps import GapState
 from bfxtwist.core.history import HistoryUnavailable, Page, PageRequest
 from bfxtwist.core.limits import Limits
 from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
@@ -165,6 +166,42 @@ class RecorderTests(SynchronousTestCase):
         self.assertEqual(recording.recorder.tape.mode, Mode.LIVE)
 
     # --- a disk that fails --------------------------------------------------------------------------------
+
+    def test_what_is_asked_for_is_decided_when_there_is_a_turn(self) -> None:
+        """With many pairs that is minutes later: by then the interval may have become a gap, and another page be wanted."""
+        recording = live()
+        recording.recorder.lost("sequence", recording.exchange.moment())
+        for _ in range(10):
+            recording.trade(told=False)
+        recording.wait(1)
+        turn: Deferred[None] = Deferred()
+        recording.exchange.turn = lambda: turn  # type: ignore[assignment,method-assign,return-value]
+        recording.connect(1)
+        recording.wait(62)
+        self.assertEqual((recording.exchange.asked, recording.recorder.status().gaps[GapState.OPEN]), ([], 1))
+        del recording.exchange.turn
+        turn.callback(None)
+        recording.wait(1)
+        self.assertEqual((len(recording.exchange.asked), recording.recorder.status().gaps[GapState.OPEN]), (1, 0))
+        self.assertEqual(sorted(recording.ids()), recording.ledger())
+
+    def test_a_turn_that_is_of_no_use_any_more_is_left_to_others(self) -> None:
+        """Until there is a connection again, there is nothing to compare."""
+        recording = live()
+        turns: list[Deferred[None]] = []
+
+        def turn() -> Deferred[None]:
+            turns.append(Deferred(turns.remove))
+            return turns[-1]
+
+        recording.exchange.turn = turn  # type: ignore[assignment,method-assign]
+        recording.wait(40)
+        self.assertEqual(len(turns), 1)
+        recording.recorder.lost("sequence", recording.exchange.moment())
+        recording.wait(40)
+        self.assertEqual(turns, [])
+        recording.connect()
+        self.assertEqual(len(turns), 1)
 
     def test_what_history_does_not_tell_is_said(self) -> None:
         """Why trades wait, and then that there is a gap, and that there is none any more."""
