@@ -156,22 +156,22 @@ class NotLive(SynchronousTestCase):
         frames = [message[1:] for message in self.client.take() if isinstance(message, list)]
         self.assertEqual([(kind, row[0]) for kind, row in frames], [("te", 5), ("tu", 5), ("te", 6), ("tu", 6)])
 
-    def test_a_trade_is_confirmed_once(self) -> None:
-        """For clients that go by `tu`: also where the gap came before it, and where the exchange sends it after the gap."""
+    def test_a_trade_comes_once_as_te_and_once_as_tu(self) -> None:
+        """Also where a gap came between the two, or the exchange sends one of them twice, or `tu` alone after a gap."""
         self.client.subscribe("trades")
         self.relayed.execute(4)
         self.relayed.turn()
         self.relayed.lose()
         self.client.take()
         self.relayed.tape.snapshot(trades(5, 4, 3), self.relayed.now())
-        for id in (4, 5, 6):
-            self.relayed.execute(id, confirmed=True)
+        for id, confirmed in ((4, True), (5, True), (6, True), (6, False), (7, False), (7, False)):
+            self.relayed.execute(id, confirmed)
         self.relayed.lose()
-        self.relayed.tape.snapshot(trades(6, 5, 4), self.relayed.now())
+        self.relayed.tape.snapshot(trades(7, 6, 5), self.relayed.now())
         self.relayed.turn()
         frames = [message[1:] for message in self.client.take() if isinstance(message, list)]
-        told = [(kind, row[0]) for kind, row in frames]
-        self.assertEqual(told, [("tu", 4), ("te", 5), ("tu", 5), ("tu", 6), ("te", 6)])
+        told = [("tu", 4), ("te", 5), ("tu", 5), ("te", 6), ("tu", 6), ("te", 7), ("tu", 7)]
+        self.assertEqual([(kind, row[0]) for kind, row in frames], told)
 
     def test_new_feed(self) -> None:
         """What is carried later is watched too."""

@@ -198,8 +198,10 @@ class TradeStreamTest(SynchronousTestCase):
     def test_who_comes_is_told_the_latest_trades_each_once(self) -> None:
         """Newest first, and not more than the exchange tells."""
         self.trade(3, 4)
-        self.trade(5)
+        self.trade(5, 5)
         self.assertEqual(self.ids(self.stream.opening()), [5, 4, 3, 2, 1])
+        later = TradeStream(self.feed.subscription, self.feed, self.clock, lambda reader, reason: None, lambda: None)
+        self.assertEqual(self.ids(later.opening()), [5, 4, 3, 2, 1])
         self.trade(*range(6, 60))
         self.assertEqual(self.ids(self.stream.opening()), list(range(59, 59 - LATEST_TRADES, -1)))
 
