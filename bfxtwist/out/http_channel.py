@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 256 * 1024
 
+#: How a client begins that was given https:// by mistake. There may be no end of a line in it, and it would wait for 10 s.
+_TLS = b"\x16\x03"
+
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
@@ -93,6 +96,9 @@ class HttpChannel(http.HTTPChannel):
             self._networkProducer.pauseProducing()  # one segment ahead is enough
         elif data and self.phase is Phase.IDLE:
             self.phase = Phase.READING
+            if data.startswith(_TLS):
+                self.refuse(Problem(400, "this is plain HTTP, not HTTPS"))
+                return
         super().dataReceived(data)
         if self.phase is Phase.READING and self._deadline is None:
             self._deadline = self.callLater(self.site.limits.head_seconds, self._too_slow)

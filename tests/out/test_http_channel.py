@@ -165,6 +165,13 @@ class MalformedTests(SiteTestCase):
             self.assertTrue(client.closed)
         self.assertEqual(self.resource.paths, [])
 
+    def test_who_speaks_tls_is_not_kept_waiting(self) -> None:
+        """As a browser does that tries https:// first. Its greeting need not have the end of a line in it."""
+        client = Client(self.site())
+        client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        self.assertEqual([response.status for response in client.received], [400])
+        self.assertTrue(client.closed)
+
     def test_targets(self) -> None:
         for path, status in (
             ("//", 404), ("//book", 404), ("/a//b", 404), ("/%ff", 400), ("/%c3%28", 400), ("book", 400), ("*", 405),
