@@ -9,7 +9,8 @@ it, more may happen: that makes the next look say more, not the stream fall behi
   again, what is sent are the updates from what was told to what is now. A second snapshot inside a subscription would be the
   shorter way, but the exchange never sends one, and clients take it for a bulk update, or for one level (ccxt 4.5).
 - A book that is not live is not told at all, nor one that is crossed without a checksum that says it should be.
-- A trade is never left out. For a reader who does not keep up trades are kept, so many; beyond them the reader is given up.
+- A trade is never left out, nor told twice. For a reader who does not keep up trades are kept, so many; beyond them the
+  reader is given up.
 """
 
 from collections import deque
