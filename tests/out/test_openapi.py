@@ -44,6 +44,15 @@ class DocumentTest(WholeTest):
         routes = {path for path in running.daemon.web.api.paths if path not in OTHERS and not path.startswith("/page/")}
         self.assertEqual(routes, set((await self.document(running))["paths"]))
 
+    async def test_it_tells_of_an_entity_tag_wherever_there_is_one(self) -> None:
+        running = await self.the_daemon()
+        for path, item in (await self.document(running))["paths"].items():
+            told = "ETag" in item["get"]["responses"]["200"].get("headers", ())
+            self.assertEqual(told, "304" in item["get"]["responses"], path)
+            response = await treq.get(f"{running.daemon.web.addresses[0]}{path}", persistent=False)
+            if response.code == 200:
+                self.assertEqual(told, response.headers.hasHeader("ETag"), path)
+
     async def test_it_is_of_this_version(self) -> None:
         self.assertEqual((await self.document(await self.the_daemon()))["info"]["version"], __version__)
 
