@@ -9,7 +9,7 @@ and the Deferreds that wait for them fail. Syncing what is in the file is `trade
 """
 
 import errno
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import accumulate
@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.limits import LIMITS
 from bfxtwist.core.trade_rows import Arrival, Layout
 from bfxtwist.out.trade_file import TradeFile
@@ -124,6 +125,7 @@ class TradeCsv:
 
     def _write_batch(self) -> bool:
         if not self._queue:
+            self._is_well()
             return True
         lines, count = self._batch()
         try:
@@ -134,11 +136,14 @@ class TradeCsv:
         self.bytes_written += len(lines)
         del self._queue[:count], self._lines[:count]
         self.rows_written += count
+        self._is_well()
+        return True
+
+    def _is_well(self) -> None:
         if self.error is not None:
             _log.info("{path} is written again", path=self._file.path)
         self.error, self._delay = None, RETRY_FIRST
         self.failures = 0
-        return True
 
     def _batch(self) -> tuple[bytes, int]:
         """The first lines, as many as one write takes, and how many they are."""
@@ -176,9 +181,15 @@ class TradeCsv:
         for waiter in reversed(given_up):
             waiter.written.errback(RowsForgotten(f"{len(arrivals)} rows for {self._file.path}"))
 
-    def retry(self) -> None:
-        """Try a failing disk at once."""
-        if self._queue:
+    def reopened(self, known: KnownIds) -> None:
+        """Another file is open, which has these rows: write what waits, but for what somebody else has written to it."""
+        queue, written = self._queue, self.rows_written
+        left = [index for index, arrival in enumerate(queue) if arrival.trade.id not in known]
+        if len(left) < len(queue):
+            waiters = ((bisect_left(left, waiter.rows - written), waiter.written) for waiter in self._waiters)
+            self._waiters = deque(_Waiter(written + rows, done) for rows, done in waiters)
+            self._queue, self._lines = [queue[index] for index in left], [self._lines[index] for index in left]
+        if queue:
             self._cancel()
             self._flush()
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import msgspec
 from twisted.logger import Logger
 
+from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.limits import Limits
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.recovery import FileId, Saved
@@ -145,14 +146,14 @@ class TradeSuccession:
     def _reopen(self, moment: Moment) -> None:
         try:
             self._leave()
-            self._enter(moment)
+            written = self._enter(moment)
         except (OSError, TradeFileError) as error:
             reason = explained(self._file.path, error) if isinstance(error, OSError) else error
             self.error = f"opening anew failed: {reason}"
             _log.error("{error}", error=self.error)
         else:
             self.error = None
-            self._csv.retry()
+            self._csv.reopened(written)
             if self._rotation is not None:
                 self._rotation.compress()
 
@@ -163,8 +164,10 @@ class TradeSuccession:
                 self._saving.settle()
             self._file.close()
 
-    def _enter(self, moment: Moment) -> None:
-        """Open what has the file's name now. No row is written to it before the state knows of it."""
+    def _enter(self, moment: Moment) -> KnownIds:
+        """Open what has the file's name now. No row is written to it before the state knows of it. The ids that it has."""
+        if self._followed.has_released:  # what waits is no part of what is known to be written
+            self._csv.put(self._followed.released())
         if self._rotation is not None:
             self._rotation.check_live()
         elsewhere = msgspec.structs.replace(self._saving.record(), file=FileId(0, 0))
@@ -176,3 +179,4 @@ class TradeSuccession:
             raise
         known = self._followed.known
         known.update(known.unknown(plan.known))
+        return plan.known

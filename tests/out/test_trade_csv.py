@@ -7,6 +7,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.out.trade_csv import BATCH_LIMIT, RowsForgotten, TradeCsv
 from bfxtwist.out.trade_file import TradeFile
@@ -185,7 +186,7 @@ class TradeCsvTests(SynchronousTestCase):
         self.csv.write(arrivals(1)).addErrback(self.fail)
         self.clock.advance(0)
         self.disk.mend()
-        self.csv.retry()
+        self.csv.reopened(KnownIds())
         self.assertEqual(self.rows(), [1])
-        self.csv.retry()
+        self.csv.reopened(KnownIds())
         self.assertEqual(self.clock.getDelayedCalls(), [])

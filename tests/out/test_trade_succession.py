@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import count
 from random import Random
 
+from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -179,6 +180,31 @@ class SuccessionTests(SynchronousTestCase):
         recording.trade()
         self.assertEqual(recording.ids(), recording.ledger())
         self.assertEqual(len(recording.recorder.tape.known), len(recording.ledger()), "each is known once")
+
+    def test_rows_that_another_recorder_has_written_while_they_waited_are_not_written_again(self) -> None:
+        """It had the file, and has gone: with some of them, all of them, and more."""
+        for others in range(5):
+            recording = live()
+            recording.wait(3)
+            disk = recording.crash_disk
+            disk.put("/trade.csv", b"a,b\n1,2\n")
+            made = [recording.trade(pause=1) for _ in range(3)]
+            told = self.all_rows(recording)
+            made.append(recording.trade(told=False, pause=0))
+            rows = [LAYOUT.line(Arrival(one.told, recording.exchange.moment().wall)) for one in made[:others]]
+            disk.put("/trade.csv", HEADER + b"".join(rows))
+            recording.wait(2)
+            self.assertIsNone(recording.recorder.not_ready())
+            self.successResultOf(told)
+            recording.trade()
+            recording.wait(100)
+            self.assertEqual(sorted(recording.ids()), recording.ledger()[3:])
+
+    def all_rows(self, recording: Recording) -> "Deferred[None]":
+        """Waits for all rows that wait now."""
+        written = recording.recorder._csv.write([])
+        self.assertNoResult(written)
+        return written
 
     def test_a_rename_that_is_seen_during_a_sync_waits_for_its_end(self) -> None:
         """The thread would go on with a number that is another file's by then."""
