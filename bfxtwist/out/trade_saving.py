@@ -220,12 +220,7 @@ class TradeSaving:
         promise = self._due_promise(moment) if state else None
         if promise is None and mark == file.synced:
             return True
-        try:
-            sync = file.sync_job()
-        except OSError as error:
-            self._unsynced = str(error)
-            return False
-        job = partial(_synced_and_saved, sync, promise, self._ledger_file, self._state)
+        job = partial(_synced_and_saved, file.sync_job(), promise, self._ledger_file, self._state)
         failed_sync, failed_save = await self._in_thread(job)
         if failed_sync is not None:
             self._sync_failed(failed_sync)

@@ -107,7 +107,7 @@ class LockFileTests(SynchronousTestCase):
         def replace(call: str) -> None:
             calls.append(call)
             if calls.count("lock") == 1 and call == "lock":
-                disk.put("/x.lock", b"new\n")
+                disk.put("/x.lock", b"longer than a pid\n")
 
         disk.before = replace
         LockFile(disk, "/x.lock").acquire()
