@@ -84,6 +84,14 @@ class TapeTests(TapeTest):
         self.tell(replace(made, price=b"1"), replace(made, amount=b"1"))
         self.assertEqual((self.file, self.tape.counters.conflicts), (self.everything(), 2))
 
+    def test_a_conflict_with_a_trade_that_came_together_with_one_from_before_the_frontier(self) -> None:
+        self.resume([1, 5], Progress(1, Mark(5, EPOCH), 1))
+        self.tape._go_live(self.moment)
+        older, newer = (Trade(trade_id, EPOCH, b"1", b"1") for trade_id in (3, 8))
+        self.tell_together(older, newer)
+        self.tell(replace(newer, price=b"2"))
+        self.assertEqual((self.file, self.tape.counters.conflicts), ([1, 5, 3, 8], 1))
+
     def test_what_is_told_twice_while_it_is_held_back(self) -> None:
         """The first one stands here, too."""
         self.trade()
