@@ -260,7 +260,9 @@ class Comparison:
         if target is None or frontier is None:
             return True
         seen = job.walk.seen
-        lacking = [trade_id for trade_id in self._known.between(frontier.id, target.id) if trade_id not in seen]
+        # What is older than a history that does not reach back is in the ledger already.
+        compared_from = max(frontier.id, job.walk.lost_to)
+        lacking = [trade_id for trade_id in self._known.between(compared_from, target.id) if trade_id not in seen]
         if lacking:
             if job.purpose is not Purpose.AUDIT or job.looks < LOOKS or not step.done:
                 return False

@@ -55,6 +55,7 @@ class Walk:
     limit: int = LIMITS.page
     reached_back: bool = False  # the witness on the left
     caught_up: bool = False  # the witness on the right
+    lost_to: int = 0  # the trade that history begins with, where what was before it was written off
     seen: dict[int, int] = field(default_factory=dict)  # what history has shown on this walk: time by id
     _cursor: int = field(init=False)  # the time that the next page begins at
     _last: int | None = None  # the trade that the last full page ended with, and the next one must show again
@@ -96,7 +97,7 @@ class Walk:
             if loss is None:  # full pages may have led past it before it was published
                 self._rewind()
                 return Step(again=True)
-            self.reached_back, losses = True, (loss,)
+            self.reached_back, self.lost_to, losses = True, loss.end.id, (loss,)
         self._see(page)
         if not full:
             return Step(page, losses, again=not self._witnessed, done=self._witnessed)

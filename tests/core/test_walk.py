@@ -2,6 +2,7 @@
 
 from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import GapState, Mark
+from bfxtwist.core.limits import Limits
 from bfxtwist.core.trades import Mode
 from tests.core.taped import TapeTest
 
@@ -149,3 +150,28 @@ class WalkTests(TapeTest):
         [loss, *_] = self.tape.comparison.changes
         self.assertEqual((loss.state, loss.start.mts, loss.end.mts), (GapState.LOST, last.mts - 1000, last.mts - 1000))
         self.assertEqual(self.tape.mode, Mode.LIVE)
+
+
+class HorizonTests(TapeTest):
+    """A history that reaches back for a minute and a half, always, and tells all of it in a page."""
+
+    limits = Limits(page=1000)
+
+    def test_history_that_goes_on_forgetting_is_a_loss_once(self) -> None:
+        """What it did tell in between is compared: the next walk begins there, and not before the outage again."""
+        for _ in range(5):
+            self.trade()
+        self.connect()
+        self.tell(*(self.exchange.trade(publish_after=0).told for _ in range(3)))
+        self.tape.lost("stopped")
+        for _ in range(100):
+            self.trade(told=False, pause=3)
+        self.exchange.horizon = self.exchange.now() - 90_000
+        self.connect(3)
+        for _ in range(400):
+            self.exchange.horizon = self.exchange.now() - 90_000
+            self.trade()
+            self.wait(1)
+        lost = {gap.line() for gap in self.tape.comparison.changes if gap.state is GapState.LOST}
+        self.assertEqual(len(lost), 1)
+        self.assertGreater(self.progress.frontier or Mark(0, 0), Mark(self.exchange.history()[0].id, 0))
