@@ -5,7 +5,7 @@ only to a trade that REST itself showed, that is old enough for all its forerunn
 showed every trade that is on file. Beginning again "from the last row" would be wrong: that row may be newer than a trade
 which is still under way, or was lost silently.
 
-Three jobs ask for pages, one page at a time; what holds live trades back comes first:
+Three jobs ask for pages, one page at a time; what holds live trades back comes first, then what has been due for longest:
 
     job    walks from                      is due                                      after no progress again in
     SYNC   the frontier to what the        after a (re)connection, at once             1, 2, 4 … 16 s
@@ -199,8 +199,9 @@ class Comparison:
         return job.walk.request()
 
     def _due_job(self, now: float) -> _Job | None:
-        jobs = (self._onward, *self._repairs)
-        return next((job for job in jobs if job is not None and job.due <= now), None)
+        """Of several the one that has been due for longest: where turns are rare, an audit is due at each of them."""
+        due = [job for job in (self._onward, *self._repairs) if job is not None and job.due <= now]
+        return min(due, key=lambda job: (job.purpose is not Purpose.SYNC, job.due), default=None)
 
     def failed(self, error: str, now: float) -> None:
         """The page asked for did not come."""

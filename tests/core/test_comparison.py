@@ -351,6 +351,24 @@ class ComparisonTests(TapeTest):
         self.write()
         self.assertEqual((self.progress.gaps, sorted(self.file)), ([], self.everything()))
 
+    def test_an_audit_does_not_keep_a_gap_from_being_filled(self) -> None:
+        """Where many pairs share the questions, an audit is due whenever there is one to ask."""
+        self.trade()
+        self.connect()
+        self.tape.lost("sequence")
+        self.trade(told=False)
+        self.exchange.fault = "down"
+        self.connect(1)
+        self.clock.advance(61)
+        self.tape.tick(self.moment)
+        self.tape.saved(self.tape.comparison.revision, self.moment)
+        self.write()
+        self.exchange.fault = ""
+        for open_gaps in (1, 0):
+            self.assertEqual((self.tape.mode, len(self.progress.gaps)), (Mode.LIVE, open_gaps))
+            self.clock.advance(180)
+            self.assertTrue(self.ask())
+
     def test_answer_that_comes_after_its_rows_were_forgotten_moves_nothing(self) -> None:
         """The frontier would pass trades that are not on file."""
         self.trade()
