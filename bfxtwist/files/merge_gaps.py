@@ -4,8 +4,10 @@ A gap is closed if another recording goes from before it to behind it without a 
 recordings is in none of them, and becomes a gap; so does what lies between the rows around damage.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from bfxtwist.core.gaps import Gap, GapState, Mark
 from bfxtwist.core.moment import iso, milliseconds
@@ -49,20 +51,32 @@ class Source:
         """The gaps that are not filled."""
         return [gap for gap in self.ledger if gap.state is not GapState.FILLED]
 
+
+class _Cover:
+    """Where a recording misses nothing. Damage can make ten thousand gaps: each is not compared with each."""
+
+    def __init__(self, source: Source) -> None:
+        gaps = sorted(source.gaps(), key=lambda gap: gap.start_id)
+        self._first, self._last = int(source.lowest[0] or 0), int(source.highest[0] or -1)
+        self._starts = [gap.start_id for gap in gaps]
+        self._reached = [*accumulate((gap.end_id for gap in gaps), max)]  # by each and those before it
+
     def closes(self, gap: LedgerLine) -> bool:
-        """Whether this recording misses nothing where another one has a gap."""
-        if not self.lowest[0] or gap.start_id < int(self.lowest[0]) or gap.end_id > int(self.highest[0]):
+        """Whether the recording misses nothing where another one has a gap."""
+        if gap.start_id < self._first or gap.end_id > self._last:
             return False
-        return not any(own.start_id < gap.end_id and gap.start_id < own.end_id for own in self.gaps())
+        before = bisect_left(self._starts, gap.end_id)
+        return not before or self._reached[before - 1] <= gap.start_id
 
 
 def unfilled_gaps(sources: Sequence[Source]) -> list[Gap]:
     """The gaps of the result, in the order of their ids."""
+    covers = [_Cover(source) for source in sources]
     own = [
         _gap(gap)
-        for source in sources
+        for source, its_own in zip(sources, covers, strict=True)
         for gap in source.gaps()
-        if not any(other.closes(gap) for other in sources if other is not source)
+        if not any(cover.closes(gap) for cover in covers if cover is not its_own)
     ]
     return sorted([*own, *_between(sources)], key=lambda gap: gap.start.id)
 

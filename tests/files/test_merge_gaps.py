@@ -13,6 +13,22 @@ from bfxtwist.files.merge_gaps import Source, unfilled_gaps
 from tests.files.rows import FIRST_MTS
 from tests.files.test_gap_ledger import gap
 
+SPANS = st.tuples(st.integers(1, 60), st.integers(1, 60)).map(sorted)
+
+
+class CountingId(int):
+    """An id that counts how often one is compared with another."""
+
+    compared = 0
+
+    def __lt__(self, other: int) -> bool:
+        CountingId.compared += 1
+        return int(self) < int(other)
+
+    def __gt__(self, other: int) -> bool:
+        CountingId.compared += 1
+        return int(self) > int(other)
+
 
 class Remaining(SynchronousTestCase):
     def source(self, first: int, last: int, *gaps: Gap) -> Source:
@@ -61,7 +77,33 @@ class Remaining(SynchronousTestCase):
         [kept] = unfilled_gaps([self.source(1, 100, lost)])
         self.assertEqual(kept.line(), lost.line())
 
-    @given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)).map(sorted), min_size=1, max_size=5))
+    @given(st.lists(SPANS, max_size=6), st.lists(SPANS, max_size=6))
+    def test_gaps_of_both_recordings_are_compared_as_if_each_were_with_each(
+        self, one_spans: list[list[int]], other_spans: list[list[int]]
+    ) -> None:
+        one, other = ([*{(first, last + 1) for first, last in spans}] for spans in (one_spans, other_spans))
+        remaining = self.remaining(*(self.source(1, 61, *(gap(*span) for span in spans)) for spans in (one, other)))
+        expected = [
+            (start, end)
+            for own, others in ((one, other), (other, one))
+            for start, end in own
+            if any(first < end and start < last for first, last in others)
+        ]
+        self.assertEqual(sorted(remaining), sorted(expected))
+
+    def test_ten_thousand_gaps_are_not_compared_each_with_each(self) -> None:
+        """Damaged lines make so many, and it would take hours."""
+        sources = [self.source(1, 10_000), self.source(1, 10_000)]
+        for offset, source in enumerate(sources):
+            lines = (self.source(1, 9, gap(number + offset, number + offset + 1)).ledger for number in range(2, 1000, 5))
+            source.ledger = [
+                line._replace(start_id=CountingId(line.start_id), end_id=CountingId(line.end_id)) for [line] in lines
+            ]
+        CountingId.compared = 0
+        self.assertEqual(self.remaining(*sources), [])
+        self.assertLess(CountingId.compared, 400 * 40)
+
+    @given(st.lists(SPANS, min_size=1, max_size=5))
     def test_what_lies_between_recordings_is_a_gap(self, spans: list[list[int]]) -> None:
         gaps = self.remaining(*(self.source(first, last) for first, last in spans))
         # Halves stand for what may lie between two neighbouring ids.
