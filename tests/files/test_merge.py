@@ -219,6 +219,15 @@ class Gaps(Merging):
         lacking.with_name("trade.gaps.csv").write_bytes(ledger.text())
         self.assertEqual(self.merge(one, lacking, skip_damaged=True).gaps, 2)
 
+    def test_a_gap_that_two_recordings_have_alike_is_one(self) -> None:
+        alike = [
+            write(self.folder / name / "trade.csv", map(arrival, (*range(1, 10), *range(20, 30)))) for name in ("one", "two")
+        ]
+        for path in alike:
+            path.write_bytes(path.read_bytes().replace(lines([arrival(20)]), b"damaged\n"))
+        counts = self.merge(*alike, skip_damaged=True)
+        self.assertEqual((counts.gaps, len(verify(recording(self.out)).gaps)), (1, 1))
+
     def test_the_rest_of_a_damaged_archive_is_a_gap(self) -> None:
         live = write(self.folder / "in" / "trade.csv", map(arrival, range(100_000, 100_009)))
         packed = gzip.compress(HEADER + lines(map(arrival, range(1, 100_000))))
