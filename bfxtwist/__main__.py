@@ -6,6 +6,7 @@ Exit codes: 0 clean, 1 not clean, and of sysexits.h: 64 wrong usage, 65 rows tha
 
 import argparse
 import fcntl
+import io
 import os
 import signal
 import sys
@@ -56,6 +57,8 @@ class _OneLineErrors(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. The result is the exit code."""
     _open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files have letters that not every encoding has
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)

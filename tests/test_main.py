@@ -46,6 +46,16 @@ class Verify(Command):
         self.assertEqual((torn.returncode, torn.stderr), (1, ""))
         self.assertEqual(json.loads(torn.stdout)["recordings"][0]["faults"], {"torn": 1})
 
+    def test_a_name_that_cannot_be_printed(self) -> None:
+        """Python's error would end it with 1, which says not clean."""
+        path = self.path.rename(self.folder / "ü.csv")
+        environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+        for form, told in (([], "clean"), (["--json"], "}")):
+            command = [sys.executable, "-m", "bfxtwist", "verify", str(path), *form]
+            run = subprocess.run(command, cwd=_ROOT, env=environ, capture_output=True, timeout=120, check=False)
+            self.assertEqual((run.returncode, run.stderr, run.stdout.decode().splitlines()[-1]), (0, b"", told))
+        self.assertEqual(json.loads(run.stdout)["recordings"][0]["parts"], [str(path)])
+
     def test_closed_streams(self) -> None:
         """A script that looks at the exit code alone may close both."""
         for torn in (b"", b"torn"):

@@ -28,7 +28,7 @@ def as_text(reports: Sequence[Report]) -> str:
 def as_json(reports: Sequence[Report]) -> str:
     """One object: `clean`, and `recordings` with what each holds, its faults counted by kind, and the first of each kind."""
     whole = {"clean": all(report.clean for report in reports), "recordings": [_object(report) for report in reports]}
-    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(whole, indent=2) + "\n"
 
 
 def _cells(report: Report) -> tuple[str, ...]:
