@@ -89,6 +89,20 @@ class SavingTests(SynchronousTestCase):
         self.assertEqual(ledger.count(GapState.LOST), 1)
         self.assertEqual(recording.saved().progress.frontier.id, recording.ledger()[0])
 
+    def test_gaps_of_earlier_runs_stay_in_the_ledger(self) -> None:
+        recording = live()
+        for runs in (1, 2):
+            recording.recorder.lost("restart", recording.exchange.moment())
+            recording.wait(300)
+            recording.exchange.horizon = recording.exchange.now()
+            recording.connect(0)
+            recording.wait(28)
+            recording.trade()
+            recording.wait(8)
+            ledger = GapLedger(recording.crash_disk.content("/trade.gaps.csv"))
+            self.assertEqual(ledger.count(GapState.LOST), runs)
+            recording.restart()
+
     def test_gap_is_saved_before_the_rows_after_it(self) -> None:
         """A hole is written down before it is passed."""
         recording = live()
