@@ -205,7 +205,7 @@ class Refusals(SynchronousTestCase):
     def test_subscribed_already_waits_for_the_acknowledgement(self) -> None:
         talk = Conversation().ready()
         self.refuse(talk, 10301, chanId=7)
-        self.assertEqual(talk.sent, [])
+        self.assertEqual((talk.sent, talk.book.refused), ([], False))
         talk.event({**SUBSCRIBE, "event": "subscribed", "chanId": 7, "subId": "1"})
         talk.frame(7, ROWS)
         self.assertIs(talk.book.state, FeedState.LIVE)
