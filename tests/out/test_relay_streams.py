@@ -12,7 +12,7 @@ from bfxtwist.core.messages import ChannelName, Checksum, Rows, Trade, TradeExec
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.trade_feed import LATEST_TRADES, TradeFeed
 from bfxtwist.exchange.venue import Item, Kind, Reader
-from bfxtwist.out.relay_streams import DUTY, PACE, PORTION, RETRY, SLOW_PACE, BookStream, TradeStream
+from bfxtwist.out.relay_streams import DUTY, IDS_KEPT, PACE, PORTION, RETRY, SLOW_PACE, BookStream, TradeStream
 from tests.out.served import TurningClock, change, live_book, moment, rows
 
 
@@ -215,6 +215,19 @@ class TradeStreamTest(SynchronousTestCase):
         self.clock.advance(RETRY)
         self.trade(5)
         self.assertEqual([item.body for item in ear.items], [b'"te",[%d,1,1,9]' % number for number in (3, 4, 5)])
+
+    def test_what_a_snapshot_after_a_gap_repeats_is_not_told_as_new(self) -> None:
+        """However many trades there were before it. Not all of them are remembered for ever."""
+        ear, last = Ear(), IDS_KEPT + 100
+        self.stream.join(ear)
+        self.trade(*range(3, last))
+        ear.items.clear()
+        self.feed.lost("sequence", moment(3))
+        latest = [(b"%d" % number, b"1", b"1", b"9") for number in range(last, last - 60, -1)]
+        self.feed.snapshot(Rows(2, latest, 1, None), moment(4))
+        self.clock.turn()
+        self.assertEqual([item.body for item in ear.items if b'"te"' in item.body], [b'"te",[%d,1,1,9]' % last])
+        self.assertEqual(len(self.stream._confirmed), IDS_KEPT)
 
     def test_nothing_is_left(self) -> None:
         self.feed.executed(TradeExecuted(2, False, Trade(3, 1, b"1", b"9"), 3, None), moment(2))
