@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.market import Market
-from bfxtwist.core.messages import ChannelName, Checksum, Rows, Trade, TradeExecuted
+from bfxtwist.core.messages import ChannelName, Checksum, Row, Rows, Trade, TradeExecuted
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.trade_feed import LATEST_TRADES, TradeFeed
 from bfxtwist.exchange.venue import Item, Kind, Reader
@@ -223,7 +223,7 @@ class TradeStreamTest(SynchronousTestCase):
         self.trade(*range(3, last))
         ear.items.clear()
         self.feed.lost("sequence", moment(3))
-        latest = [(b"%d" % number, b"1", b"1", b"9") for number in range(last, last - 60, -1)]
+        latest: list[Row] = [(b"%d" % number, b"1", b"1", b"9") for number in range(last, last - 60, -1)]
         self.feed.snapshot(Rows(2, latest, 1, None), moment(4))
         self.clock.turn()
         self.assertEqual([item.body for item in ear.items if b'"te"' in item.body], [b'"te",[%d,1,1,9]' % last])
