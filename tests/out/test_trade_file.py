@@ -245,6 +245,7 @@ class Appending(SynchronousTestCase):
 
     def test_no_more_is_written_than_could_be_written_again(self) -> None:
         """What is not synced is kept in memory: so much of it, or one portion."""
+        self.file.close()
         self.file = TradeFile(self.disk, "/trade.csv", LAYOUT, limit=len(self.row) * 2 - 1)
         self.file.open(None, 0)
         self.file.append(self.row, 1)
@@ -257,6 +258,7 @@ class Appending(SynchronousTestCase):
         """Under names of their own."""
         for _ in range(3):
             self.disk.names["/trade.csv"].change(self.file.base, b"torn")
+            self.file.close()
             self.file = TradeFile(self.disk, "/trade.csv", LAYOUT)
             self.file.open(None, 1_700_000_000_000_000)
         torn = sorted(name for name in self.disk.names if ".torn-" in name)
@@ -268,6 +270,7 @@ class Appending(SynchronousTestCase):
         self.disk.names["/trade.csv"].change(self.file.base, b"torn")
         self.disk.room = 2
         before = set(self.disk.names)
+        self.file.close()
         self.assertRaises(CannotCreate, TradeFile(self.disk, "/trade.csv", LAYOUT).open, None, 0)
         self.assertEqual(set(self.disk.names), before)
         self.assertTrue(self.disk.content("/trade.csv").endswith(b"torn"))
