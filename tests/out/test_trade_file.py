@@ -254,6 +254,12 @@ class Appending(SynchronousTestCase):
         self.file.synced_to(self.file.base, 0)
         self.file.append(self.row * 2, 2)
 
+    def test_readers_see_no_half_of_a_row_that_found_no_room(self) -> None:
+        before = self.disk.content("/trade.csv")
+        self.disk.room = 5
+        self.assertRaises(OSError, self.file.append, self.row, 1)
+        self.assertEqual(self.disk.content("/trade.csv"), before)
+
     def test_torn_tails_of_one_second_are_all_kept(self) -> None:
         """Under names of their own."""
         for _ in range(3):
