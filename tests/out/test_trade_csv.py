@@ -5,6 +5,7 @@ from itertools import pairwise
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.known_ids import KnownIds
@@ -66,6 +67,15 @@ class TradeCsvTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertIsNone(self.successResultOf(done))
         self.assertEqual(self.rows(), [1])
+
+    def test_the_log_tells_when_the_disk_begins_to_fail_and_when_it_has_ended(self) -> None:
+        """And nothing of each write."""
+        with capturedLogs() as told:
+            for number, room in enumerate((None, 0, 0, None), 1):
+                self.disk.room = room
+                self.csv.put(arrivals(number))
+                self.clock.advance(1)
+        self.assertEqual([event["log_level"].name for event in told], ["error", "info"])
 
     def test_rows_are_written_though_nobody_waits_any_more(self) -> None:
         done = self.csv.write(arrivals(1))
