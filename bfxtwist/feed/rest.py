@@ -146,6 +146,9 @@ class _Body(Protocol):
         except zlib.error as error:
             self._fail(f"it cannot be unpacked: {error}")
             return
+        if self._unpacker and self._unpacker.unused_data:  # of which zlib would make a copy with each piece that comes
+            self._fail("it goes on after the end of what is packed")
+            return
         self._size += len(plain)
         self._pieces.append(plain)
         if self._size > self._largest:

@@ -99,3 +99,8 @@ class Packed(SynchronousTestCase):
         self.fails("it cannot be unpacked", b"[1]", b"Content-Encoding: gzip")
         self.fails("cannot be unpacked to its end", compress(b"[1]")[:-4], b"Content-Encoding: gzip")
         self.fails("not asked for: br", b"[1]", b"Content-Encoding: br")
+
+    def test_what_comes_after_the_end(self) -> None:
+        """Half an answer is none, and what has no end is not kept."""
+        self.fails("after the end of what is packed", compress(b"[1]") + b" ", b"Content-Encoding: gzip")
+        self.fails("after the end of what is packed", compress(b"[1,") + compress(b"2]"), b"Content-Encoding: gzip")
