@@ -6,14 +6,15 @@ it says no more than "certificate verify failed"; the alert that it sends to the
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
 from OpenSSL import SSL, crypto
-from service_identity import CertificateError, VerificationError
-from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
-from service_identity.hazmat import DNS_ID
+from service_identity import CertificateError
+from service_identity.hazmat import DNS_ID, DNSPattern
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.python.failure import Failure
@@ -38,22 +39,14 @@ class CertificateRefused(Exception):
 
 
 #: All that a connection may end with because of TLS.
-TLS_ERRORS = (CertificateRefused, SSL.Error, VerificationError)
+TLS_ERRORS = (CertificateRefused, SSL.Error)
 
 
 def explain(error: Exception) -> str:
     """What is wrong, in words; other errors in their own."""
-    if isinstance(error, VerificationError):
-        return f"the certificate is for another host, not for {', '.join(map(_wanted, error.errors))}"
     if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
         return ", ".join(str(entry[-1]) for entry in error.args[0])
     return str(error)
-
-
-def _wanted(mismatch: Any) -> str:
-    """The name or the address that a certificate is not for."""
-    wanted = mismatch.mismatched_id
-    return wanted.hostname.decode() if isinstance(wanted, DNS_ID) else str(wanted.ip)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -86,26 +79,35 @@ def _verifier(host: str, tls_protocol: Any) -> Callable[[SSL.Connection, crypto.
             return bool(is_good)
         try:
             _check_name(certificate, host)
-        except VerificationError as error:
+        except CertificateRefused as error:
             tls_protocol.failVerification(Failure(error))
-        except (CertificateError, ValueError) as error:
-            refused = CertificateRefused(f"the certificate does not say that it is for {host}: {error}")
-            tls_protocol.failVerification(Failure(refused))
-        else:
-            return True
-        return False
+            return False
+        return True
 
     return verify
 
 
 def _check_name(certificate: crypto.X509, host: str) -> None:
-    """Raises VerificationError for another's, CertificateError or ValueError for one whose names cannot be read."""
+    """Raises CertificateRefused unless it is made out to `host`."""
     try:
-        ip_address(host)
+        names = certificate.to_cryptography().extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        raise CertificateRefused(f"the certificate has no subjectAltName that says that it is for {host}") from None
+    if not _is_among(names, host):
+        raise CertificateRefused(f"the certificate is for another host, not for {host}")
+
+
+def _is_among(names: x509.SubjectAlternativeName, host: str) -> bool:
+    """Others that cannot be read, such as an address among the names for DNS, do not spoil a good one."""
+    try:
+        return ip_address(host) in names.get_values_for_type(x509.IPAddress)
     except ValueError:
-        verify_certificate_hostname(certificate.to_cryptography(), host)
-    else:
-        verify_certificate_ip_address(certificate.to_cryptography(), host)
+        wanted = DNS_ID(host)
+    for name in names.get_values_for_type(x509.DNSName):
+        with suppress(CertificateError):
+            if wanted.verify(DNSPattern.from_bytes(name.encode())):
+                return True
+    return False
 
 
 def _authorities(ca_file: Path) -> Any:
