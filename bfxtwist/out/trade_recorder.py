@@ -127,7 +127,7 @@ class TradeRecorder:
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
         self._asking: Deferred[None] | None = None
-        self._in_line = False  # for a turn to ask
+        self._in_line = False  # for the disk, and for a turn to ask
         self._opened = False
 
     # --- start and stop -----------------------------------------------------------------------------------
@@ -250,16 +250,18 @@ class TradeRecorder:
         """Page after page, until `stop` cancels it or there is none to ask for.
 
         With many pairs a turn is waited for for minutes. What is asked for is decided when it comes: of a page that was
-        wanted before a connection was lost, nothing could be used after it.
+        wanted before a connection was lost, nothing could be used after it. None is taken while the disk takes no rows, or
+        kept until it does: those of many pairs would all be used in the moment when there is room again.
         """
         with suppress(CancelledError):
             while self._wants_page():
                 self._in_line = True
                 try:
+                    await self._all_written()
                     await self._history.turn()
                 finally:
                     self._in_line = False
-                request = await self._next_request()
+                request = self.tape.request(self._moment()) if self._csv.error is None else None
                 if request is not None:
                     await self._fetch(request)
                     self._write()
@@ -267,13 +269,12 @@ class TradeRecorder:
     def _wants_page(self) -> bool:
         return self._opened and self.tape.comparison.is_due(self._moment().monotonic)
 
-    async def _next_request(self) -> PageRequest | None:
-        """The page to ask for now, if any: when what was released before is in the file."""
-        while self._opened:
+    async def _all_written(self) -> None:
+        """Done when what was released is in the file."""
+        while True:
             with suppress(RowsForgotten):  # of which the tape has heard
                 await self._csv.write(self.tape.released())
-                return self.tape.request(self._moment()) if self._opened else None
-        return None
+                return
 
     async def _fetch(self, request: PageRequest) -> None:
         try:

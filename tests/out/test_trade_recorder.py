@@ -203,6 +203,28 @@ class RecorderTests(SynchronousTestCase):
         recording.connect()
         self.assertEqual(len(turns), 1)
 
+    def test_no_turn_is_kept_while_the_disk_is_full(self) -> None:
+        """Those of many pairs would all be used in the moment when there is room: the exchange blocks who asks so often."""
+        recording = live()
+        turns: list[Deferred[None]] = []
+
+        def turn() -> Deferred[None]:
+            turns.append(Deferred(turns.remove))
+            return turns[-1]
+
+        recording.exchange.turn = turn  # type: ignore[assignment,method-assign]
+        recording.wait(40)
+        recording.crash_disk.room = 30
+        recording.trade(pause=1)
+        turns.pop().callback(None)
+        recording.wait(300)
+        self.assertEqual((recording.exchange.asked, turns), ([], []))
+        recording.crash_disk.room = None
+        recording.wait(10)
+        self.assertEqual((recording.exchange.asked, len(turns)), ([], 1))
+        turns.pop().callback(None)
+        self.assertEqual(len(recording.exchange.asked), 1)
+
     def test_what_history_does_not_tell_is_said(self) -> None:
         """Why trades wait, and then that there is a gap, and that there is none any more."""
         recording = live()
