@@ -235,11 +235,14 @@ class TradeSaving:
         return failed_save is None
 
     def _due_promise(self, moment: Moment) -> _Promise | None:
-        """What is to be saved now: if it is news, if the last one is old and there are rows, or if this is the end."""
+        """What is to be saved now: if it is news, if the last one is old and there are rows, or if this is the end.
+
+        And while the disk does not do it, or has not synced: of a pair without trades nothing else would say that it does.
+        """
         comparison = self._followed.comparison
         old = moment.monotonic - self._saved_at >= _SAVE_EVERY and self._file.base != self._file.synced
         news = comparison.revision != self._saved_revision or bool(comparison.changes)
-        if not (news or old or self.ending):
+        if not (news or old or self.error or self.ending):
             return None
         return _Promise(self.record(), comparison.revision, *self._ledger_text())
 

@@ -240,6 +240,26 @@ class SavingTests(SynchronousTestCase):
         said = [formatEvent(event) for event in events]
         self.assertEqual(said, ["/trade.csv cannot be written: Input/output error; trying again"])
 
+    def test_a_disk_that_works_again_is_believed_though_no_trade_comes(self) -> None:
+        """Nor does history have any news of a pair that is traded once a day."""
+
+        def save(recording: Recording) -> None:
+            recording.crash_disk.failing_renames = 1
+            recording.trade(pause=1)
+
+        def sync(recording: Recording) -> None:
+            recording.crash_disk.failing_syncs = 1
+            recording.recorder.reopen()
+
+        for fail in (save, sync):
+            recording = live()
+            recording.wait(200)
+            recording.exchange.fault = "down"
+            fail(recording)
+            self.assertIn("Input/output error", str(recording.recorder.not_ready()))
+            recording.wait(3)
+            self.assertIsNone(recording.recorder.not_ready())
+
     def test_a_gap_that_is_noticed_during_a_saving_is_in_the_next_one(self) -> None:
         """The ledger that is under way does not name it."""
         thread = SlowThread()
