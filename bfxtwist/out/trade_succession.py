@@ -75,7 +75,9 @@ class TradeSuccession:
             self._rotation.compress()
 
     async def stop(self) -> None:
-        """Leave what is being compressed to the next start."""
+        """Leave what is being compressed to the next start. What is open is the last file, whatever has its name."""
+        if self._file.is_open:
+            self.error = None
         if self._rotation is not None:
             await self._rotation.stop()
 

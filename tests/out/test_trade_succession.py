@@ -257,6 +257,23 @@ class SuccessionTests(SynchronousTestCase):
         lines = ["/trade.csv: Input/output error: see to the disk; trying again", "/trade.csv is in its place again"]
         self.assertEqual([formatEvent(event) for event in events], lines)
 
+    def test_stop_of_a_file_that_could_not_be_looked_at(self) -> None:
+        """Its rows are safe."""
+        recording = live()
+        recording.wait(3)
+
+        def before(call: str) -> None:
+            if call == "find":
+                raise OSError(5, "Input/output error")
+
+        recording.crash_disk.before = before
+        recording.wait(1)
+        self.assertIn("Input/output error", str(recording.recorder.not_ready()))
+        recording.crash_disk.mend()
+        recording.trade(pause=0)
+        self.successResultOf(recording.recorder.stop())
+        self.assertEqual((recording.ids(), recording.saved().synced), (recording.ledger(), len(recording.content())))
+
     def test_reopen_waits_for_a_sync_under_way(self) -> None:
         """The thread has the file."""
         thread = SlowThread()
