@@ -134,7 +134,10 @@ class TradeSaving:
         return self._under_way is not None
 
     def then(self, call: Callable[[], None]) -> None:
-        """Call when what is under way has ended and before the next one begins: once, however often it is asked."""
+        """Call when what is under way has ended and before the next one begins: once, however often it is asked.
+
+        Never after `end`: the file is being closed.
+        """
         assert self._under_way is not None
         self._next[call] = None
 
@@ -167,9 +170,11 @@ class TradeSaving:
     def _done(self, saved: bool | None) -> None:
         self._under_way = None
         calls, self._next = self._next, {}
+        if self.ending:
+            return
         for call in calls:
             call()
-        if not self.ending and self._syncs_at_once and saved:  # after a failure the next tick is soon enough
+        if self._syncs_at_once and saved:  # after a failure the next tick is soon enough
             self._begin()
 
     # --- now, while the caller waits ----------------------------------------------------------------------

@@ -95,8 +95,7 @@ class TradeSuccession:
             self._rotate(moment)
 
     def _look(self) -> None:
-        if not self._saving.ending:
-            self.tick(self._moment())
+        self.tick(self._moment())
 
     def _look_after_file(self, moment: Moment) -> None:
         """Somebody may have rotated, removed or changed the file."""

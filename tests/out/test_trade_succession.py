@@ -1,5 +1,6 @@
 """One trade.csv after another: what somebody else does to the file, and SIGHUP. Our own rotation is in test_rotation.py."""
 
+import errno
 from collections.abc import Callable
 from itertools import count
 from random import Random
@@ -11,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.out.trade_errors import DiskFailed
 from bfxtwist.out.trade_saving import SyncPolicy
+from tests.crash_disk import CrashDisk
 from tests.out.recording import LAYOUT, Recording, SlowThread, live
 
 
@@ -286,3 +288,29 @@ class SuccessionTests(SynchronousTestCase):
         job, done = jobs.pop()
         done.callback(job())
         self.assertEqual(recording.ids(), [])
+
+    def test_stop_before_a_reopening_that_waits_for_a_sync(self) -> None:
+        """The file is closed as it is: what there is no room for is said, and not tried any more."""
+
+        class NoRows(CrashDisk):
+            full = False
+
+            def write(self, fd: int, data: bytes, offset: int) -> int:
+                if self.full and self.facts(fd) == self.find("/trade.csv") and offset == self.facts(fd).size:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                return super().write(fd, data, offset)
+
+        thread = SlowThread()
+        recording = Recording(disk=(disk := NoRows()), in_thread=thread)
+        recording.start().trade(told=False, pause=1)
+        recording.connect()
+        recording.wait(2)
+        recording.recorder.reopen()
+        disk.full = True
+        recording.trade(pause=0)
+        stopped = recording.recorder.stop()
+        for job, done in thread.jobs:
+            done.callback(job())
+        error = self.failureResultOf(stopped, DiskFailed).value
+        self.assertEqual(str(error), "1 rows could not be written: /trade.csv: No space left on device")
+        self.assertEqual(recording.clock.getDelayedCalls(), [])
