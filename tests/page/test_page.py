@@ -250,6 +250,19 @@ class StateTest(PageTest):
         await self.becomes("document.getElementById('trades').rows.length >= 30", True)
         await self.assert_no_complaints()
 
+    async def test_refused(self) -> None:
+        """The exchange does not have the pair any more, and is asked again now and then: the page says so, and stays."""
+        await self.page()
+        self.served.faults.set("refuse", "10300")
+        self.served.faults.set("drop")
+        await self.becomes(_STATE, "absent")
+        await self.browser.js(
+            "(globalThis.asked = [], WebSocket.prototype.send = (request) => asked.push(JSON.parse(request).event), 0)"
+        )
+        await deferLater(reactor, 5.0)  # more than two looks at what the daemon says
+        self.assertNotIn("subscribe", await self.browser.js("asked"))
+        self.assertEqual(await self.browser.text("#headline"), "No book")
+
     async def test_said_once(self) -> None:
         """A screen reader is told of a change of state, and not of each second."""
         await self.page()

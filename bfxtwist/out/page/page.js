@@ -69,7 +69,8 @@ class Page {
     if (!pair) return;
     const now = pairs.find((one) => one.symbol === pair.symbol) ?? { name: pair.name, symbol: pair.symbol, carried: null };
     const { bookRefused, tradesRefused } = this.model;
-    const back = (bookRefused && now.carried) || (tradesRefused && now.trades); // gone and here again since the last time
+    // Gone and here again since the last time. Not what is carried and not to be had: it would be asked for at each look.
+    const back = (bookRefused && now.book?.status === "live") || (tradesRefused && now.trades?.status === "live");
     if (!this.pair || !same(now, this.pair) || back) this.show(now);
     this.pair = now;
     this.model.daemon = now;
