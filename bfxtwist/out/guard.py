@@ -73,7 +73,7 @@ class Guard:
         if match is None:
             return Problem(400, "the Host header is missing, repeated or malformed")
         name = (match["v6"] or match["name"]).lower().removesuffix(".")
-        if name in self.names or name == _address(request):
+        if name in self.names or name in _addresses(request):
             return None
         return Problem(421, f"this server does not answer to the name {name}: add --allow-host {name}")
 
@@ -115,10 +115,10 @@ class Guard:
         return True
 
 
-def _address(request: IRequest) -> str | None:
+def _addresses(request: IRequest) -> tuple[str, ...]:
     """To which the connection came, and which cannot be a stranger's DNS name. A Unix socket has none."""
-    host: str | None = getattr(request.getHost(), "host", None)
-    return host and host.removeprefix("::ffff:")  # of IPv4 clients of `tcp6:`
+    host: str = getattr(request.getHost(), "host", "")
+    return (host, host.removeprefix("::ffff:")) if host else ()  # both names of it for IPv4 clients of `tcp6:`
 
 
 def _has_our_origin(request: IRequest) -> bool:

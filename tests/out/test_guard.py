@@ -51,6 +51,7 @@ class HostTests(SynchronousTestCase):
             (IPv4Address("TCP", "192.0.2.7", 80), "192.0.2.7"),
             (IPv6Address("TCP", "2001:db8::1", 80), "[2001:db8::1]"),
             (IPv6Address("TCP", "::ffff:192.0.2.7", 80), "192.0.2.7"),
+            (IPv6Address("TCP", "::ffff:192.0.2.7", 80), "[::ffff:192.0.2.7]"),
         ):
             client = Client(site_of(Anything(), Clock()))
             client.transport.hostAddr = address
