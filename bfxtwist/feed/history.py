@@ -22,6 +22,7 @@ from bfxtwist.feed.retry_after import TOO_MANY, seconds_to_wait
 #: 18 came within a minute to an exchange that was busy (measured).
 PER_MINUTE = 10
 MINUTE = 65.0
+
 #: There may be a cache in between that goes by the whole URL (an extra parameter misses Cloudflare's: measured in 2026). A
 #: question without an end therefore gets one that says nothing and is never the same: the year 2100, and a few ms.
 _FAR_FUTURE = 4_102_444_800_000
