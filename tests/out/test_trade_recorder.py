@@ -19,6 +19,18 @@ from tests.out.recording import LAYOUT, Recording, SlowThread, at_once, live
 SMALL = Limits(queue=10, unsynced=2000)
 
 
+def in_line(recording: Recording) -> list[Deferred[None]]:
+    """From now on a turn to ask history is had when it is fired here, by who waits for it."""
+    turns: list[Deferred[None]] = []
+
+    def turn() -> Deferred[None]:
+        turns.append(Deferred(turns.remove))
+        return turns[-1]
+
+    recording.exchange.turn = turn  # type: ignore[assignment,method-assign]
+    return turns
+
+
 class RecorderTests(SynchronousTestCase):
     """`TradeRecorder` on a disk in memory."""
 
@@ -165,7 +177,7 @@ class RecorderTests(SynchronousTestCase):
         recording.wait(5)
         self.assertEqual(recording.recorder.tape.mode, Mode.LIVE)
 
-    # --- a disk that fails --------------------------------------------------------------------------------
+    # --- turns to ask history -----------------------------------------------------------------------------
 
     def test_what_is_asked_for_is_decided_when_there_is_a_turn(self) -> None:
         """With many pairs that is minutes later: by then the interval may have become a gap, and another page be wanted."""
@@ -174,13 +186,12 @@ class RecorderTests(SynchronousTestCase):
         for _ in range(10):
             recording.trade(told=False)
         recording.wait(1)
-        turn: Deferred[None] = Deferred()
-        recording.exchange.turn = lambda: turn  # type: ignore[assignment,method-assign,return-value]
+        turns = in_line(recording)
         recording.connect(1)
         recording.wait(62)
         self.assertEqual((recording.exchange.asked, recording.recorder.status().gaps[GapState.OPEN]), ([], 1))
         del recording.exchange.turn
-        turn.callback(None)
+        turns.pop().callback(None)
         recording.wait(1)
         self.assertEqual((len(recording.exchange.asked), recording.recorder.status().gaps[GapState.OPEN]), (1, 0))
         self.assertEqual(sorted(recording.ids()), recording.ledger())
@@ -188,13 +199,7 @@ class RecorderTests(SynchronousTestCase):
     def test_a_turn_that_is_of_no_use_any_more_is_left_to_others(self) -> None:
         """Until there is a connection again, there is nothing to compare."""
         recording = live()
-        turns: list[Deferred[None]] = []
-
-        def turn() -> Deferred[None]:
-            turns.append(Deferred(turns.remove))
-            return turns[-1]
-
-        recording.exchange.turn = turn  # type: ignore[assignment,method-assign]
+        turns = in_line(recording)
         recording.wait(40)
         self.assertEqual(len(turns), 1)
         recording.recorder.lost("sequence", recording.exchange.moment())
@@ -206,13 +211,7 @@ class RecorderTests(SynchronousTestCase):
     def test_no_turn_is_kept_while_the_disk_is_full(self) -> None:
         """Those of many pairs would all be used in the moment when there is room: the exchange blocks who asks so often."""
         recording = live()
-        turns: list[Deferred[None]] = []
-
-        def turn() -> Deferred[None]:
-            turns.append(Deferred(turns.remove))
-            return turns[-1]
-
-        recording.exchange.turn = turn  # type: ignore[assignment,method-assign]
+        turns = in_line(recording)
         recording.wait(40)
         recording.crash_disk.room = 30
         recording.trade(pause=1)
@@ -224,6 +223,8 @@ class RecorderTests(SynchronousTestCase):
         self.assertEqual((recording.exchange.asked, len(turns)), ([], 1))
         turns.pop().callback(None)
         self.assertEqual(len(recording.exchange.asked), 1)
+
+    # --- what is said of gaps -----------------------------------------------------------------------------
 
     def test_what_history_does_not_tell_is_said(self) -> None:
         """Why trades wait, and then that there is a gap, and that there is none any more."""
@@ -280,6 +281,8 @@ class RecorderTests(SynchronousTestCase):
         lost = "from 2023-11-14T22:12:20.000Z to 2023-11-14T22:14:51.300Z: the exchange's history does not reach back"
         filled = "with 9 trades, from 2023-11-14T22:13:20.200Z to 2023-11-14T22:15:00.300Z: sequence"
         self.assertEqual(said, [f"/trade.csv: a gap is lost, {lost}", f"/trade.csv: a gap was filled {filled}"])
+
+    # --- a disk that fails --------------------------------------------------------------------------------
 
     def test_full_disk_and_room_again(self) -> None:
         """It says why it is not ready, and is whole again without a restart."""

@@ -75,9 +75,8 @@ class SavingTests(SynchronousTestCase):
         recording.wait(5)
         self.assertEqual(sorted(recording.ids()), recording.ledger())
 
-    def test_loss_is_written_down_at_once(self) -> None:
-        """Also while the frontier stays where it is: nobody knows how long the process lives."""
-        recording = live()
+    def lose(self, recording: Recording) -> None:
+        """An outage of which history has forgotten everything by the time that it is asked."""
         recording.recorder.lost("restart", recording.exchange.moment())
         recording.wait(300)
         recording.exchange.horizon = recording.exchange.now()
@@ -85,6 +84,11 @@ class SavingTests(SynchronousTestCase):
         recording.wait(28)
         recording.trade()
         recording.wait(8)
+
+    def test_loss_is_written_down_at_once(self) -> None:
+        """Also while the frontier stays where it is: nobody knows how long the process lives."""
+        recording = live()
+        self.lose(recording)
         ledger = GapLedger(recording.crash_disk.content("/trade.gaps.csv"))
         self.assertEqual(ledger.count(GapState.LOST), 1)
         self.assertEqual(recording.saved().progress.frontier.id, recording.ledger()[0])
@@ -92,13 +96,7 @@ class SavingTests(SynchronousTestCase):
     def test_gaps_of_earlier_runs_stay_in_the_ledger(self) -> None:
         recording = live()
         for runs in (1, 2):
-            recording.recorder.lost("restart", recording.exchange.moment())
-            recording.wait(300)
-            recording.exchange.horizon = recording.exchange.now()
-            recording.connect(0)
-            recording.wait(28)
-            recording.trade()
-            recording.wait(8)
+            self.lose(recording)
             ledger = GapLedger(recording.crash_disk.content("/trade.gaps.csv"))
             self.assertEqual(ledger.count(GapState.LOST), runs)
             recording.restart()
