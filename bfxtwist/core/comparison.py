@@ -188,18 +188,20 @@ class Comparison:
 
     def is_due(self, now: float) -> bool:
         """Whether there is a page to ask for."""
-        return self._asked is None and self._due_job(now) is not None
+        return self._due_job(now) is not None
 
     def request(self, now: float) -> PageRequest | None:
         """The page to ask for now, if any: one at a time, what holds live trades back first."""
         job = self._due_job(now)
-        if self._asked is not None or job is None:
+        if job is None:
             return None
         self._asked = job
         return job.walk.request()
 
     def _due_job(self, now: float) -> _Job | None:
         """Of several the one that has been due for longest: where turns are rare, an audit is due at each of them."""
+        if self._asked is not None:
+            return None
         due = [job for job in (self._onward, *self._repairs) if job is not None and job.due <= now]
         return min(due, key=lambda job: (job.purpose is not Purpose.SYNC, job.due), default=None)
 

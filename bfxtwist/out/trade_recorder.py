@@ -5,7 +5,7 @@ Everything that decides is in `core/trades.py` and `core/comparison.py`; everyth
 file becomes trade.csv, in `trade_succession.py`. Here is only the order of things, and the order is what makes it durable:
 
     rows into the file  →  the saving: rows synced, then what is true of them
-    rows into the file  →  the next question to history
+    rows into the file  →  a turn to ask history  →  the question, chosen when the turn comes
     an open gap into the state  →  the rows that come after it              (a hole is written down before it is passed)
 
 Whatever happens may make the tape release rows, and all of them go the same way:
