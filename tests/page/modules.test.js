@@ -89,11 +89,12 @@ function talk() {
 
 test("conf first, then what is wanted", () => {
   const { conversation, sent, told, say } = talk();
-  conversation.want("tBTCUSD", { precision: "P0", length: 25 });
+  conversation.want("tBTCUSD", { precision: "P0", frequency: "F1", length: 25 });
   assert.deepEqual(sent, []);
   say({ event: "info", version: 2, platform: { status: 1 } });
   say({ event: "conf", status: "OK", flags: 229376 });
   assert.deepEqual(sent.map((request) => request.event + (request.channel ?? request.flags)), ["conf229376", "subscribebook", "subscribetrades"]);
+  assert.deepEqual([sent[1].prec, sent[1].freq, sent[1].len], ["P0", "F1", "25"]);
   say({ event: "subscribed", channel: "book", chanId: 1, symbol: "tBTCUSD" });
   say([1, [[1, 1, 1]], 1, 5]);
   say([1, [1, 0, 1], 2, 5]);
@@ -310,8 +311,8 @@ test("a trade of another day does not look like one of today", () => {
 test("pairs with what is carried of each", () => {
   const feed = (symbol, channel) => ({ symbol, exchange_symbol: `t${symbol.replace("/", "")}`, channel });
   const status = { feeds: [feed("BTC/USD", "book"), feed("ETH/USD", "trades")], recorders: { tETHUSD: { mode: "live" } } };
-  const books = { books: [{ exchange_symbol: "tBTCUSD", precision: "P0", length: 25 }] };
+  const books = { books: [{ exchange_symbol: "tBTCUSD", precision: "P0", frequency: "F1", length: 25 }] };
   const [first, second] = pairsOf(status, books);
-  assert.deepEqual([first.name, first.carried, first.recorder], ["BTC/USD", { precision: "P0", length: 25 }, null]);
+  assert.deepEqual([first.name, first.carried, first.recorder], ["BTC/USD", { precision: "P0", frequency: "F1", length: 25 }, null]);
   assert.deepEqual([second.symbol, second.carried, second.recorder], ["tETHUSD", null, { mode: "live" }]);
 });

@@ -49,6 +49,7 @@ class ServedPage:
         *,
         rate: float = 1.0,
         length: int = 25,
+        frequency: str = "F0",
         heartbeat: float = 15.0,
         description: str = "tcp:0:interface=127.0.0.1",
         token: bytes | None = None,
@@ -60,7 +61,7 @@ class ServedPage:
         )
         self.faults = self.exchange.faults
         self.market = Market()
-        self._wanted = [Subscription(ChannelName.BOOK, symbol, length=length) for symbol in symbols]
+        self._wanted = [Subscription(ChannelName.BOOK, symbol, frequency=frequency, length=length) for symbol in symbols]
         self._wanted += [Subscription(ChannelName.TRADES, symbol) for symbol in symbols]
         self.api = HttpApi(self.market, now, "0")
         self.relay = Relay(self.market, reactor, now, RelayLimits(heartbeat_seconds=heartbeat, **relay_limits))

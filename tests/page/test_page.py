@@ -106,6 +106,11 @@ class NumbersTest(PageTest):
         ]
         self.assertEqual(shown, wanted)
 
+    async def test_a_book_of_every_two_seconds(self) -> None:
+        """A daemon that carries it as F1 has none as F0."""
+        await self.page(frequency="F1")
+        self.assertEqual(len((await self.browser.js(_LADDER))["bids"]), 10)
+
     async def test_steps(self) -> None:
         """Prices put together by a step: the amounts stay the same in sum."""
         await self.page("/?rows=100")

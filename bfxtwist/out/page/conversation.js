@@ -33,7 +33,7 @@ export class Conversation {
     this.next = null;
   }
 
-  /** Read the book and the trades of a symbol from now on, and nothing else. `book`: {precision, length}, or null. */
+  /** Read the book and the trades of a symbol from now on, and nothing else. `book`: {precision, frequency, length}, or null. */
   want(symbol, book) {
     for (const id of this.channels.keys()) this.send({ event: "unsubscribe", chanId: Number(id) });
     this.channels.clear();
@@ -50,7 +50,8 @@ export class Conversation {
     const { symbol, book } = this.wanted;
     this.asked += book ? 2 : 1;
     if (book) {
-      this.send({ event: "subscribe", channel: "book", symbol, prec: book.precision, freq: "F0", len: String(book.length) });
+      const { precision: prec, frequency: freq, length } = book;
+      this.send({ event: "subscribe", channel: "book", symbol, prec, freq, len: String(length) });
     }
     this.send({ event: "subscribe", channel: "trades", symbol });
   }

@@ -21,7 +21,7 @@ export function pairsOf(status, books) {
   }
   for (const book of books.books) {
     const pair = pairs.get(book.exchange_symbol);
-    if (pair) pair.carried = { precision: book.precision, length: book.length };
+    if (pair) pair.carried = { precision: book.precision, frequency: book.frequency, length: book.length };
   }
   return [...pairs.values()];
 }

@@ -23,7 +23,7 @@ export class Model {
     this.begin("", null);
   }
 
-  /** Another pair: nothing is known yet. `carried`: {precision, length} of its book, or null if there is none. */
+  /** Another pair: nothing is known yet. `carried`: {precision, frequency, length} of its book, or null if there is none. */
   begin(symbol, carried) {
     this.symbol = symbol;
     this.carried = carried;

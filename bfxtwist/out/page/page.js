@@ -252,7 +252,7 @@ class Page {
 
 /** Whether there is the same to read of both. */
 function same(one, other) {
-  const told = ({ symbol, carried, trades }) => [symbol, carried?.precision, carried?.length, Boolean(trades)].join();
+  const told = ({ symbol, carried, trades }) => [symbol, carried?.precision, carried?.frequency, carried?.length, Boolean(trades)].join();
   return told(one) === told(other);
 }
 
