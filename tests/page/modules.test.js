@@ -4,9 +4,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Book, crc32 } from "./book.js";
+import { Clock } from "./clock.js";
 import { Conversation, readFrame } from "./conversation.js";
 import { pairsOf } from "./daemon.js";
 import { brief, format, padding, parse, placesOf, toStep } from "./decimal.js";
+import { Feed } from "./feed.js";
 import { basisPoints, gapsInWords } from "./figures.js";
 import { stepsFor } from "./ladder.js";
 import { Model } from "./model.js";
@@ -286,6 +288,62 @@ test("numbers of which nothing was heard for long are not live", () => {
   assert.equal(model.live, false);
   model.heard();
   assert.equal(judge(model, clock.now).state, "live");
+});
+
+function sleeper() {
+  const at = { steady: 1000, wall: 1795426424186 };
+  return { at, clock: new Clock(() => at.steady, () => at.wall) };
+}
+
+test("the clock goes on while the machine sleeps, and does not follow a wall clock that is adjusted", () => {
+  const { at, clock } = sleeper();
+  for (let i = 0; i < 1000; i += 1) {
+    at.steady += 1000;
+    at.wall += 1004;
+    clock.now();
+  }
+  assert.equal(clock.now(), 1001000);
+  at.wall += 8 * 3600000;
+  assert.equal(clock.now(), 1001000 + 8 * 3600000);
+  assert.equal(clock.slept, 8 * 3600000);
+  at.wall -= 3600000; // somebody sets it
+  assert.equal(clock.now(), 1001000 + 8 * 3600000);
+});
+
+test("what comes on a socket from before a sleep is not taken for new", (context) => {
+  const sockets = [];
+  context.mock.timers.enable();
+  globalThis.WebSocket = class {
+    constructor() {
+      sockets.push(this);
+    }
+
+    close() {}
+
+    send() {}
+  };
+  const { at, clock } = sleeper();
+  const model = new Model(() => {}, () => clock.now());
+  const feed = new Feed("ws://localhost/ws/2", model, clock, () => {});
+  const say = (message) => sockets.at(-1).onmessage({ data: JSON.stringify(message) });
+  model.begin("tBTCUSD", { precision: "P0", frequency: "F0", length: 25 });
+  feed.want("tBTCUSD", model.carried);
+  feed.connect();
+  sockets[0].onopen();
+  say({ event: "subscribed", channel: "book", chanId: 1, symbol: "tBTCUSD" });
+  say([1, [[6443, 1, 1], [6444, 1, -1]], 1, 5]);
+  assert.equal(judge(model, clock.now()).state, "live");
+  at.wall += 3600000;
+  say([1, [6443, 2, 2], 2, 5]);
+  assert.deepEqual(judge(model, clock.now()), {
+    state: "disconnected", headline: "Disconnected for 0 s",
+    detail: "These numbers are 60 min old. This machine was asleep. Trying again in 1 s.",
+  });
+  context.mock.timers.tick(500);
+  sockets[1].onopen();
+  at.wall += 3600000;
+  context.mock.timers.tick(5000); // nothing comes
+  assert.equal(judge(model, clock.now()).state, "disconnected");
 });
 
 test("words for times, spreads and gaps", () => {

@@ -10,12 +10,13 @@ const HEALTHY = 10000;
 
 export class Feed {
   /**
-   * `listener` is a conversation's, with `connected()` and `disconnected(reason, retryAt)` besides; times are performance.now()'s.
+   * `listener` is a conversation's, with `connected()` and `disconnected(reason, retryAt)` besides; times are the clock's.
    * `told()` is called after each of whatever the listener is told.
    */
-  constructor(url, listener, told) {
+  constructor(url, listener, clock, told) {
     this.url = url;
     this.listener = listener;
+    this.clock = clock;
     this.told = told;
     this.pause = FIRST_PAUSE;
     this.wanted = null;
@@ -51,6 +52,7 @@ export class Feed {
     this.socket = socket;
     this.opened = 0;
     this.awaited = null; // when the ping was sent that is not answered yet
+    this.sleptBefore = this.clock.slept;
     const send = (request) => socket.readyState === WebSocket.OPEN && socket.send(JSON.stringify(request));
     this.conversation = new Conversation(send, this.listener, () => this.pong());
     if (this.wanted) this.conversation.want(...this.wanted);
@@ -61,26 +63,37 @@ export class Feed {
   }
 
   open(send) {
-    this.opened = performance.now();
+    this.opened = this.clock.now();
     this.listener.connected();
     let cid = 0;
     this.pulse = setInterval(() => {
-      if (this.awaited !== null && performance.now() - this.awaited > PONG_WITHIN) {
+      if (this.slept()) return;
+      const now = this.clock.now();
+      if (this.awaited !== null && now - this.awaited > PONG_WITHIN) {
         this.lost("the daemon has stopped answering");
         return;
       }
-      this.awaited ??= performance.now();
+      this.awaited ??= now;
       send({ event: "ping", cid: (cid += 1) });
     }, PING_EVERY);
   }
 
+  /** Whether the machine slept since this socket was made: what still comes on it may have waited for the machine to wake. */
+  slept() {
+    this.clock.now();
+    const slept = this.clock.slept > this.sleptBefore;
+    if (slept) this.lost("this machine was asleep");
+    return slept;
+  }
+
   pong() {
     this.awaited = null;
-    if (performance.now() - this.opened > HEALTHY) this.pause = FIRST_PAUSE;
+    if (this.clock.now() - this.opened > HEALTHY) this.pause = FIRST_PAUSE;
     this.listener.heard();
   }
 
   message(text) {
+    if (this.slept()) return;
     try {
       this.conversation.received(text);
       this.told();
@@ -97,7 +110,7 @@ export class Feed {
     this.conversation = null;
     clearInterval(this.pulse);
     socket.close();
-    this.listener.disconnected(reason, performance.now() + this.pause);
+    this.listener.disconnected(reason, this.clock.now() + this.pause);
     this.told();
     this.retry = setTimeout(() => this.connect(), this.pause);
     this.pause = Math.min(this.pause * 2, LONGEST_PAUSE);

@@ -15,7 +15,7 @@ export const HISTORY = 5 * 60 * 1000;
 
 export class Model {
   /** `again()` is called when what was told does not fit together. `now()` is in ms. */
-  constructor(again, now = () => performance.now()) {
+  constructor(again, now) {
     this.again = again;
     this.now = now;
     this.link = { open: false, reason: "", since: now(), retryAt: 0 };

@@ -1,6 +1,7 @@
 // The page: puts the parts together, draws at most every 100 ms, and does what the reader asks.
 
 import { Choices, inUrl } from "./choices.js";
+import { Clock } from "./clock.js";
 import { watchDaemon } from "./daemon.js";
 import { format, parse } from "./decimal.js";
 import { DepthChart } from "./depth.js";
@@ -23,8 +24,9 @@ const at = (id) => document.getElementById(id);
 class Page {
   constructor() {
     this.choices = new Choices(window);
-    this.model = new Model(() => this.feed.again());
-    this.feed = new Feed(`${window.location.origin.replace(/^http/, "ws")}/ws/2`, this.model, () => this.heard());
+    this.clock = new Clock();
+    this.model = new Model(() => this.feed.again(), () => this.clock.now());
+    this.feed = new Feed(`${window.location.origin.replace(/^http/, "ws")}/ws/2`, this.model, this.clock, () => this.heard());
     this.pairs = [];
     this.pair = null;
     this.state = new StateView(document);
@@ -193,7 +195,7 @@ class Page {
   /** One sentence for those who listen. */
   speak() {
     const top = this.model.book.top();
-    const state = spoken(this.pair?.name ?? "", judge(this.model, performance.now()));
+    const state = spoken(this.pair?.name ?? "", judge(this.model, this.clock.now()));
     const numbers = top
       ? `Mid ${format(top.mid)}, spread ${format(top.spread)}, ${basisPoints(top)} basis points, imbalance ${at("imbalance").textContent}.`
       : "No numbers.";
@@ -205,7 +207,7 @@ class Page {
   /** What a tab shows even while nobody looks at it and no frame of it is drawn: its title and its icon. */
   look() {
     const { model } = this;
-    this.lookedAt = performance.now();
+    this.lookedAt = this.clock.now();
     model.sample();
     const top = model.book.top();
     this.state.draw(judge(model, this.lookedAt), this.pair?.name ?? "bfxtwist", top && format(top.mid));
@@ -214,7 +216,7 @@ class Page {
   /** Timers of a tab that was hidden for long go off once a minute, but what the socket tells still comes at once. */
   heard() {
     if (!document.hidden) return;
-    const now = performance.now();
+    const now = this.clock.now();
     if (now - this.lookedAt >= LOOK_EVERY || judge(this.model, now).state !== this.state.shown) this.look();
   }
 
