@@ -1,5 +1,5 @@
-// Milliseconds that go on while the machine sleeps. performance.now() stands still then, but on Windows (w3c/hr-time #115): an old
-// book would look live until the silence has lasted by a clock that had stood still. The wall clock goes on, but may be set.
+// Milliseconds that go on while the machine sleeps. performance.now() stands still then, except on Windows (w3c/hr-time #115):
+// an old book would look live for as long as silence is bearable. The wall clock goes on, but may be set.
 
 /** A wall clock that is so many ms ahead at once was not just adjusted: the machine slept, or somebody has set it. */
 const SLEPT = 5000;

@@ -78,7 +78,7 @@ export class Feed {
     }, PING_EVERY);
   }
 
-  /** Whether the machine slept since this socket was made: what still comes on it may have waited for the machine to wake. */
+  /** Whether the machine slept since this socket was made: what comes on it may have waited for the machine to wake. */
   slept() {
     this.clock.now();
     const slept = this.clock.slept > this.sleptBefore;
