@@ -179,13 +179,14 @@ class Process(MultiService):
             os._exit(self._exit_code)
 
     def reload(self) -> None:
-        """SIGHUP: reopen the trade files, and read the settings again. A mistake in them changes nothing."""
+        """SIGHUP: reopen the trade files, and read certificates and settings again. What has a mistake changes nothing."""
         if not self.running:  # what is closed stays closed
             return
         self._systemd.reloading(time.monotonic())
         if self.daemon.recorders.by_symbol:
             _log.info("SIGHUP: the trade files are opened anew", news=True)
         self.daemon.recorders.reopen()
+        self.daemon.web.renew()
         # One after the other: of two, the later has the newer settings.
         done = self._reading.run(self._read_again)
         done.addErrback(lambda failure: _log.failure("a bug while the settings were read again", failure))

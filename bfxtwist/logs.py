@@ -26,7 +26,7 @@ from bfxtwist.core.moment import iso
 from bfxtwist.log_storms import Storms
 
 #: What Twisted says of each port and each factory; the daemon says itself where it listens.
-_NOISE = re.compile(r"\S+ starting on \S+|(Starting|Stopping) factory .*|\(.* Port .* Closed\)|reactor class: .*")
+_NOISE = re.compile(r"\S+( \(TLS\))? starting on \S+|(Starting|Stopping) factory .*|\(.* Port .* Closed\)|reactor class: .*")
 _TWISTED = ("twisted.", "log_legacy")
 
 _LEVELS = {LogLevel.info: "info", LogLevel.warn: "warning", LogLevel.error: "error", LogLevel.critical: "critical"}

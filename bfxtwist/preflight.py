@@ -4,14 +4,13 @@ import re
 from os import environ
 from urllib.parse import urlsplit
 
-from OpenSSL import SSL, crypto
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import VerifyError
 
 from bfxtwist.feed.budget import SharedLedger
 from bfxtwist.feed.proxy import proxy_for
 from bfxtwist.feed.tls import ExplainedTLS
 from bfxtwist.files.trade_file import MissingDecompressor, zstandard
+from bfxtwist.out.certificate import read_certificate
 from bfxtwist.out.guard import guard
 from bfxtwist.out.listen import check_listen, read_token
 from bfxtwist.out.trade_folder import check_folder
@@ -25,6 +24,7 @@ def check(settings: Settings) -> None:
     """Raises ValueError or TradeFileError, with one line that names the fix. Folders that are missing are made."""
     for description in settings.listen:
         _check_endpoint(description)
+        _check_port(description)
         check_listen(description, allow_remote=settings.allow_remote, token=settings.token_file is not None)
     if settings.token_file is not None:
         read_token(settings.token_file)
@@ -38,21 +38,20 @@ def check(settings: Settings) -> None:
 
 
 def _check_endpoint(description: str) -> None:
+    if description.startswith("ssl:"):
+        read_certificate(description)
+        return
     try:
         # Only who listens needs the reactor; to read a description nobody does.
         serverFromString(None, description)
-    except OSError as error:  # ssl: reads its key and certificates at once
-        why = f"{error.filename}: {error.strerror}"
-        raise ValueError(f"--listen {description!r} needs a file ({why}): name one with privateKey= and certKey=") from None
-    except (crypto.Error, SSL.Error):
-        raise ValueError(f"--listen {description!r} names a key or a certificate that is none: it must be PEM") from None
-    except VerifyError:
-        raise ValueError(f"--listen {description!r} names a key and a certificate that do not belong together") from None
     except LookupError:
         raise ValueError(f"--listen {description!r}: systemd gives no such socket: see its .socket unit") from None
     except (ValueError, TypeError, AttributeError) as error:
         example = r"tcp6:8080:interface=\:\:1" if "::" in description else LISTEN
         raise ValueError(f"--listen {description!r} is no endpoint ({error}): write it like {example}") from None
+
+
+def _check_port(description: str) -> None:
     port = _PORT.match(description)
     if port and int(port[1]) > _LAST_PORT:
         raise ValueError(f"--listen {description!r} has no port: they end at {_LAST_PORT}")

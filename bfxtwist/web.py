@@ -1,11 +1,13 @@
 """Everything that is served: the page, the book, the relay, metrics. One site, on every address of --listen."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 
 from bfxtwist import __version__
 from bfxtwist.core.market import Market
@@ -24,6 +26,8 @@ from bfxtwist.out.relay import Relay
 from bfxtwist.out.site import Site
 from bfxtwist.recorders import Recorders
 from bfxtwist.settings import Settings
+
+_log = Logger()
 
 #: Seconds between two samples of how far behind the exchange we are: the path of each frame pays nothing for it.
 _SAMPLE_EVERY = 1.0
@@ -49,9 +53,9 @@ class Web(Service):
         self._lags = LagSampler(market)
         self._sampling = LoopingCall(self._lags.sample)
         self._sampling.clock = reactor
-        token = None if settings.token_file is None else read_token(settings.token_file)
-        who = guard(settings.allow_hosts, settings.allow_origins, token)
-        site = Site(self.api.resource(), reactor, who)
+        self._token_file = settings.token_file
+        who = guard(settings.allow_hosts, settings.allow_origins, self._token())
+        self._site = site = Site(self.api.resource(), reactor, who)
         self.http = HttpService(reactor, settings.listen, site)
         self._serve(market, recorders, connections)
         self._measure(market, recorders, moment, connections, site)
@@ -87,6 +91,23 @@ class Web(Service):
             lambda: relay_figures(self.relay.status()),
         ):
             self._metrics.add(figures)
+
+    def _token(self) -> bytes | None:
+        return None if self._token_file is None else read_token(self._token_file)
+
+    def renew(self) -> None:
+        """SIGHUP: read certificates and the token anew. Of those that cannot be used, the old stay."""
+        for what, read in (("certificate", self.http.read_certificates), ("token", self._read_token)):
+            try:
+                read()
+            except ValueError as error:
+                _log.error("SIGHUP: the old {what} stays: {error}", what=what, error=str(error), news=True)
+
+    def _read_token(self) -> None:
+        token = self._token()
+        if token != self._site.guard.token:
+            self._site.admit(replace(self._site.guard, token=token))
+            _log.info("SIGHUP: the token is another from now on", news=True)
 
     @property
     def addresses(self) -> list[str]:

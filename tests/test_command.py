@@ -4,12 +4,14 @@ import json
 import os
 import signal
 import sys
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import treq
+import trustme
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.utils import getProcessOutputAndValue
 
@@ -293,6 +295,28 @@ class Running(CommandTest):
         await self.is_ready(daemon)
         daemon.send(signal.SIGHUP)
         await self.until(lambda: "there is no --config" in daemon.said)
+
+    async def test_sighup_reads_the_certificate_again(self) -> None:
+        """Without --config, too."""
+        pem = Path(self.mktemp()).absolute()
+        authority = trustme.CA()
+
+        def issue(year: int) -> str:
+            certificate = authority.issue_cert("localhost", not_after=datetime(year, 12, 31, tzinfo=UTC))
+            certificate.private_key_and_cert_chain_pem.write_to_path(str(pem))
+            return f"is good until {year}-12-31 00:00:00+00:00"
+
+        said = issue(2090)
+        listen = f"ssl:0:interface=127.0.0.1:privateKey={pem}"
+        daemon = self.start("bfx", "-p", "BTC/USD", "-c", "book", "--demo", "--listen", listen)
+        await self.until(lambda: said in daemon.said or not daemon.running)
+        renewed = issue(2091)
+        daemon.send(signal.SIGHUP)
+        await self.until(lambda: renewed in daemon.said or not daemon.running)
+        pem.write_bytes(pem.read_bytes()[:-200])
+        daemon.send(signal.SIGHUP)
+        await self.until(lambda: "error    SIGHUP: the old certificate stays: --listen" in daemon.said)
+        self.assertTrue(daemon.running)
 
     async def test_the_demo(self) -> None:
         daemon = self.start("bfx", "-p", "BTC/USD", "-c", "book", "--demo", *LISTEN)

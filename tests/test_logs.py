@@ -41,7 +41,8 @@ class TextTests(LogsTestCase):
         log, file = self.log("text")
         log.debug("a frame")
         old = old_log.LogPublisher(publishPublisher=self.logs)  # as Twisted's ports still log
-        for text in ("Site starting on 8080", "Starting factory <X>", "(TCP Port 8080 Closed)"):
+        starting = ("Site starting on 8080", "Site (TLS) starting on 8443")
+        for text in (*starting, "Starting factory <X>", "(TCP Port 8080 Closed)"):
             old.msg(text)
         Logger("twisted.internet.base", observer=self.logs).failure("while calling", Failure(ReactorNotRunning()))
         self.assertEqual(file.getvalue(), "", "the second Control-C, too")

@@ -168,6 +168,9 @@ class HttpChannel(http.HTTPChannel):
     def answered_by(self, request: Request, answer: Answer) -> None:
         """A request is answered at once, and how."""
 
+    def forget(self) -> None:
+        """What the guard has let pass before is to be shown to it again."""
+
     def getHost(self) -> IAddress:
         """The address that the client has connected to. Twisted asks the kernel for each request."""
         if self._host is None:

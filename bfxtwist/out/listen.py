@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from bfxtwist.cannot_listen import CannotListen
+from bfxtwist.out.certificate import Certificate
 from bfxtwist.out.site import Site
 
 _log = Logger()
@@ -106,14 +107,18 @@ class HttpService(Service):
     name = "http"
 
     def __init__(self, reactor: IReactorCore, descriptions: Iterable[str], site: Site) -> None:
-        self._endpoints = [(what, serverFromString(reactor, what)) for what in descriptions]
+        """Raises ValueError, with the fix, for a certificate that cannot be used."""
+        several = list(descriptions)
+        self._certificates = {what: Certificate(reactor, what) for what in several if what.startswith("ssl:")}
+        # In the place of the reactor: see there.
+        self._endpoints = [(what, serverFromString(self._certificates.get(what, reactor), what)) for what in several]
         self._site = site
         self._ports: list[tuple[str, IListeningPort]] = []  # with the description of each
 
     @property
     def addresses(self) -> list[str]:
         """The URLs, once it listens."""
-        return [url_of(port.getHost(), secure=what.startswith("ssl:")) for what, port in self._ports]
+        return [url_of(port.getHost(), secure=what in self._certificates) for what, port in self._ports]
 
     def privilegedStartService(self) -> None:
         """Bind. Raises CannotListen, and twistd ends with it."""
@@ -132,6 +137,22 @@ class HttpService(Service):
         super().startService()
         for address in self.addresses:
             _log.info("listening on {address}", address=address)
+        self._tell_certificates()
+
+    def read_certificates(self) -> None:
+        """Show new connections what the files of the certificates hold now.
+
+        Raises ValueError with the fix, and changes nothing, where one of them cannot be used.
+        """
+        read = [(certificate, certificate.read()) for certificate in self._certificates.values()]
+        for certificate, shown in read:
+            certificate.shown = shown
+        self._tell_certificates()
+
+    def _tell_certificates(self) -> None:
+        for (what, _), address in zip(self._ports, self.addresses, strict=True):
+            if what in self._certificates:
+                self._certificates[what].tell(address)
 
     def stopService(self) -> Deferred[None]:
         """Listen no more, and end the connections."""

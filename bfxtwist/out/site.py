@@ -45,6 +45,12 @@ class Site(server.Site):
         """What answers a request at once, if it need not go through the resource."""
         return None if self._routes is None else self._routes.route_of(method, path)
 
+    def admit(self, guard: Guard) -> None:
+        """Ask another guard from the next request on, also on connections that are open. Those of the relay go on."""
+        self.guard = guard
+        for channel in self._open:
+            channel.forget()
+
     @property
     def connections(self) -> int:
         """How many are open."""

@@ -36,16 +36,21 @@ class OverTlsTest(TestCase):
     async def serve(self, **options: Any) -> ServedPage:
         """With a book that is live, and a certificate that `self.authority` vouches for."""
         self.authority = trustme.CA()
-        certificate = self.authority.issue_cert("localhost", "127.0.0.1")
-        key, chain = Path(self.mktemp()), Path(self.mktemp())
-        certificate.private_key_pem.write_to_path(str(key))
-        chain.write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
-        description = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={chain}"
+        self.key, self.chain = Path(self.mktemp()), Path(self.mktemp())
+        self.issue(self.key, self.chain)
+        description = f"ssl:0:interface=127.0.0.1:privateKey={self.key}:certKey={self.chain}"
         served = ServedPage(reactor, description=description, **options)
         self.addCleanup(lambda: served.stop() if served.http.running else None)
         await served.start()
         await until(lambda: all(feed.state is FeedState.LIVE for feed in served.market.feeds()))
         return served
+
+    def issue(self, *paths: Path) -> None:
+        """Write a new key, and a certificate of it unless the key alone is asked for."""
+        certificate = self.authority.issue_cert("localhost", "127.0.0.1")
+        chain = b"".join(pem.bytes() for pem in certificate.cert_chain_pems)
+        for path, content in zip(paths, (certificate.private_key_pem.bytes(), chain), strict=False):
+            path.write_bytes(content)
 
     async def connect(self, served: ServedPage, protocol: Any) -> Any:
         """A client that has verified the certificate."""
@@ -79,6 +84,35 @@ class OverTlsTest(TestCase):
             client: Raw = await self.connect(served, Raw())
             self.assertEqual((await client.ask(data)).status, status)
             await client.lost
+
+    async def test_a_certificate_that_is_renewed(self) -> None:
+        """Who comes then is shown the new one, who is there is not disturbed; a pair that is none changes nothing."""
+        served = await self.serve()
+        there: Raw = await self.connect(served, Raw())
+        old = await self.shown(served)
+        self.issue(self.key)
+        self.assertIn("do not belong together", str(self.assertRaises(ValueError, served.http.read_certificates)))
+        self.assertEqual(await self.shown(served), old)
+        self.issue(self.key, self.chain)
+        self.assertEqual(await self.shown(served), old)
+        served.http.read_certificates()
+        new = await self.shown(served)
+        self.assertNotEqual(new, old)
+        self.chain.unlink()
+        self.assertIn("No such file", str(self.assertRaises(ValueError, served.http.read_certificates)))
+        self.assertEqual(await self.shown(served), new)
+        self.assertEqual((await there.ask(request("/book"))).status, 200)
+        there.transport.loseConnection()  # type: ignore[union-attr]
+        await there.lost
+
+    async def shown(self, served: ServedPage) -> int:
+        """The serial number of the certificate that a new client is shown."""
+        client: Raw = await self.connect(served, Raw())
+        await client.ask(request("/livez"))
+        number: int = client.transport.getPeerCertificate().get_serial_number()  # type: ignore[union-attr]
+        client.transport.loseConnection()  # type: ignore[union-attr]
+        await client.lost
+        return number
 
     async def test_a_daemon_reads_the_relay_of_a_daemon(self) -> None:
         """Over wss://, with every checksum right."""

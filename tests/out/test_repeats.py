@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import Rows
+from bfxtwist.out.guard import Guard
 from bfxtwist.out.http import HttpApi
 from bfxtwist.out.http_channel import LINGER_SECONDS, HttpChannel, Phase
 from bfxtwist.out.repeats import RepeatChannel
@@ -119,6 +120,20 @@ class RepeatTests(SynchronousTestCase):
             served = Served()
             served.ask(data)
             self.assertEqual(served.channel._known is not None, known, data)
+
+    def test_what_another_guard_let_pass_is_not_known_any_more(self) -> None:
+        """But what waits for its turn has been let in."""
+        for portion, statuses in ((8, [200, 401, 200]), (1, [200, 200, 401, 200])):
+            served = Served(portion=portion)
+            served.ask(BOOK)
+            if portion == 1:
+                served.site.turns.admit(lambda: None)  # somebody else's request takes this turn
+                served.client.send(BOOK)
+                self.assertIs(served.channel.phase, Phase.QUEUED)
+            served.site.admit(Guard(token=b"secret"))
+            served.clock.turn()
+            served.ask(BOOK, request("/book", "Authorization: Bearer secret"))
+            self.assertEqual(self.statuses(served), statuses)
 
     def test_what_came_in_pieces_is_not_known(self) -> None:
         served = Served()
