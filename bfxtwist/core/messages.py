@@ -209,7 +209,7 @@ class UnknownFrame(NamedTuple):
 class Info(NamedTuple):
     """The greeting (`version` set) or a notice (`code` set). `operative` is the platform's status, where it is told."""
 
-    version: int | None
+    version: int | None  # the major one
     code: int | None
     text: str
     operative: bool | None

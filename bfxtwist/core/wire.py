@@ -51,16 +51,26 @@ from bfxtwist.core.messages import (
 # --- what a server says -------------------------------------------------------------------------------------
 
 
+class _Numbers(msgspec.Struct, array_like=True, gc=False):
+    first: float
+    second: float
+    third: float
+
+
 class _RowFrame(msgspec.Struct, array_like=True, gc=False):
     channel_id: int
-    numbers: Annotated[list[float], msgspec.Meta(min_length=3)]
+    numbers: _Numbers
     seq: int | None = None
     timestamp: int | None = None
 
 
+#: Rows may have further fields, and the exchange's tickers have had an empty one at their end since 2026.
+_AnyRows = list[list[float | None]]
+
+
 class _RowsFrame(msgspec.Struct, array_like=True, gc=False):
     channel_id: int
-    rows: list[list[float]]
+    rows: _AnyRows
     seq: int | None = None
     timestamp: int | None = None
 
@@ -96,7 +106,7 @@ _checksum_frame = msgspec.json.Decoder(_ChecksumFrame).decode
 _kind_frame = msgspec.json.Decoder(_KindFrame).decode
 _any_list = msgspec.json.Decoder(list[Any]).decode
 _event_object = msgspec.json.Decoder(dict[str, Any]).decode
-_rest_rows = msgspec.json.Decoder(list[list[float]]).decode
+_rest_rows = msgspec.json.Decoder(_AnyRows).decode
 _Positive = Annotated[int, msgspec.Meta(gt=0)]
 _Price = Annotated[float, msgspec.Meta(gt=0)]
 _rest_trades = msgspec.json.Decoder(list[tuple[_Positive, _Positive, float, _Price]]).decode
@@ -164,8 +174,10 @@ def _frame(payload: bytes, body: int) -> Frame:
         frame, row = _row_frame(payload), _row(payload, body)
         return BookUpdate.of(frame.channel_id, row, frame.seq, frame.timestamp)
     if kind == _LIST:
-        rows = _rows_frame(payload)
-        return Rows(rows.channel_id, _rows(payload, body), rows.seq, rows.timestamp)
+        several, rows = _rows_frame(payload), _rows(payload, body)
+        if any(b"null" in row[:3] for row in rows):
+            return _unknown_frame(payload)
+        return Rows(several.channel_id, rows, several.seq, several.timestamp)
     if kind in _WHITE_SPACE:
         # Space before the body hides its kind. None of the texts in an array frame holds any, so it can be taken out.
         return _compacted(payload)
@@ -208,11 +220,13 @@ def _compacted(payload: bytes) -> Frame:
 def _unknown_frame(payload: bytes) -> UnknownFrame:
     """A frame of a channel or kind that is not carried: status, ticker, funding trades.
 
-    Its sequence number stands after the body, and after the kind where the body is a text.
+    Its sequence number stands after the body, or after the kind where that is all. A body may be a number, as a checksum's:
+    then it is one more than the sequence number and the time.
     """
     items = _any_list(payload)
     channel_id = _integer(items[0])
-    after = 3 if isinstance(items[1], str) and len(items) > 2 and isinstance(items[2], list) else 2
+    types = [type(item) for item in items[2:5]]
+    after = 3 if isinstance(items[1], str) and (types[:1] == [list] or types == [int, int, int]) else 2
     numbers = [item for item in items[after : after + 2] if type(item) is int]
     seq, timestamp, *_ = [*numbers, None, None]
     kind = items[1] if isinstance(items[1], str) and items[1] not in _KINDS else ""
@@ -241,11 +255,16 @@ def _event(event: Mapping[str, Any]) -> Event:
 def _info(event: Mapping[str, Any]) -> Info:
     status = (event.get("platform") or {}).get("status")
     return Info(
-        _integer_or_none(event.get("version")),
+        _major(event.get("version")),
         _integer_or_none(event.get("code")),
         one_line(str(event.get("msg", ""))),
         None if status is None else status == 1,
     )
+
+
+def _major(version: object) -> int | None:
+    """Of a version like 1.1, which is what the old interface says, the part that decides (docs ws-general)."""
+    return int(version) if isinstance(version, float) else _integer_or_none(version)
 
 
 def _integer(value: object) -> int:

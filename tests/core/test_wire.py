@@ -84,12 +84,22 @@ class ArrayFrames(SynchronousTestCase):
         assert isinstance(message, BookUpdate)
         self.assertEqual(message.row[:3], (b"1", b"2", b"3"))
 
+    def test_rows_may_have_an_empty_field_at_their_end(self) -> None:
+        """As the exchange's tickers have had one since 2026."""
+        self.assertEqual(decode(b'[5,[1,2,3,null,"x",[4]],7,8]'), decode(b"[5,[1,2,3],7,8]"))
+        message = decode(b"[5,[[1,2,3,null],[4,5,6,null]],7,8]")
+        assert isinstance(message, Rows)
+        self.assertEqual(message.rows, [(b"1", b"2", b"3", b"null"), (b"4", b"5", b"6", b"null")])
+
     def test_frames_of_other_channels_keep_their_sequence_number(self) -> None:
         for text, kind, seq in (
             (b'[5,"fte",[1,2,3,4,5],17,9]', "fte", 17),
             (b"[5,[1569715201000,null,173.5],7,1569715201369]", "", 7),
             (b'[5,[["pos",1,null,"tBTCF0:USTF0"]],7,9,"liquidations","global"]', "", 7),
             (b'[5,"xx",17]', "xx", 17),
+            (b'[5,"xx",-99,17,9]', "xx", 17),
+            (b'[5,"xx",17,9,"x"]', "xx", 17),
+            (b"[5,[[1,null,3]],17,9]", "", 17),
             (b'[5,"xx"]', "xx", None),
             (b'[5,"cs",null,17]', "", 17),
             (b"[5,3,17]", "", 17),
@@ -158,6 +168,11 @@ class Events(SynchronousTestCase):
     def test_duplicate_keys_are_no_harm(self) -> None:
         self.assertEqual(decode(b'{"event":"auth","event":"pong","cid":1,"cid":2}'), Pong(2, None))
 
+    def test_of_a_version_the_first_part_decides(self) -> None:
+        for version, major in (("2", 2), ("2.1", 2), ("1.1", 1)):
+            message = decode(b'{"event":"info","version":%b}' % version.encode())
+            self.assertEqual(message, Info(major, None, "", None))
+
     def test_missing_and_wrong_fields(self) -> None:
         for text in (
             b'{"event":"subscribed"}', b'{"event":"subscribed","chanId":"7"}', b'{"event":"subscribed","chanId":true}',
@@ -204,12 +219,13 @@ class History(SynchronousTestCase):
     def test_further_fields_and_empty_rows(self) -> None:
         plain = decode_trades(b"[[2,15,-0.50,7e1],[1,14,1,3]]")
         self.assertEqual(decode_trades(b"[[2,15,-0.50,7e1,9],[],[ 1, 14, 1, 3 ]]"), plain)
+        self.assertEqual(decode_trades(b"[[2,15,-0.50,7e1,null],[1,14,1,3,null]]"), plain)
 
     def test_anything_else(self) -> None:
         for body in (
             b"", b"<html>", b"{}", b"null", b'["error",10020,"symbol: invalid"]', b'{"error":"ERR_RATE_LIMIT"}',
             b"[[1,2,3]]", b"[[1,2,3,4]", b'[["1",2,3,4]]', b"[[1,2,NaN,4]]", b"[[1,2,0,4]]", b"[[1,2,3,0]]", b"[" * 9999,
-            b"[1,2,3,4]", b"[[0,2,3,4]]", b"[[-1,2,3,4]]", b"[[1,0,3,4]]", b"[[1,2,3,-4]]",
+            b"[1,2,3,4]", b"[[1,2,3,null]]", b"[[0,2,3,4]]", b"[[-1,2,3,4]]", b"[[1,0,3,4]]", b"[[1,2,3,-4]]",
         ):  # fmt: skip
             with self.assertRaises(ValueError, msg=str(body[:40])):
                 decode_trades(body)
