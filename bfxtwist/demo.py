@@ -16,6 +16,9 @@ from bfxtwist.settings import Settings
 #: Trades: twenty minutes at the market's pace, where the recorder goes back two or three.
 _REMEMBERED = 3_000
 
+#: Trades, of each pair: an hour at that pace. A demo stays open for days, and its recorder is minutes behind.
+_HISTORY = 15_000
+
 
 def demo_exchange(reactor: Any, settings: Settings) -> EmbeddedExchange:
     """One that has all pairs of `settings`."""
@@ -24,7 +27,9 @@ def demo_exchange(reactor: Any, settings: Settings) -> EmbeddedExchange:
         for feed in settings.feeds
         if feed.channel is ChannelName.TRADES and feed.folder is not None
     }
-    return EmbeddedExchange(reactor, SimulatedMarket(pairs=[pair.symbol for pair in settings.pairs], past=past))
+    market = SimulatedMarket(pairs=[pair.symbol for pair in settings.pairs], past=past, history=_HISTORY)
+    market.ledger.keeps = False  # nobody here could ask for it: 67 MB a day of each pair (measured)
+    return EmbeddedExchange(reactor, market)
 
 
 def recorded(path: Path) -> list[Trade]:

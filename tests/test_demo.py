@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from msgspec.structs import replace
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -54,3 +55,16 @@ class DemoTests(SynchronousTestCase):
         market.advance(NOW + 60)
         after = market.tape("tBTCUSD").since(NOW * 1000)
         self.assertTrue(after and min(trade.id for trade in after) > PAST[-1].id)
+
+    def test_it_can_stay_open_for_days(self) -> None:
+        """What it keeps of a pair does not grow: neither the history, which is an hour's, nor a ledger for nobody."""
+        market = demo_exchange(Clock(), settings(feeds=[feed(pair="BTC/USD", channel="book")], demo=True)).market
+        market.advance(NOW)
+        last = Trade(0, (NOW + 1) * 1000, b"1", b"6443.1")
+        for number in range(20_000):
+            market.tape("tBTCUSD").add(replace(last, id=10**12 + number), NOW + 1)
+        for seconds in range(1, 60):
+            market.advance(NOW + seconds)
+        self.assertGreater(market.tape("tBTCUSD").snapshot()[0].mts, last.mts)
+        self.assertLess(len(market.tape("tBTCUSD").since(0)), 16_501)
+        self.assertEqual(market.ledger, {})

@@ -17,7 +17,7 @@ from bfxtwist.exchange.faults import Faults
 from bfxtwist.exchange.ledger import Ledger
 from bfxtwist.exchange.numbers import token
 from bfxtwist.exchange.pairs import AMOUNT_DECIMALS, model_of
-from bfxtwist.exchange.tape import Tape
+from bfxtwist.exchange.tape import HISTORY_LENGTH, Tape
 from bfxtwist.exchange.traders import Execution, Traders
 from bfxtwist.exchange.venue import Item, Reader, checksum, confirmed, executed, snapshot, update
 from bfxtwist.exchange.views import View
@@ -43,9 +43,9 @@ _LONGEST_DELAY = 1.0
 class _Pair:
     """One pair: its traders, its tape, and what its readers were told of the book."""
 
-    def __init__(self, symbol: str, random: Random, new_order_id: Callable[[], int], faults: Faults) -> None:
+    def __init__(self, symbol: str, random: Random, new_order_id: Callable[[], int], tape: Tape) -> None:
         self.traders = Traders(model_of(symbol), random, new_order_id)
-        self.tape = Tape(faults)
+        self.tape = tape
         self.trades = Subscription(ChannelName.TRADES, symbol)
         self.views: dict[Subscription, View] = {}
         self.next_batch = 0.0
@@ -66,8 +66,9 @@ class SimulatedMarket:
         faults: Faults | None = None,
         ledger: Path | None = None,
         past: Mapping[str, Sequence[Trade]] | None = None,
+        history: int = HISTORY_LENGTH,
     ) -> None:
-        """`past` has the trades by symbol that there were before; of others there is made an hour.
+        """`past` has the trades by symbol that there were before; of others there is made an hour. `history` is in trades.
 
         Raises ValueError for what is not a symbol.
         """
@@ -84,7 +85,8 @@ class SimulatedMarket:
         self._now = 0.0
         self._unconfirmed: list[tuple[float, int, str, Trade]] = []
         self._pairs = {
-            symbol: _Pair(symbol, Random(f"{seed} {symbol}"), self._new_order_id, self.faults) for symbol in pairs
+            symbol: _Pair(symbol, Random(f"{seed} {symbol}"), self._new_order_id, Tape(self.faults, history))
+            for symbol in pairs
         }
 
     # --- a venue --------------------------------------------------------------------------------------------

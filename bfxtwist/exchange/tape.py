@@ -39,10 +39,11 @@ class Query(NamedTuple):
 
 
 class Tape:
-    """One symbol's trades."""
+    """One symbol's trades, the last `length` of them for the history."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, length: int = HISTORY_LENGTH) -> None:
         self._faults = faults
+        self._length = length
         self._stored: list[_Stored] = []
         self._latest: list[Trade] = []  # newest last, as executed
 
@@ -53,8 +54,8 @@ class Tape:
         mts = trade.mts + (crc32(b"%d" % trade.id) % (2 * drift + 1) - drift if drift else 0)
         stored = replace(trade, mts=mts) if drift else trade
         insort(self._stored, _Stored(mts, trade.id, stored, int(now * 1000)))
-        if len(self._stored) > HISTORY_LENGTH * 1.1:
-            del self._stored[:-HISTORY_LENGTH]
+        if len(self._stored) > self._length * 1.1:
+            del self._stored[: -self._length]
         self._latest = [*self._latest[1 - SNAPSHOT_LENGTH :], stored]
 
     def snapshot(self) -> list[Trade]:

@@ -3,7 +3,6 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.messages import Trade
-from bfxtwist.exchange import tape
 from bfxtwist.exchange.faults import Faults
 from bfxtwist.exchange.tape import Query, Tape
 
@@ -37,10 +36,14 @@ class TapeTest(SynchronousTestCase):
         self.assertEqual([trade.id for trade in self.tape.snapshot()], list(range(100, 70, -1)))
 
     def test_what_is_very_old_is_forgotten(self) -> None:
-        self.patch(tape, "HISTORY_LENGTH", 50)
-        self.tape.add(Trade(101, 1_020_000, b"1", b"2"), 1020.0)
-        self.assertEqual(self.ids(Query(1000)), list(range(101, 51, -1)))
-        self.assertEqual(len(self.tape.snapshot()), 30)
+        tape = Tape(self.faults, 50)
+        for number in range(1, 102):
+            tape.add(Trade(number, 1_000_000 + number, b"1", b"2"), 1000.0)
+            self.assertLessEqual(len(tape.since(0)), 55)
+        kept = [trade.id for trade in tape.since(0)]
+        self.assertEqual(kept, list(range(102 - len(kept), 102)))
+        self.assertGreaterEqual(len(kept), 50)
+        self.assertEqual(len(tape.snapshot()), 30)
 
     def test_faults(self) -> None:
         cases: list[tuple[str, float | None, Query, list[int]]] = [
