@@ -28,3 +28,6 @@ else:  # type checkers would take any name for one that this has
         if name in __all__:
             return getattr(import_module("bfxtwist.bitfinex"), name)
         raise AttributeError(f"module 'bfxtwist' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:  # what a notebook offers
+        return ["__version__", *__all__]

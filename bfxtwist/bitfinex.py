@@ -26,7 +26,17 @@ from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.feed_state import Feed, FeedState
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Row
-from bfxtwist.settings import LISTEN, REST_URL, WS_URL, FeedSettings, MoreSettings, checked_url, feed, settings
+from bfxtwist.settings import (
+    LISTEN,
+    REST_URL,
+    WS_URL,
+    FeedSettings,
+    MoreSettings,
+    checked_rest_url,
+    checked_url,
+    feed,
+    settings,
+)
 
 if TYPE_CHECKING:
     from bfxtwist.daemon import Daemon
@@ -86,8 +96,8 @@ class Bitfinex:
         self.settings: FeedSettings = feed(
             pair=symbol, channel=channel, file_path=file_path, precision=precision, frequency=frequency, length=length
         )
-        self.ws_url = ws_url
-        self.rest_url = rest_url
+        self.ws_url = checked_url("ws_url", ws_url, ("wss", "ws"))
+        self.rest_url = checked_rest_url("rest_url", rest_url)
         self._live: Deferred[Bitfinex] | None = None
         self._feed: Feed | None = None
         self._reactor: Any = None

@@ -153,9 +153,9 @@ def settings(
         raise ValueError("--demo brings its own exchange: leave out --ws-url and --rest-url, or --demo")
     return Settings(
         feeds=_apart(_once(feeds)),
-        listen=_listen(listen),
+        listen=_several("listen", "address", listen, LISTEN) or (LISTEN,),
         ws_url=checked_url("--ws-url", ws_url, ("wss", "ws")),
-        rest_url=_rest_url(rest_url),
+        rest_url=checked_rest_url("--rest-url", rest_url),
         demo=demo,
         sync=_one_of("sync", sync, SYNC_POLICIES),
         strict_disk=strict_disk,
@@ -165,8 +165,8 @@ def settings(
         lock_folder=checked_path("--lock-folder", lock_folder) if lock_folder else None,
         allow_remote=allow_remote,
         token_file=_file("--token-file", token_file),
-        allow_hosts=_several(allow_hosts),
-        allow_origins=_several(allow_origins),
+        allow_hosts=_several("allow_hosts", "host name", allow_hosts, "book.example.org"),
+        allow_origins=_several("allow_origins", "origin", allow_origins, "https://book.example.org:8443"),
         log_format=_one_of("log format", log_format, LOG_FORMATS),
     )
 
@@ -191,16 +191,12 @@ def _apart(feeds: Sequence[FeedSettings]) -> tuple[FeedSettings, ...]:
     )
 
 
-def _listen(value: str | Iterable[str]) -> tuple[str, ...]:
-    several = _several(value)
-    if not all(isinstance(one, str) for one in several):
-        raise ValueError(f"listen={value!r} is no address: write it like {LISTEN!r}")
-    return several or (LISTEN,)
-
-
-def _several(value: str | Iterable[str]) -> tuple[str, ...]:
+def _several(name: str, what: str, value: str | Iterable[str], example: str) -> tuple[str, ...]:
     """What may be one or more, as a tuple. From Python it may be anything."""
-    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+    several = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+    if not all(isinstance(one, str) for one in several):
+        raise ValueError(f"{name}={value!r} is no {what}: write it like {example!r}")
+    return several
 
 
 def _one_of(what: str, value: str, allowed: Sequence[str]) -> str:
@@ -224,10 +220,11 @@ def _rotate(when: str, compress: str) -> Rotate | None:
     return Rotate(int(size[1]) * _UNITS[size[2].lower()], compress)
 
 
-def _rest_url(value: str) -> str:
-    url = checked_url("--rest-url", value, ("https", "http")).rstrip("/")
+def checked_rest_url(what: str, value: str) -> str:
+    """The URL of a REST interface. Raises ValueError, with the fix; `what` is what it was asked for by."""
+    url = checked_url(what, value, ("https", "http")).rstrip("/")
     if ":" in str(urlsplit(url).hostname):  # treq takes it for a name that IDNA does not have
-        raise ValueError(f"--rest-url {value!r} has an IPv6 address, which cannot be asked: give it a name in /etc/hosts")
+        raise ValueError(f"{what} {value!r} has an IPv6 address, which cannot be asked: give it a name in /etc/hosts")
     return url
 
 

@@ -58,6 +58,7 @@ class Asking(SynchronousTestCase):
         endpoint, payload = book.get_websocket_orderbook_endpoint(), other.get_subscribe_order_book_payload()
         own = book.get_subscribe_order_book_payload()
         service: Any = bfxtwist.service  # told what it does not take, too
+        made: Any = Bitfinex
         for mistake, fix in (
             (lambda: Bitfinex(symbol="BTC", channel="book"), "write it like BTC/USD"),
             (lambda: Bitfinex(symbol="BTC/USD", channel="ticker"), "use one of book, trades"),
@@ -71,6 +72,11 @@ class Asking(SynchronousTestCase):
             (service, "at least one Bitfinex"),
             (lambda: service([book]), "one by one"),
             (lambda: service(book, Bitfinex("ETH/USD", "book", ws_url="ws://h/")), "run one service for each"),
+            (lambda: made("BTC/USD", "book", ws_url=["ws://h/"]), "ws_url ['ws://h/'] is not a URL: write it like wss:"),
+            (lambda: Bitfinex("BTC/USD", "book", rest_url="ws://h/"), "rest_url 'ws://h/' is not a URL: write it like https:"),
+            (lambda: service(book, listen=8080), "listen=8080 is no address: write it like 'tcp:8080:"),
+            (lambda: service(book, allow_hosts=None), "allow_hosts=None is no host name: write it like 'book."),
+            (lambda: service(book, allow_origins=[1]), "allow_origins=[1] is no origin: write it like 'https://"),
         ):
             self.assertIn(fix, str(self.assertRaises(ValueError, mistake)))
 
@@ -318,7 +324,13 @@ class Programs(WholeTest):
 
 
 class Importing(SynchronousTestCase):
+    def output(self, script: str) -> str:
+        return subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.strip()
+
     def test_the_core_brings_no_twisted_along(self) -> None:
         script = "import sys, bfxtwist.core.session, bfxtwist.core.trades; print('twisted' in sys.modules)"
-        output = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
-        self.assertEqual(output.strip(), "False")
+        self.assertEqual(self.output(script), "False")
+
+    def test_a_notebook_offers_the_public_names_before_they_are_loaded(self) -> None:
+        offered = self.output("import bfxtwist, sys; print(*dir(bfxtwist)); assert 'twisted' not in sys.modules")
+        self.assertEqual(set(offered.split()), {"__version__", *bfxtwist.__all__})
