@@ -73,7 +73,7 @@ class Asking(SynchronousTestCase):
             (lambda: service([book]), "one by one"),
             (lambda: service(book, Bitfinex("ETH/USD", "book", ws_url="ws://h/")), "run one service for each"),
             (lambda: made("BTC/USD", "book", ws_url=["ws://h/"]), "ws_url ['ws://h/'] is not a URL: write it like wss:"),
-            (lambda: Bitfinex("BTC/USD", "book", rest_url="ws://h/"), "rest_url 'ws://h/' is not a URL: write it like https:"),
+            (lambda: Bitfinex("BTC/USD", "book", rest_url="ws://h/"), "is not a URL: write it like https:"),
             (lambda: service(book, listen=8080), "listen=8080 is no address: write it like 'tcp:8080:"),
             (lambda: service(book, allow_hosts=None), "allow_hosts=None is no host name: write it like 'book."),
             (lambda: service(book, allow_origins=[1]), "allow_origins=[1] is no origin: write it like 'https://"),
