@@ -105,6 +105,16 @@ class ScreenTest(PageTest):
         await deferLater(reactor, 3.0, lambda: None)
         self.assertLessEqual(await self.browser.js("drawn"), 8)
 
+    async def test_changes_are_seen_for_a_moment(self) -> None:
+        """A changed amount, a new trade; and nothing has the browser paint sixty times a second for that."""
+        await self.page(rate=20)
+        await deferLater(reactor, 0.5, lambda: None)
+        for selector in (".ladder .changed", ".tape .new"):
+            await self.becomes(f"document.querySelector('{selector}') !== null", True)
+        self.assertEqual(await self.browser.js("document.getAnimations().length"), 0)
+        await self.quiet()
+        self.assertEqual(await self.browser.js("document.querySelectorAll('.changed, .new').length"), 0)
+
     async def test_a_thousand_updates_a_second(self) -> None:
         """The page stays responsive: its own clock ticks on, and it draws no more often than every 100 ms."""
         await self.page(rate=25)

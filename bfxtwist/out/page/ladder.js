@@ -3,7 +3,8 @@
 import { format, padding, parse, placesOf, toNumber } from "./decimal.js";
 import { write } from "./state.js";
 
-const CHANGE_MS = 400;
+/** For so many drawings a change is seen. An animation would have the browser paint sixty times a second, for twice the CPU in all. */
+const SEEN_FOR = 4;
 
 /** Characters that price, amount and total have room for at least. */
 const COLUMNS = [8, 11, 12];
@@ -19,6 +20,7 @@ class Row {
     this.amount = document.createElement("td");
     this.total = document.createElement("td");
     this.element.append(this.price, this.amount, this.total);
+    this.lit = 0;
   }
 
   /** `level` is undefined where the book has none; `changed`: its amount is another than it was. */
@@ -27,7 +29,8 @@ class Row {
     this.cell(this.amount, level?.amount ?? "", places.amount);
     this.cell(this.total, level?.written ?? "", places.total);
     this.element.style.setProperty("--fill", level ? `${((100 * toNumber(level.total)) / deepest).toFixed(1)}%` : "0%");
-    if (changed) this.amount.animate([{ color: "var(--accent)" }, {}], { duration: CHANGE_MS, easing: "ease-in" });
+    this.lit = changed ? SEEN_FOR : Math.max(0, this.lit - 1);
+    this.amount.classList.toggle("changed", this.lit > 0);
   }
 
   cell(element, text, places) {

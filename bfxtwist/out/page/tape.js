@@ -5,7 +5,7 @@ import { write } from "./state.js";
 
 const SHOWN = 60;
 const AMOUNT_PLACES = 8;
-const FLASH_MS = 600;
+const SEEN_FOR = 6; // drawings, as in the ladder
 const SIDE = 6;
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
@@ -17,12 +17,14 @@ export class Tape {
     this.body = document.getElementById("trades");
     this.note = document.getElementById("tape-note");
     this.rows = new Map(); // by trade id
+    this.lit = new Map(); // rows that are new, with the drawings for which they are seen to be
     this.scroller = this.body.closest(".scroll");
     this.clear();
   }
 
   clear() {
     this.rows.clear();
+    this.lit.clear();
     this.body.replaceChildren();
     this.places = 0;
     this.longest = 0; // characters of time, price and amount together
@@ -40,9 +42,7 @@ export class Tape {
         const row = this.row(trade);
         this.rows.set(trade.id, row);
         this.body.prepend(row);
-        if (!first && !this.reduced()) {
-          row.animate([{ backgroundColor: "var(--flash)" }, {}], { duration: FLASH_MS, easing: "ease-out" });
-        }
+        if (!first && !this.reduced()) this.lit.set(row, SEEN_FOR);
       }
     }
     const kept = new Set(shown.map((trade) => trade.id));
@@ -52,6 +52,7 @@ export class Tape {
         this.rows.delete(id);
       }
     }
+    this.fade();
     const now = Date.now();
     const today = new Date(now).toDateString();
     // The square root: sizes differ by a factor of a thousand, and a bar of one pixel says nothing.
@@ -65,6 +66,14 @@ export class Tape {
     this.scroller.style.setProperty("--characters", this.longest + SIDE);
     this.places = places;
     this.today = today;
+  }
+
+  fade() {
+    for (const [row, left] of this.lit) {
+      row.classList.toggle("new", left > 0);
+      if (left > 0) this.lit.set(row, left - 1);
+      else this.lit.delete(row);
+    }
   }
 
   row(trade) {
