@@ -56,11 +56,12 @@ class LatestTrades:
         return reply(request, Body(_document(feed, tail)), media_type=JSON)
 
     def _latest(self, feed: TradeFeed, limit: int, since: int) -> Tail:
-        memory = [_told(trade) for trade in feed.latest if recordable(trade)]
-        tail = self._read(feed.subscription.symbol, limit, since, [trade.id for trade in memory])
+        # A te may come twice, and again after a snapshot that has it: as for the file, the first one stands.
+        memory = {trade.id: _told(trade) for trade in reversed(feed.latest) if recordable(trade)}
+        tail = self._read(feed.subscription.symbol, limit, since, list(memory))
         on_file = {trade.id for trade in tail.trades}
         # What is on file has the file's times: the exchange tells of one trade by two clocks, 1 to 9 ms apart.
-        more = [trade for trade in memory if trade.id not in on_file and trade.mts >= since]
+        more = [trade for trade in memory.values() if trade.id not in on_file and trade.mts >= since]
         if tail.trades and len(tail.trades) == limit:
             more = [trade for trade in more if trade > tail.trades[0]]
         return Tail(sorted(tail.trades + more)[-limit:], tail.certain)

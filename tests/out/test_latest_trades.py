@@ -27,6 +27,13 @@ class LatestTradesTest(TradesTestCase):
         self.assertEqual(trades[1]["timestamp"], T0 + 2000, "the time is the file's, as in trade.csv")
         self.assertEqual((trades[2]["side"], trades[2]["amount"]), ("sell", 1))
 
+    def test_what_is_told_twice_before_it_is_in_the_file_is_there_once(self) -> None:
+        self.write(trade(1))
+        self.executed(trade(2), trade(3), trade(2, T0 + 2007))
+        self.assertEqual(self.ids(), [1, 2, 3])
+        self.assertEqual(self.ids("?limit=2"), [2, 3])
+        self.assertEqual(self.document()["trades"][1]["timestamp"], T0 + 2000, "the first one stands, as in trade.csv")
+
     def test_what_no_row_can_hold_is_left_out_here_too(self) -> None:
         self.executed(trade(1), trade(2, mts=10**15))
         self.assertEqual(self.ids(), [1])
