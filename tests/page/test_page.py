@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from time import time_ns
 from typing import Any
 
 import treq
@@ -11,9 +12,10 @@ from twisted.trial.unittest import TestCase
 
 from bfxtwist.core import channel
 from bfxtwist.core.feed_state import FeedState
+from bfxtwist.core.messages import Trade
 from tests.page import browser
 from tests.page.browser import Browser
-from tests.page.served import ServedPage
+from tests.page.served import ServedPage, now
 
 reactor: Any = _reactor
 
@@ -233,6 +235,19 @@ class StateTest(PageTest):
         self.patch(book, "checksum", lambda: right() ^ 1)
         await self.becomes(_STATE, "stale")
         self.patch(book, "checksum", right)
+        await self.becomes(_STATE, "live")
+
+    async def test_what_cannot_be_drawn(self) -> None:
+        """A trade of a time that no browser knows: the numbers are not the latest, and do not look it, until it is gone."""
+        await self.page()
+        feed = self.served.market.trades["tBTCUSD"]
+        odd = Trade(10**12, 10**17, b"1", b"64000")
+        later = [Trade(odd.id + more, time_ns() // 1_000_000, b"1", b"64000") for more in range(1, 61)]
+        feed.listeners[0].executed([odd], [False], now())
+        await self.becomes(_STATE, "stale")
+        self.assertEqual(await self.browser.text("#headline"), "Not drawn")
+        self.assertIn("Invalid time value", await self.browser.text("#detail"))
+        feed.listeners[0].executed(later, [False] * 60, now())
         await self.becomes(_STATE, "live")
 
     async def test_gone_and_back(self) -> None:

@@ -20,6 +20,7 @@ export class Model {
     this.now = now;
     this.link = { open: false, reason: "", since: now(), retryAt: 0 };
     this.daemon = null; // what GET /status says of this pair: {book, trades, recorder}
+    this.undrawn = ""; // why this could not be shown
     this.begin("", null);
   }
 

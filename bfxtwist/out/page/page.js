@@ -220,8 +220,20 @@ class Page {
     if (now - this.lookedAt >= LOOK_EVERY || judge(this.model, now).state !== this.state.shown) this.look();
   }
 
+  /** Again and again: if one that fails were the last, the numbers of the one before would stand there as live for ever. */
   draw() {
     this.look();
+    try {
+      this.drawNumbers();
+      this.model.undrawn = "";
+    } catch (error) {
+      if (!this.model.undrawn) console.error(error);
+      this.model.undrawn = String(error);
+    }
+    setTimeout(() => requestAnimationFrame(() => this.draw()), reduced() ? DRAW_CALMLY : DRAW_EVERY);
+  }
+
+  drawNumbers() {
     const now = this.lookedAt;
     const { model } = this;
     const top = model.book.top();
@@ -233,7 +245,6 @@ class Page {
     this.depth.draw(model.book);
     this.line.draw(model.samples, now);
     this.tape.draw(model.trades, this.tapeNote());
-    setTimeout(() => requestAnimationFrame(() => this.draw()), reduced() ? DRAW_CALMLY : DRAW_EVERY);
   }
 
   tapeNote() {
@@ -243,7 +254,7 @@ class Page {
 
   /** Steps that fit the price; they stay as they are while the pair is shown. */
   offerSteps(top) {
-    if (this.steps || !top) return;
+    if (this.steps || !top || top.mid <= 0n) return; // what is below the last place that is counted has none
     const { bids, asks } = this.model.book;
     this.steps = stepsFor(Number(format(top.mid)), [...bids.list(), ...asks.list()].map((row) => parse(row.price)));
     if (!this.steps.includes(this.choices.step)) this.choices.step = "";

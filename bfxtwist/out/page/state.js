@@ -32,6 +32,7 @@ export function judge(model, now) {
     return verdict("stale", `Stale for ${ago(now - model.goodAt)}`, !late || late === feed ? age : "", sentence(why));
   }
   if (!model.open) return verdict("syncing", "Syncing", age, "Waiting for the snapshot.");
+  if (model.undrawn) return verdict("stale", "Not drawn", "These numbers are not the latest.", sentence(model.undrawn));
   if (model.silent) return verdict("stale", `Silent for ${ago(now - model.heardAt)}`, age, "The daemon says nothing.");
   return verdict("live", "Live", model.carried ? `in sequence, ${checked(model, now)}` : "in sequence, trades only");
 }
