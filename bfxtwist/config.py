@@ -23,6 +23,9 @@ from bfxtwist.settings import LISTEN, REST_URL, WS_URL, FeedSettings, Settings, 
 
 PREFIX = "BFXTWIST_"
 
+#: So much like a setting's name, of 1, is one that was mistyped: `SYNK` is, whose one letter is a quarter of it.
+_ALIKE = 0.75
+
 #: What one feed can have of its own.
 FEED_DEFAULTS: Mapping[str, Any] = {
     "pair": (),
@@ -123,7 +126,7 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield name, text
         elif name == "config":  # where the file is, which `options.py` asks for
             continue
-        elif near := get_close_matches(name, DEFAULTS, 1, 0.8):
+        elif near := get_close_matches(name, DEFAULTS, 1, _ALIKE):
             raise ValueError(f"unknown variable {variable}: did you mean {PREFIX}{near[0].upper()}?")
 
 

@@ -122,8 +122,9 @@ class Order(SynchronousTestCase):
         self.assertEqual(values["demo"], (True, "BFXTWIST_DEMO"))
 
     def test_a_mistyped_variable_is_refused_and_a_stranger_is_not(self) -> None:
-        error = self.assertRaises(ValueError, gather, {}, {"BFXTWIST_LENGHT": "25"})
-        self.assertIn("did you mean BFXTWIST_LENGTH?", str(error))
+        for mistyped, meant in (("LENGHT", "LENGTH"), ("SYNK", "SYNC"), ("PAIRS", "PAIR")):
+            error = self.assertRaises(ValueError, gather, {}, {f"BFXTWIST_{mistyped}": "25"})
+            self.assertIn(f"did you mean BFXTWIST_{meant}?", str(error))
         gather({}, {"BFXTWIST_DATA": "/somewhere", "BFXTWIST_VERSION": "1", "BFXTWIST_CONFIG": "a.toml"})
 
     def test_several_come_as_a_list_or_with_commas(self) -> None:
