@@ -54,5 +54,8 @@ def _check_files(twistd: Mapping[str, Any]) -> None:
 def _can_be_written(name: str | None) -> bool:
     if not name:
         return True
-    there = name if os.path.exists(name) else os.path.dirname(os.path.abspath(name))
+    try:
+        there = name if os.path.exists(name) else os.path.dirname(os.path.abspath(name))
+    except FileNotFoundError:  # the folder in which twistd was started has been removed
+        return False
     return os.access(there, os.W_OK) and not os.path.isdir(name)

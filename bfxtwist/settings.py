@@ -184,7 +184,10 @@ def _once(feeds: Iterable[FeedSettings]) -> list[FeedSettings]:
 
 def _apart(feeds: Sequence[FeedSettings]) -> tuple[FeedSettings, ...]:
     """Pairs that would share a folder get one each within it: `data/BTC-USD/trade.csv`."""
-    real = [feed.folder and realpath(feed.folder) for feed in feeds]  # the same however it is written
+    try:
+        real = [feed.folder and realpath(feed.folder) for feed in feeds]  # the same however it is written
+    except FileNotFoundError:  # of a part of the path it would not complain
+        raise ValueError("--file-path is within the folder of the start, which is gone: go to another") from None
     return tuple(
         replace(feed, folder=feed.folder / feed.pair.file_name) if feed.folder and real.count(folder) > 1 else feed
         for feed, folder in zip(feeds, real, strict=True)

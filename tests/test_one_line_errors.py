@@ -32,6 +32,22 @@ class OfTwistd(CommandLineTest):
         for log in ("-", "/dev/null", f"{there}/a.log"):
             ServerOptions().parseOptions(["-n", "--logfile", log, f"--pidfile={there}/a.pid", *words])
 
+    def test_the_folder_in_which_it_was_started_is_gone(self) -> None:
+        """As that of a shell is while a checkout is made anew."""
+        there = Path(self.mktemp())
+        there.mkdir()
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(there)
+        Path.cwd().rmdir()
+        book, trades = ["-c", "book"], ["-c", "trades", "-f", "data"]
+        for code, own, channel, text in (
+            (os.EX_CANTCREAT, ["-n"], book, "--pidfile twistd.pid cannot be written: name another"),
+            (os.EX_CANTCREAT, ["--pidfile="], book, "--logfile twistd.log cannot be written: name another"),
+            (os.EX_USAGE, ["-n", "--pidfile="], trades, "--file-path is within the folder of the start, which is gone"),
+        ):
+            words = [*own, "bfx", "-p", "BTC/USD", *channel]
+            self.assertIn(text, self.refused("", code, *words, command=ServerOptions))
+
     def test_the_version_is_our_own(self) -> None:
         for command in ("bfx", "bfx-exchange"):
             words = [sys.executable, "-m", "twisted", command, "--version"]
