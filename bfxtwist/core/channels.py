@@ -155,21 +155,21 @@ class Channels:
         channel.acknowledged(ack.channel_id, moment)
         self._by_id[ack.channel_id] = channel
 
-    def unsubscribed(self, channel_id: int, moment: Moment) -> None:
-        """Where it was not asked for, the channel is subscribed again with the next tick, unless there is maintenance."""
+    def unsubscribed(self, channel_id: int, operative: bool, moment: Moment) -> None:
+        """It is subscribed again: at once if that was asked for, else with the next tick. Maintenance is waited out."""
         for channel in self:
             if channel.id is not None and channel.id == channel_id:
                 asked_for = channel.state is ChannelState.LEAVING
                 self._by_id.pop(channel_id, None)
                 channel.left(moment)
-                if asked_for:
+                if asked_for and operative:
                     self.tick(channel, moment)
 
     def refused(self, refusal: Refused, operative: bool, moment: Moment) -> None:
         """An error, of which everything but the code may be missing. In maintenance, not `operative`, none is final."""
         channel = self._asked_by(refusal.request)
         if refusal.code in (Code.UNSUBSCRIBE_FAILED, Code.NOT_SUBSCRIBED):
-            self.unsubscribed(refusal.request.get("chanId", -1), moment)
+            self.unsubscribed(refusal.request.get("chanId", -1), operative, moment)
         elif channel is None or channel.state is not ChannelState.REQUESTED:
             self._observer.noted("the exchange refuses: {text} ({code})", text=refusal.text, code=refusal.code)
         elif refusal.code == Code.CHANNEL_LIMIT and len(self._channels) > 1:  # no other connection has room for a lone one

@@ -310,7 +310,7 @@ class Session:
         self._channels.subscribed(ack, moment)
 
     def _unsubscribed(self, ack: Unsubscribed, moment: Moment) -> None:
-        self._channels.unsubscribed(ack.channel_id, moment)
+        self._channels.unsubscribed(ack.channel_id, self.operative, moment)
 
     def _unasked(self, message: ConfAck | Subscribed | Unsubscribed, _moment: Moment) -> None:
         raise WrongAnswer(f"never asked for: {message}")

@@ -313,6 +313,17 @@ class Ended(SynchronousTestCase):
         talk.event({"event": "info", "code": 20061})
         self.assertEqual(talk.sent, [{**SUBSCRIBE, "subId": "1"}])
 
+    def test_in_maintenance_what_was_being_left_waits_too(self) -> None:
+        talk = Conversation().live()
+        talk.frame(7, '"cs",1')
+        talk.event({"event": "info", "code": 20060})
+        talk.taken()
+        talk.hear(self.end)
+        talk.advance(10)
+        self.assertEqual(talk.taken(), [])
+        talk.event({"event": "info", "code": 20061})
+        self.assertEqual(talk.sent, [{**SUBSCRIBE, "subId": "1"}])
+
 
 class AtRunTime(SynchronousTestCase):
     """Subscriptions that come and go."""
