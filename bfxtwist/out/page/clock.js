@@ -10,8 +10,7 @@ export class Clock {
     this.steady = steady;
     this.wall = wall;
     this.apart = wall() - steady();
-    /** In all, in ms. Who remembers it sees whether there was a sleep since. */
-    this.slept = 0;
+    this.slept = 0; // in all, in ms
   }
 
   now() {

@@ -10,7 +10,7 @@ const HEALTHY = 10000;
 
 export class Feed {
   /**
-   * `listener` is a conversation's, with `connected()` and `disconnected(reason, retryAt)` besides; times are the clock's.
+   * `listener` is a conversation's, with `connected()`, `disconnected(reason, retryAt)` and `silent` besides; times are the clock's.
    * `told()` is called after each of whatever the listener is told.
    */
   constructor(url, listener, clock, told) {
@@ -52,7 +52,6 @@ export class Feed {
     this.socket = socket;
     this.opened = 0;
     this.awaited = null; // when the ping was sent that is not answered yet
-    this.sleptBefore = this.clock.slept;
     const send = (request) => socket.readyState === WebSocket.OPEN && socket.send(JSON.stringify(request));
     this.conversation = new Conversation(send, this.listener, () => this.pong());
     if (this.wanted) this.conversation.want(...this.wanted);
@@ -67,7 +66,7 @@ export class Feed {
     this.listener.connected();
     let cid = 0;
     this.pulse = setInterval(() => {
-      if (this.slept()) return;
+      if (this.heldUp()) return;
       const now = this.clock.now();
       if (this.awaited !== null && now - this.awaited > PONG_WITHIN) {
         this.lost("the daemon has stopped answering");
@@ -78,12 +77,11 @@ export class Feed {
     }, PING_EVERY);
   }
 
-  /** Whether the machine slept since this socket was made: what comes on it may have waited for the machine to wake. */
-  slept() {
-    this.clock.now();
-    const slept = this.clock.slept > this.sleptBefore;
-    if (slept) this.lost("this machine was asleep");
-    return slept;
+  /** What comes after a silence may have waited until this machine woke, or until the browser went on: it is not new. */
+  heldUp() {
+    const { silent } = this.listener;
+    if (silent) this.lost("nothing was heard for too long");
+    return silent;
   }
 
   pong() {
@@ -93,7 +91,7 @@ export class Feed {
   }
 
   message(text) {
-    if (this.slept()) return;
+    if (this.heldUp()) return;
     try {
       this.conversation.received(text);
       this.told();

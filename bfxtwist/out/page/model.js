@@ -55,15 +55,16 @@ export class Model {
     return this.link.open && this.open && !this.pausedFor && !this.wrong && !this.silent;
   }
 
-  /** Whether nothing was heard for too long, as after a sleep of this machine. */
+  /** Whether nothing was heard for too long, as after a sleep of this machine. While the feed pauses nothing need come. */
   get silent() {
-    return this.heardAt !== null && this.now() - this.heardAt > SILENT_AFTER;
+    return this.heardAt !== null && !this.pausedFor && this.now() - this.heardAt > SILENT_AFTER;
   }
 
   // --- what the feed tells ---
 
   connected() {
     this.link = { open: true, reason: "", since: this.now(), retryAt: 0 };
+    this.heardAt = this.now();
   }
 
   disconnected(reason, retryAt) {
