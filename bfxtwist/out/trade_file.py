@@ -16,11 +16,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
+from twisted.logger import Logger
+
 from bfxtwist.core.limits import LIMITS
 from bfxtwist.core.recovery import CannotContinue, FileId, Plan, Saved, plan, row_before
 from bfxtwist.core.trade_rows import HEADER, Layout
 from bfxtwist.out.disk import Disk, FileFacts, read_all, write_all, write_new
 from bfxtwist.out.trade_errors import Locked, WrongFile, explained
+
+_log = Logger()
 
 _MODE = 0o640
 
@@ -135,6 +139,8 @@ class TradeFile:
             path = f"{name}-{number}"
         write_new(self._disk, path, torn, _MODE)
         self._disk.sync_folder(os.path.dirname(path))
+        text = "{path}: {count} bytes behind its last whole row are cut off, and kept in {aside}"
+        _log.warn(text, path=self.path, count=len(torn), aside=os.path.basename(path))
 
     def close(self) -> None:
         """Give the file back, as it is."""

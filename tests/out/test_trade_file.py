@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.trade_rows import HEADER, Layout
@@ -53,6 +54,15 @@ class Opening(SynchronousTestCase):
         before = calls[: calls.index("truncate")]
         self.assertEqual(before[-4:], ["write", "sync", "close", "sync_folder"])
         self.assertEqual(self.disk.content("/trade.csv.torn-19700101T000000Z"), b"torn")
+
+    def test_what_is_cut_is_told(self) -> None:
+        """An editor may have bent a line in the middle of thousands, and only the first of these stay."""
+        self.disk.put("/trade.csv", HEADER + self.row + b"bent\n" + LAYOUT.line(arrivals(2)[0]))
+        with capturedLogs() as events:
+            TradeFile(self.disk, "/trade.csv", LAYOUT).open(None, 0)
+        cut = len(b"bent\n" + self.row)
+        text = f"/trade.csv: {cut} bytes behind its last whole row are cut off, and kept in trade.csv.torn-19700101T000000Z"
+        self.assertEqual([formatEvent(event) for event in events], [text])
 
     def test_whatever_fails_is_told_and_gives_the_descriptor_back(self) -> None:
         """Each start anew would use up one more."""
