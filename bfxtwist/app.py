@@ -143,6 +143,8 @@ class Process(MultiService):
 
     def startService(self) -> None:
         """Run, and listen to signals."""
+        if not self.daemon.web.addresses:  # `twist` has no privileged start
+            self.privilegedStartService()
         super().startService()
         self._reactor.addSystemEventTrigger("after", "shutdown", self._leave)
         every = min(self._systemd.watchdog_seconds / 3 or _SIGNS_EVERY, _SIGNS_EVERY)

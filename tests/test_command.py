@@ -323,9 +323,17 @@ class Running(CommandTest):
         self.assertEqual((await get(f"{await self.is_ready(daemon)}/book"))["status"], "live")
 
     async def test_twist_has_it_too(self) -> None:
-        daemon = self.start("bfx", "-p", "BTC/USD", "-c", "book", "--demo", *LISTEN, command="twist")
-        await self.until(lambda: daemon.addresses or not daemon.running)
+        """With signals and exit codes, though it has no privileged start."""
+        words = ("bfx", "-p", "BTC/USD", "-c", "trades", "-f", self.mktemp(), "--demo", *LISTEN)
+        daemon = self.start(*words, command="twist")
+        await self.is_ready(daemon)
+        daemon.send(signal.SIGHUP)
+        await self.until(lambda: "there is no --config" in daemon.said or not daemon.running)
         self.assertTrue(daemon.running, daemon.said + daemon.errors)
+        second = self.start(*words, command="twist")
+        self.assertEqual(await second.ended, os.EX_TEMPFAIL, second.said + second.errors)
+        self.assertIn(f"is locked by pid {daemon.pid}", second.errors)
+        self.assertNotIn("Traceback", second.errors)
 
     async def test_the_exchange_runs_alone(self) -> None:
         exchange = self.start("bfx-exchange", "--listen", "tcp:0:interface=127.0.0.1", "--pair", "LTC/USD")
