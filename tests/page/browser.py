@@ -122,6 +122,10 @@ class Browser:
         chosen = [{"name": f"prefers-{name.replace('_', '-')}", "value": value} for name, value in features.items()]
         return self._do(lambda: self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": chosen}))
 
+    def print(self) -> "Deferred[Any]":
+        """Look from now on as it would on paper."""
+        return self._do(lambda: self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"}))
+
     def back(self) -> "Deferred[Any]":
         """One page back."""
         return self._do(self._driver.back)

@@ -1,5 +1,7 @@
 """The page in a real browser on any screen: sizes, long numbers, colours, motion, and a thousand updates a second."""
 
+from itertools import pairwise
+
 from twisted.internet.task import deferLater
 
 from tests.page.test_page import _STATE, PageTest, reactor
@@ -29,6 +31,16 @@ _ENDS = """[...document.querySelectorAll(".ladder [scope=row]")].filter((cell) =
     range.selectNodeContents(cell);
     return [cell.textContent, Math.round(range.getBoundingClientRect().right)];
 })"""
+
+#: Tables that are longer than the panel that they are in, and where panels begin and end.
+_BEYOND = """[...document.querySelectorAll(".scroll")]
+    .filter((one) => one.scrollHeight > one.closest(".panel").clientHeight).map((one) => one.className)"""
+_PANELS = """[...document.querySelectorAll(".panel")].map((one) => one.getBoundingClientRect())
+    .map(({top, bottom}) => [top, bottom])"""
+
+#: The colours of the headline, and of a link in it.
+_LINK = """[headline, headline.appendChild(document.createElement("a"))]
+    .map((one) => getComputedStyle(one).color)"""
 
 
 class ScreenTest(PageTest):
@@ -92,6 +104,20 @@ class ScreenTest(PageTest):
             for state in ("syncing", "stale", "disconnected", "absent"):
                 ground = await self.browser.js(f"{style}.getPropertyValue('--{state}')")
                 self.assertGreaterEqual(_contrast("#ffffff", ground), 4.5, f"{state}, {scheme}")
+
+    async def test_paper(self) -> None:
+        """There nothing can be scrolled to: every level and every trade is printed, and none on another."""
+        await self.page("/?rows=100", length=100)
+        await self.browser.print()
+        self.assertEqual(await self.browser.js(_BEYOND), [])
+        panels = await self.browser.js(_PANELS)
+        self.assertTrue(all(above <= below for (_, above), (below, _) in pairwise(panels)), panels)
+
+    async def test_without_javascript(self) -> None:
+        """The link that is left can be read."""
+        await self.page()
+        colours = await self.browser.js(_LINK)
+        self.assertEqual(len(set(colours)), 1, colours)
 
     async def test_reduced_motion(self) -> None:
         """Who prefers less motion gets a picture a second."""

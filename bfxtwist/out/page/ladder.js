@@ -4,7 +4,7 @@ import { format, padding, parse, placesOf, toNumber } from "./decimal.js";
 import { write } from "./state.js";
 
 /** For so many drawings a change is seen. An animation would have the browser paint sixty times a second, for twice the CPU in all. */
-const SEEN_FOR = 4;
+const SEEN_FOR = 3;
 
 /** Characters that price, amount and total have room for at least. */
 const COLUMNS = [8, 11, 12];

@@ -5,7 +5,7 @@ import { write } from "./state.js";
 
 const SHOWN = 60;
 const AMOUNT_PLACES = 8;
-const SEEN_FOR = 6; // drawings, as in the ladder
+const SEEN_FOR = 4; // drawings, as in the ladder
 const SIDE = 6;
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
