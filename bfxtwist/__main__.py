@@ -80,6 +80,15 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open to the end
 
 
+def _tell(text: str) -> None:
+    """The result, to a reader who may have gone (`| less`): then, too, the exit code is that of the result."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
+
+
 def _complain(text: str, code: int) -> int:
     sys.stderr.write(f"bfxtwist: {text}\n")
     return code
@@ -138,7 +147,7 @@ def _verify(options: argparse.Namespace) -> int:
     if options.rest:
         for report in reports:
             _compare(report, options.rest)
-    sys.stdout.write(as_json(reports) if options.json else as_text(reports))
+    _tell(as_json(reports) if options.json else as_text(reports))
     return _CLEAN if all(report.clean for report in reports) else _NOT_CLEAN
 
 
@@ -166,7 +175,7 @@ def _merge(options: argparse.Namespace) -> int:
     sources = recordings(options.paths)
     with ProgressBar("merging", _size(sources), sys.stderr) as progress:
         merged = merge(sources, out, skip_damaged=options.skip_damaged, advance=progress.advance)
-    sys.stdout.write(_summary(out, merged))
+    _tell(_summary(out, merged))
     return _CLEAN
 
 

@@ -63,6 +63,17 @@ class Verify(Command):
             command = f"exec {shlex.quote(sys.executable)} -m bfxtwist verify {shlex.quote(str(self.folder))} >&- 2>&-"
             self.assertEqual(subprocess.run(command, shell=True, cwd=_ROOT, timeout=120, check=False).returncode, bool(torn))
 
+    def test_a_reader_who_has_gone(self) -> None:
+        """`| less` that was left, `| grep -q` that has seen enough: 74 would say that the disk has failed."""
+        for buffered in ("", "1"):
+            reader, writer = os.pipe()
+            os.close(reader)
+            command = [sys.executable, "-m", "bfxtwist", "verify", str(self.folder)]
+            environ = {**os.environ, "PYTHONUNBUFFERED": buffered}
+            run = subprocess.run(command, cwd=_ROOT, env=environ, stdout=writer, stderr=subprocess.PIPE, check=False)
+            os.close(writer)
+            self.assertEqual((run.returncode, run.stderr), (0, b""))
+
     def test_against_an_exchange(self) -> None:
         exchange = Exchange([trade(number) for number in range(1, 50)])
 

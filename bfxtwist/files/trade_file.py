@@ -210,6 +210,8 @@ def _examined(path: Path, lines: bytes, first_line: int) -> Iterator[Block | Fau
 
 def diagnosis(line: bytes) -> tuple[Kind, str]:
     """What is wrong with a line that is no row."""
+    if not line:
+        return Kind.ROW, "the line is empty"
     if b"\0" in line:
         return Kind.NUL, f"{line.count(0)} NUL bytes"
     if line + b"\n" == HEADER:

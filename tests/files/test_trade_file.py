@@ -194,6 +194,7 @@ class Diagnoses(SynchronousTestCase):
             (b"0.5", b"0.5 ", Kind.ROW, "amount"),
             (b"0.5", b"0.5,", Kind.ROW, "9 fields instead of 8"),
             (b"0.5", b"0.5\r", Kind.ROW, "CR LF"),
+            (GOOD, b"", Kind.ROW, "the line is empty"),
             (b"buy", b"b\0y", Kind.NUL, "1 NUL bytes"),
         ):
             damaged = GOOD.replace(b"738000,", b"745000,", 1) if old == b"745000," else GOOD
