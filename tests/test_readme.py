@@ -27,8 +27,8 @@ README = (ROOT / "README.md").read_text()
 #: Everything that is written by hand for people.
 DOCUMENTS = {path: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 
-#: Options of other people's programs: curl, systemctl, systemd-analyze, systemd-socket-activate.
-FOREIGN = {"unix-socket", "now", "fdname"}
+#: Options of other people's programs: curl, systemctl, systemd-analyze, systemd-socket-activate, uv, pipx.
+FOREIGN = {"unix-socket", "now", "fdname", "with", "preinstall"}
 
 
 class Readme(WholeTest):
