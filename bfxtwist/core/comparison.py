@@ -53,6 +53,11 @@ class Progress(msgspec.Struct):
     floor: int = 0  # no trade that is still to be fetched from the frontier on has a smaller id
     gaps: list[Gap] = msgspec.field(default_factory=list)  # the open ones
 
+    @property
+    def lowest(self) -> int:
+        """No trade that is still to be fetched has a smaller id."""
+        return min([self.floor, *(gap.floor for gap in self.gaps)])
+
     def copy(self) -> "Progress":
         """The same, to come back to."""
         return msgspec.structs.replace(self, gaps=[msgspec.structs.replace(gap) for gap in self.gaps])
@@ -361,6 +366,18 @@ class Comparison:
         """Every row released so far is in the file: there is no need to go back beyond this."""
         if self._written_revision != self.revision:
             self._written, self._written_revision = self.progress.copy(), self.revision
+
+    def begin_at(self, first: int) -> int:
+        """What is older than the trade of this id is not wanted any more, or as much of it as nothing will be asked for.
+
+        From which id on trades are wanted now.
+        """
+        both = self.progress, self._written
+        first = min(first, *(progress.lowest for progress in both))
+        for progress in both:
+            if progress.start is not None:
+                progress.start = max(progress.start, first)
+        return first
 
     @property
     def on_file(self) -> Progress:

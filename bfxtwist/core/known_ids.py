@@ -1,4 +1,4 @@
-"""Every id that is in the file or on its way there, at eight bytes each.
+"""Every id that is in the file or on its way there, and the newest of earlier files, at eight bytes each.
 
 A year of the busiest pair is some six million trades: a set of Python integers would take half a gigabyte for them, a sorted
 array takes fifty megabytes. Nearly every new id is above all others, and is appended. Those that come late go to a small
@@ -34,6 +34,11 @@ class KnownIds:
     def __len__(self) -> int:
         return len(self._sorted) + len(self._late)
 
+    @property
+    def smallest(self) -> int | None:
+        """Of those that are known now; None if there are none."""
+        return min([*self._sorted[:1], *self._late], default=None)
+
     def update(self, ids: Collection[int]) -> None:
         """Know these too. None of them may be known already."""
         ordered = sorted(ids)
@@ -53,6 +58,11 @@ class KnownIds:
             self._late.remove(trade_id)
         elif trade_id in self:
             del self._sorted[bisect_left(self._sorted, trade_id)]
+
+    def forget_below(self, trade_id: int) -> None:
+        """Forget all that are smaller."""
+        self._fold()
+        del self._sorted[: bisect_left(self._sorted, trade_id)]
 
     def newest(self, at_least: int, most: int, down_to: int | None) -> list[int]:
         """The ids from `down_to` up, in order: `at_least` so many if there are, and at `most` so many."""

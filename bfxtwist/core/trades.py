@@ -333,6 +333,13 @@ class Tape:
 
     # --- the disk -----------------------------------------------------------------------------------------
 
+    def begin_at(self, first: int) -> None:
+        """Another file is open, and of what is older than the trade of this id neither it nor the state knows any more.
+
+        Nor does the tape from here on, as after a restart; or else a recorder that rotates its file would grow for ever.
+        """
+        self.known.forget_below(self.comparison.begin_at(first))
+
     def written(self) -> None:
         """Every row that was released is in the file."""
         self.comparison.written()

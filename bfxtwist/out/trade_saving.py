@@ -187,8 +187,7 @@ class TradeSaving:
         tape, file = self._followed, self._file
         waiting = {arrival.trade.id for arrival in (*self._csv.waiting, *tape.unwritten)}
         progress = tape.comparison.on_file if waiting else tape.comparison.progress
-        lowest = min([progress.floor, *(gap.floor for gap in progress.gaps)])
-        known = tape.known.newest(EARLIER_AT_LEAST, EARLIER_AT_MOST, lowest or None)
+        known = tape.known.newest(EARLIER_AT_LEAST, EARLIER_AT_MOST, progress.lowest or None)
         return Saved(
             self._layout.source,
             self._layout.symbol,

@@ -180,4 +180,6 @@ class TradeSuccession:
             raise
         known = self._followed.known
         known.update(known.unknown(plan.known))
+        if (first := plan.known.smallest) is not None:
+            self._followed.begin_at(first)
         return plan.known

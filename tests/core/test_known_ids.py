@@ -36,6 +36,17 @@ class KnownIdsTests(SynchronousTestCase):
         assert known.newest(0, 100, None) == []
         assert known.newest(100, 100, None) == sorted(model)
 
+    @given(st.lists(ids), st.lists(ids, unique=True), st.integers(0, 14))
+    def test_what_is_older_is_forgotten(self, first: list[int], late: list[int], oldest: int) -> None:
+        """In order or not; what is above all that was ever known stays that."""
+        known, model = KnownIds(first), {*first, *late}
+        known.update([trade_id for trade_id in late if trade_id not in first])
+        assert known.smallest == min(model, default=None)
+        known.forget_below(oldest)
+        assert [i for i in range(20) if i in known] == sorted(i for i in model if i >= oldest)
+        assert known.smallest == min((i for i in model if i >= oldest), default=None)
+        assert known.largest == max(model, default=0)
+
     def test_many_that_come_late(self) -> None:
         """They are sorted in, and are still there."""
         known = KnownIds()

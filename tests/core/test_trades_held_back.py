@@ -362,6 +362,21 @@ class HoldingBackTests(TapeTest):
         self.wait(100)
         self.assertEqual(sorted(self.file), self.everything())
 
+    def test_another_file_while_the_frontier_is_ahead_of_the_disk(self) -> None:
+        """Rows that wait may be given up yet: they are wanted from history then, whatever the next file knows."""
+        self.trade()
+        self.connect()
+        for _ in range(4):
+            self.trade(told=False, pause=200)
+            while self.ask(write=False):
+                pass
+        self.tape.begin_at(10**9)
+        rows = self.tape.released()
+        self.assertEqual(len(rows), 4)
+        self.tape.forgot(rows, self.moment)
+        self.wait(100)
+        self.assertEqual(self.file, self.everything())
+
     def test_forgotten_while_down(self) -> None:
         """Nothing is asked for until the socket is back."""
         self.trade()
