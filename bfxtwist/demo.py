@@ -4,12 +4,17 @@ A market that had another past after each start would look, to a recorder, like 
 second demo in the same folder would find holes in the file of the first.
 """
 
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bfxtwist.core.messages import ChannelName, Trade
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
+from bfxtwist.files.recording import NoRecording, recordings
+from bfxtwist.files.trade_file import Block, MissingDecompressor, read_trade_file
 from bfxtwist.out.trade_tail import read_tail
 from bfxtwist.settings import Settings
 
@@ -33,9 +38,35 @@ def demo_exchange(reactor: Any, settings: Settings) -> EmbeddedExchange:
 
 
 def recorded(path: Path) -> list[Trade]:
-    """The newest trades of a file, as the exchange told them; none of a file that cannot be read."""
-    try:
-        told = read_tail(path, _REMEMBERED, 0, ()).trades
-    except OSError:  # the recorder says why, if it is not just the first start
-        return []
-    return [Trade(one.id, one.mts, b"-" + one.amount if one.side == b"sell" else one.amount, one.price) for one in told]
+    """The newest trades of the recording with this live file, as the exchange told them; without what cannot be read.
+
+    Soon after a rotation the live file has few, or none: then closed parts are read, the newest first.
+    """
+    trades: list[Trade] = []
+    with suppress(OSError):  # the recorder says why, if it is not just the first start
+        tail = read_tail(path, _REMEMBERED, 0, ()).trades
+        trades += [_told(one.id, one.mts, one.side, one.price, one.amount) for one in tail]
+    with suppress(OSError, NoRecording, MissingDecompressor):
+        for part in _closed_parts(path):
+            if len(trades) >= _REMEMBERED:
+                break
+            trades += deque(_rows(part), _REMEMBERED)
+    return sorted(trades, key=lambda trade: (trade.mts, trade.id))[-_REMEMBERED:]
+
+
+def _closed_parts(path: Path) -> list[Path]:
+    """Newest first. Raises NoRecording, OSError."""
+    [parts] = [one.parts for one in recordings([path.parent]) if one.parts[-1].parent == path.parent] or [()]
+    return [part for part in reversed(parts) if part != path]
+
+
+def _rows(part: Path) -> Iterator[Trade]:
+    """Raises OSError, MissingDecompressor."""
+    for block in read_trade_file(part):
+        if isinstance(block, Block):
+            for _, timestamp, _, trade_id, rest in block.rows:
+                yield _told(int(trade_id), int(timestamp) // 1000, *rest.split(b","))
+
+
+def _told(trade_id: int, mts: int, side: bytes, price: bytes, amount: bytes) -> Trade:
+    return Trade(trade_id, mts, b"-" + amount if side == b"sell" else amount, price)

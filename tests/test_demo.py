@@ -1,11 +1,13 @@
 """The exchange of `--demo` remembers what was recorded of it."""
 
+import gzip
 from pathlib import Path
 
 from msgspec.structs import replace
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from bfxtwist import demo
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
 from bfxtwist.demo import demo_exchange, recorded
@@ -18,6 +20,11 @@ PAST = [
 ]
 
 
+def whole_file(trades: list[Trade]) -> bytes:
+    """A trade file of these."""
+    return HEADER + b"".join(Layout("tBTCUSD").lines(Arrival(trade, NOW * 10**6) for trade in trades))
+
+
 class DemoTests(SynchronousTestCase):
     """A second demo in the folder of the first."""
 
@@ -25,14 +32,29 @@ class DemoTests(SynchronousTestCase):
         self.file = Path(self.mktemp()) / "trade.csv"
 
     def record(self, trades: list[Trade]) -> None:
-        lines = Layout("tBTCUSD").lines(Arrival(trade, NOW * 10**6) for trade in trades)
         self.file.parent.mkdir()
-        self.file.write_bytes(HEADER + b"".join(lines) + b"bitf")
+        self.file.write_bytes(whole_file(trades) + b"bitf")
 
     def test_what_was_recorded_is_read_as_it_was_told(self) -> None:
         """Amounts have their sign again, digits are as they were, and what is torn is left out."""
         self.record(PAST)
         self.assertEqual(recorded(self.file), PAST)
+
+    def test_what_rotation_has_closed_is_remembered(self) -> None:
+        """Without it, a start soon after a rotation would invent another past, and the recorder would write it down."""
+        self.record([])
+        names = "trade-2025-10-08.csv.gz", "trade-2025-10-09.csv.gz", "trade-2025-10-09-2.csv"
+        for name, trades in zip(names, (PAST[:9], PAST[9:20], PAST[20:]), strict=True):
+            data = whole_file(trades)
+            self.file.with_name(name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        another = self.file.parent / "ETH-USD"  # a pair's own folder, in that of a pair which was alone before
+        another.mkdir()
+        (another / "trade.csv").write_bytes(whole_file(PAST).replace(b"BTCUSD", b"ETHUSD"))
+        self.assertEqual(recorded(self.file), PAST)
+        self.file.unlink()
+        self.assertEqual(recorded(self.file), PAST, "it may end between the rename and the new file")
+        self.patch(demo, "_REMEMBERED", 25)
+        self.assertEqual(recorded(self.file), PAST[-25:])
 
     def test_a_first_start_has_nothing_to_remember(self) -> None:
         self.assertEqual(recorded(self.file), [])
