@@ -112,8 +112,9 @@ class ServerProtocol(WebSocketServerProtocol):
         return self.choked_since is not None
 
     def pauseProducing(self) -> None:
-        """The client does not read as fast as it is sent to."""
-        self.choked_since = self.factory.clock.seconds()
+        """The client does not read as fast as it is sent to. Twisted says so at each write, for as long as that is so."""
+        if self.choked_since is None:
+            self.choked_since = self.factory.clock.seconds()
 
     def resumeProducing(self) -> None:
         """It has caught up."""

@@ -36,7 +36,7 @@ class FactoryTest(SynchronousTestCase):
         factory.start()
         self.addCleanup(factory.stop)
         cut: list[str] = []
-        for name in ("reads", "late", "never"):
+        for name in ("reads", "late", "never", "never, and is sent more"):
             socket = factory.buildProtocol(None)
             socket.factory, socket.peer, socket.drop = factory, name, lambda name=name: cut.append(name)
             factory.sockets.add(socket)
@@ -46,8 +46,9 @@ class FactoryTest(SynchronousTestCase):
         late = next(socket for socket in factory.sockets if socket.peer == "late")
         late.resumeProducing()
         self.assertEqual((cut, late.choked), ([], False))
+        next(socket for socket in factory.sockets if socket.peer == "never, and is sent more").pauseProducing()
         clock.advance(15)
-        self.assertEqual(cut, ["never"])
+        self.assertEqual(sorted(cut), ["never", "never, and is sent more"])
 
     def test_the_heart_stops_with_it(self) -> None:
         clock = Clock()
