@@ -39,6 +39,11 @@ _FILES = 4096
 #: How many objects more than were freed are made before the youngest are looked through for garbage.
 _MADE_BEFORE_COLLECTION = 10_000
 
+#: Seconds from one look at all that is new since the start to the next, whatever was made. By the count alone, a connection
+#: that is gone, a hundred objects in a cycle, may stay for hours, and with it all that its client left unread: 11 MB of
+#: sixty that were cut for not reading. A look takes 0.2 ms for 10,000 objects (both measured).
+_COLLECT_EVERY = 60.0
+
 #: The monotonic clock that goes on while the machine is suspended: on macOS it is that of the other name. The reactor's does
 #: not, so that a laptop that wakes would hold a book for live until its heartbeat is late by a clock that had stood still.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -115,6 +120,8 @@ class Process(MultiService):
         self._systemd = notifier(os.environ, os.getpid())
         self._signs = LoopingCall(self._give_signs)
         self._signs.clock = reactor
+        self._collecting = LoopingCall(gc.collect)
+        self._collecting.clock = reactor
         self._logs: Logs | None = None
         self._reading = DeferredLock()
         self.daemon = Daemon(reactor, options.settings, now, ended=self.end)
@@ -150,13 +157,15 @@ class Process(MultiService):
         every = min(self._systemd.watchdog_seconds / 3 or _SIGNS_EVERY, _SIGNS_EVERY)
         self._signs.start(every, now=False)
         freeze()
+        self._collecting.start(_COLLECT_EVERY, now=False)
         self._systemd.ready()
 
     def stopService(self) -> Deferred[Any]:
         """Stop the daemon."""
         self._systemd.stopping()
-        if self._signs.running:
-            self._signs.stop()
+        for call in (self._signs, self._collecting):
+            if call.running:
+                call.stop()
         stopped: Deferred[Any] = super().stopService()
         return stopped
 

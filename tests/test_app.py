@@ -6,14 +6,17 @@ import resource
 import shutil
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 from unittest import SkipTest
+from weakref import ref
 
 from twisted.internet.base import ReactorBase
 from twisted.internet.selectreactor import SelectReactor
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.app import allow_files, freeze, prepare
+from bfxtwist.app import Options, Process, allow_files, freeze, prepare
 from tests.running import ROOT
 
 
@@ -68,3 +71,34 @@ class FreezeTest(SynchronousTestCase):
         self.addCleanup(gc.unfreeze)
         freeze()
         self.assertGreater(gc.get_freeze_count(), 10_000)
+
+
+class _Gone:
+    """Something in a cycle."""
+
+    again: object
+
+
+class GarbageTest(SynchronousTestCase):
+    """What is left of connections that are gone."""
+
+    def test_nothing_is_kept_for_long(self) -> None:
+        """However little is made meanwhile."""
+        for restore in (gc.unfreeze, gc.enable, partial(gc.set_threshold, *gc.get_threshold())):
+            self.addCleanup(restore)
+        reactor, options = MemoryReactorClock(), Options()
+        options.parseOptions(["--pair", "BTC/USD", "--channel", "book"])
+        process = Process(reactor, options)
+        process.daemon.disownServiceParent()
+        process.startService()
+        gc.disable()
+        gone = _Gone()
+        gone.again = gone
+        left = ref(gone)
+        del gone
+        reactor.advance(59)
+        self.assertIsNotNone(left())
+        reactor.advance(1)
+        self.assertIsNone(left())
+        process.stopService()
+        self.assertFalse(process._collecting.running)
