@@ -153,6 +153,12 @@ class Hello(SynchronousTestCase):
             with self.assertRaises(ConfRefused):
                 in_state(SessionState.CONFIGURING).event(answer)
 
+    def test_flags_that_are_taken_back(self) -> None:
+        """Without them nothing that comes can be verified any more."""
+        for answer in ({**GRANTED, "flags": 65536}, {"event": "error", "code": 10050, "msg": "conf: failed"}):
+            with self.assertRaises(ConfRefused):
+                in_state(SessionState.READY).event(answer)
+
     def test_no_greeting_and_no_answer_to_conf(self) -> None:
         for state in (SessionState.HELLO, SessionState.CONFIGURING):
             talk = in_state(state)
