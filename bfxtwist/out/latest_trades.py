@@ -30,8 +30,8 @@ _log = Logger()
 
 LIMIT, LARGEST_LIMIT = 100, 1000
 
-#: Milliseconds since the epoch have 13 digits from 2001 to 2286.
-_TIME_DIGITS = 14
+#: Milliseconds since the epoch have 13 digits from 2001 to 2286. What is less than this, of 1973, is in seconds, or a date.
+_TIME_DIGITS, _LEAST_TIME = 14, 10**11
 
 CSV = b"text/csv; charset=utf-8"
 
@@ -121,10 +121,12 @@ def _is_csv(asked: Mapping[str, str]) -> bool:
 def _since(asked: Mapping[str, str]) -> int:
     """Milliseconds since the epoch; 0 where nothing was asked for."""
     text = asked.get("since", "0")
-    if text.isascii() and text.isdigit() and len(text) <= _TIME_DIGITS:
-        return int(text)
     try:
-        return milliseconds(text)
+        if not (text.isascii() and text.isdigit() and len(text) <= _TIME_DIGITS):
+            return milliseconds(text)
+        if 0 < int(text) < _LEAST_TIME:  # taken for 1970, it would be answered with everything
+            raise ValueError
+        return int(text)
     except ValueError:
         fix = "use milliseconds since the epoch, or a time like 2026-11-22T16:00:00Z"
         raise Problem(400, f"since {text[:40]!r} is no time: {fix}") from None

@@ -54,6 +54,7 @@ class LatestTradesTest(TradesTestCase):
         self.assertEqual(self.ids("?since=2026-09-23T03:38:32.850"), [298, 299, 300], "without a zone it is UTC")
         self.assertEqual(self.ids(f"?since={T0 + 298_000}&limit=2"), [299, 300])
         self.assertEqual(self.ids("?since=99999999999999"), [])
+        self.assertEqual(self.ids("?since=0&limit=1"), [300])
 
     def test_csv_is_the_rows_of_the_file(self) -> None:
         assert self.path is not None
@@ -85,6 +86,7 @@ class LatestTradesTest(TradesTestCase):
     def test_mistakes_are_told(self) -> None:
         for query in (
             "?limit=0", "?limit=1001", "?limit=-1", "?limit=1e2", "?since=yesterday", "?since=-1", "?since=" + "9" * 15,
+            f"?since={T0 // 1000}", "?since=20260923",  # seconds, and a date: not everything since 1970
             "?since=2026-11-22T16:00:00Zulu", "?format=xml", "?limit=1&limit=2", "?depth=5", "?pair=",
         ):  # fmt: skip
             with self.subTest(query):
