@@ -148,6 +148,8 @@ class Refusals(SynchronousTestCase):
             self.assertTrue(talk.book.refused)
             talk.advance(590, beats=[99])
             self.assertNotIn("subscribe", [m["event"] for m in talk.sent])
+            talk.session.ended("gone", talk.moment)
+            self.assertIn("refused: subscribe: no", talk.book.reason, "which is why, whatever becomes of the connection")
 
     def test_what_is_refused_is_asked_for_again_in_the_end(self) -> None:
         talk = Conversation([BOOK, TRADES]).ready()
@@ -202,6 +204,18 @@ class Refusals(SynchronousTestCase):
                 pauses.append(talk.now - began)
             self.assertEqual(pauses, [1, 2, 4, 8, 16, 32, 60, 60])
 
+    def test_the_pauses_begin_anew_after_an_acknowledgement(self) -> None:
+        talk = Conversation().ready()
+        for seconds in (1, 2, 4):
+            self.refuse(talk, 11000)
+            talk.advance(seconds)
+        talk.acknowledge()
+        talk.event({"event": "unsubscribed", "status": "OK", "chanId": 7})
+        talk.advance(1)
+        self.refuse(talk, 11000)
+        talk.advance(1)
+        self.assertEqual([m["event"] for m in talk.sent], ["subscribe"])
+
     def test_subscribed_already_waits_for_the_acknowledgement(self) -> None:
         talk = Conversation().ready()
         self.refuse(talk, 10301, chanId=7)
@@ -228,11 +242,12 @@ class Refusals(SynchronousTestCase):
                 talk.advance(5)
 
     def test_nobody_hears_of_the_refusal_of_what_was_dropped(self) -> None:
-        talk = Conversation().ready()
-        talk.session.drop(BOOK, talk.moment)
-        talk.market.forget(BOOK)
-        self.refuse(talk, 10300)
-        self.assertEqual((talk.happened, talk.session.subscriptions), ([], []))
+        for code in (10300, 10305, 11000):
+            talk = Conversation([TRADES, BOOK]).ready()
+            talk.session.drop(BOOK, talk.moment)
+            talk.market.forget(BOOK)
+            self.refuse(talk, code)
+            self.assertEqual((talk.happened, talk.session.subscriptions), ([], [TRADES]))
 
     def test_too_many_channels_displace(self) -> None:
         talk = Conversation([TRADES, BOOK]).ready()
