@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, cast
@@ -149,8 +150,14 @@ def _each_once(by_id: Iterable[bytes], merged: Merged) -> Iterator[bytes]:
             yield b"%b %b %b %b\n" % (timestamp, trade_id, local_timestamp, deal)
             continue
         merged.repeated += 1
-        merged.conflicts += deal != kept_deal
+        merged.conflicts += deal != kept_deal and _values(deal) != _values(kept_deal)
         merged.other_times += timestamp != kept_timestamp
+
+
+def _values(deal: bytes) -> tuple[str, Decimal, Decimal]:
+    """Side, price and amount. Programs that have loaded a file write its numbers anew: `6443` becomes `6443.0`."""
+    side, price, amount = deal.decode().split(",")
+    return side, Decimal(price), Decimal(amount)
 
 
 def _write_ledger(file: BinaryIO, merged: Merged) -> None:

@@ -68,6 +68,13 @@ class Union(Merging):
         self.assertEqual(self.out.read_bytes(), HEADER + lines([two[0], one[1], one[2]]))
         self.assertEqual((counts.repeated, counts.conflicts, counts.other_times), (3, 1, 1))
 
+    def test_numbers_that_another_program_has_written_anew_are_no_others(self) -> None:
+        """pandas writes 6443 as 6443.0: that is no reason to doubt either recording."""
+        one = [arrival(1, deal=(b"-1", b"6443")), arrival(2, deal=(b"3e-7", b"1"))]
+        two = [arrival(1, deal=(b"-1.0", b"6443.0")), arrival(2, deal=(b"0.00000031", b"1"))]
+        counts = self.merge(*self.written(one, two))
+        self.assertEqual((counts.repeated, counts.conflicts), (2, 1))
+
     def test_what_is_not_ready_yet_is_beside_the_result_and_hidden(self) -> None:
         """Elsewhere there may be no room for it, and no way to rename it; and it must not be taken for a recording."""
         seen: set[str] = set()
