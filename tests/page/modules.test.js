@@ -125,6 +125,24 @@ test("after maintenance, and for another pair, everything is subscribed anew", (
   assert.equal(told.length, 2);
 });
 
+test("trades can be left and come again, and the book goes on", () => {
+  const { conversation, sent, told, say } = talk();
+  conversation.ready = true;
+  conversation.want("tBTCUSD", { precision: "P0", frequency: "F0", length: 25 });
+  say({ event: "subscribed", channel: "book", chanId: 1, symbol: "tBTCUSD" });
+  say({ event: "subscribed", channel: "trades", chanId: 2, symbol: "tBTCUSD" });
+  sent.length = 0;
+  conversation.wantTrades(false);
+  say([2, "te", [1, 2, 3, 4], 1, 5]);
+  say([1, [[1, 1, 1]], 2, 5]);
+  say({ event: "info", code: 20061 });
+  conversation.wantTrades(true);
+  assert.deepEqual(sent.map(({ event, chanId, channel }) => [event, chanId ?? channel]), [
+    ["unsubscribe", 2], ["unsubscribe", 1], ["subscribe", "book"], ["subscribe", "trades"],
+  ]);
+  assert.deepEqual(told.map(([name]) => name), ["heard", "heard", "bookSnapshot", "resumed"]);
+});
+
 test("what was asked is open until it is answered", () => {
   const { conversation, say } = talk();
   conversation.ready = true;
@@ -181,6 +199,15 @@ test("the verdict follows the facts", () => {
   assert.equal(state(), "syncing");
   model.refused("book", "symbol: invalid");
   assert.equal(state(), "absent");
+});
+
+test("a live book beside trades that are not live", () => {
+  const { model } = modelAt();
+  model.connected();
+  model.bookSnapshot(ROWS);
+  model.daemon = { book: { status: "live" }, trades: { status: "stale", reason: "the heartbeat is late" } };
+  const detail = "the book is in sequence, no checksum compared yet. The trades are not live: the heartbeat is late.";
+  assert.deepEqual(judge(model, 0), { state: "live", headline: "Live", detail });
 });
 
 test("of a pair without a book, the trades are judged", () => {

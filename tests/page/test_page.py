@@ -1,8 +1,6 @@
 """The page in a real browser: what a person sees, does, and is warned of."""
 
-import json
 from pathlib import Path
-from time import time_ns
 from typing import Any
 
 import treq
@@ -10,12 +8,9 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from bfxtwist.core import channel
-from bfxtwist.core.feed_state import FeedState
-from bfxtwist.core.messages import Trade
 from tests.page import browser
 from tests.page.browser import Browser
-from tests.page.served import ServedPage, now
+from tests.page.served import ServedPage
 
 reactor: Any = _reactor
 
@@ -25,15 +20,7 @@ _LADDER = """Object.fromEntries(["asks", "bids"].map((side) => [side, [...docume
     .map((row) => [...row.cells].map((cell) => cell.textContent)).filter(([price]) => price)]))"""
 
 _MIDDLE = "document.getElementById('ladder-spread').parentNode.getBoundingClientRect().top"
-_OPACITY = "getComputedStyle(document.querySelector('main')).opacity"
 _STATE = "document.documentElement.dataset.state"
-
-#: What browsers do to a tab that was hidden for minutes: no frames, and timers once a minute at best.
-_HIDE = """(() => {
-    Object.defineProperty(document, "hidden", {get: () => true});
-    window.requestAnimationFrame = () => 0;
-    for (let id = setInterval(() => {}, 1e6); id; id -= 1) clearInterval(id);
-})()"""
 
 
 class PageTest(TestCase):
@@ -152,166 +139,6 @@ class NumbersTest(PageTest):
         self.served.faults.clear("book")
         await self.becomes(f"mid.textContent === '{NO_NUMBER}'", False)
         await self.assert_no_complaints()
-
-
-class StateTest(PageTest):
-    """What cannot be overlooked."""
-
-    async def test_stall(self) -> None:
-        """The exchange falls silent: within the limit the numbers are grey and say how old they are. Then it is over."""
-        self.patch(channel, "HEARTBEAT_LATE", 2.0)
-        await self.page(heartbeat=0.5)
-        await self.becomes(_OPACITY, "1")
-        self.served.faults.set("stall", "nothing")
-        await self.becomes(_STATE, "stale")
-        await self.becomes("/These numbers are [1-9]\\d* s old. The heartbeat is late./.test(detail.textContent)", True)
-        self.assertIn("heartbeat is late", self.served.market.books["tBTCUSD"].reason)
-        self.assertTrue((await self.browser.text("#headline")).startswith("Stale for "))
-        self.assertTrue((await self.browser.js("document.title")).startswith("Stale for "))
-        await self.becomes(_OPACITY, "0.5")
-        self.assertIn("grayscale(1)", await self.browser.js("getComputedStyle(document.querySelector('main')).filter"))
-        self.served.faults.clear()
-        await self.becomes(_STATE, "live")
-        await self.quiet()
-        shown = await self.browser.js(_LADDER)
-        rows = self.served.market.books["tBTCUSD"].book.bids.rows[:10]
-        self.assertEqual([row[0] for row in shown["bids"]], [row[0].decode() for row in rows])
-        await self.becomes(_OPACITY, "1")
-
-    async def test_a_tab_that_nobody_looks_at(self) -> None:
-        """No frame of it is drawn and its timers are late: title and icon say all the same that the numbers are old."""
-        self.patch(channel, "HEARTBEAT_LATE", 2.0)
-        await self.page(heartbeat=0.5)
-        await self.browser.js(_HIDE)
-        price = await self.browser.js("document.title")
-        await self.becomes(f"document.title === {json.dumps(price)}", False)  # another price
-        icon = await self.browser.js("document.getElementById('icon').href")
-        self.served.faults.set("stall", "nothing")
-        await self.becomes("document.title.startsWith('Stale for ')", True)
-        self.assertNotEqual(await self.browser.js("document.getElementById('icon').href"), icon)
-
-    async def test_lost_and_back(self) -> None:
-        """The exchange's connection is lost and comes back, and the page with it."""
-        await self.page()
-        self.served.faults.set("handshake", "503")
-        self.served.faults.set("drop")
-        await self.becomes(_STATE, "stale")
-        self.served.faults.clear()
-        await self.becomes(_STATE, "live")
-        self.assertIs(self.served.market.books["tBTCUSD"].state, FeedState.LIVE)
-        await self.assert_no_complaints()
-
-    async def test_daemon_gone(self) -> None:
-        """The page's own connection is gone: it says so, and comes back by itself."""
-        await self.page()
-        await self.served.relay.stopService()
-        await self.becomes(_STATE, "disconnected")
-        detail = await self.browser.text("#detail")
-        self.assertIn("The daemon stops.", detail)
-        self.assertIn("Trying again", detail)
-        self.served.relay.startService()
-        await self.becomes(_STATE, "live")
-
-    async def test_a_pair_that_waits_says_nothing_of_the_next(self) -> None:
-        """Where the book of one pair is not live yet, that of the pair looked at next is told to be stale all the same."""
-        self.patch(channel, "HEARTBEAT_LATE", 2.0)
-        await self.page(symbols=["tBTCUSD", "tETHUSD"], heartbeat=0.5)
-        book = next(feed.subscription for feed in self.served.market.feeds() if feed.name == "ETH/USD")
-        self.served.faults.set("no-ack")
-        self.served.feed.drop(book)
-        self.served.feed.want(book)
-        await self.browser.press("]")
-        await self.becomes("headline.textContent", "No book yet")
-        await self.browser.press("[")
-        await self.becomes(_STATE, "live")
-        self.served.faults.set("stall", "nothing")
-        await self.becomes(_STATE, "stale")
-
-    async def test_wrong_book(self) -> None:
-        """A checksum that does not match is seen by the page itself, which subscribes again."""
-        await self.page()
-        book = self.served.market.books["tBTCUSD"].book
-        right = book.checksum
-        self.patch(book, "checksum", lambda: right() ^ 1)
-        await self.becomes(_STATE, "stale")
-        self.patch(book, "checksum", right)
-        await self.becomes(_STATE, "live")
-
-    async def test_what_cannot_be_drawn(self) -> None:
-        """A trade of a time that no browser knows: the numbers are not the latest, and do not look it, until it is gone."""
-        await self.page()
-        feed = self.served.market.trades["tBTCUSD"]
-        odd = Trade(10**12, 10**17, b"1", b"64000")
-        later = [Trade(odd.id + more, time_ns() // 1_000_000, b"1", b"64000") for more in range(1, 61)]
-        feed.listeners[0].executed([odd], [False], now())
-        await self.becomes(_STATE, "stale")
-        self.assertEqual(await self.browser.text("#headline"), "Not drawn")
-        self.assertIn("Invalid time value", await self.browser.text("#detail"))
-        feed.listeners[0].executed(later, [False] * 60, now())
-        await self.becomes(_STATE, "live")
-
-    async def test_gone_and_back(self) -> None:
-        """The daemon does not carry the pair any more, then carries it again: the page follows."""
-        await self.page()
-        subscriptions = [feed.subscription for feed in self.served.market.feeds()]
-        for subscription in subscriptions:
-            self.served.feed.drop(subscription)
-        await self.becomes("absent.textContent", "BTC-USD is not carried here.")
-        await self.becomes(_STATE, "absent")
-        for subscription in subscriptions:
-            self.served.feed.want(subscription)
-        await self.becomes(_STATE, "live")
-        await self.becomes("document.getElementById('trades').rows.length >= 30", True)
-        self.assertEqual(await self.browser.text("#absent"), "")
-        self.served.feed.drop(subscriptions[1])
-        await self.becomes("document.getElementById('tape-note').textContent.startsWith('The daemon does not')", True)
-        self.served.feed.want(subscriptions[1])
-        await self.becomes("document.getElementById('tape-note').textContent", "")
-        await self.becomes("document.getElementById('trades').rows.length >= 30", True)
-        await self.assert_no_complaints()
-
-    async def test_refused(self) -> None:
-        """The exchange does not have the pair any more, and is asked again now and then: the page says so, and stays."""
-        await self.page()
-        self.served.faults.set("refuse", "10300")
-        self.served.faults.set("drop")
-        await self.becomes(_STATE, "absent")
-        await self.browser.js(
-            "(globalThis.asked = [], WebSocket.prototype.send = (request) => asked.push(JSON.parse(request).event), 0)"
-        )
-        await deferLater(reactor, 5.0)  # more than two looks at what the daemon says
-        self.assertNotIn("subscribe", await self.browser.js("asked"))
-        self.assertEqual(await self.browser.text("#headline"), "No book")
-
-    async def test_said_once(self) -> None:
-        """A screen reader is told of a change of state, and not of each second."""
-        await self.page()
-        self.assertTrue((await self.browser.text("#spoken")).startswith("BTC/USD: Live."))
-        await self.browser.js(
-            "(globalThis.said = [], new MutationObserver(() => said.push(spoken.textContent))"
-            ".observe(spoken, {childList: true, characterData: true, subtree: true}), 0)"
-        )
-        self.served.faults.set("handshake", "503")
-        self.served.faults.set("drop")
-        await self.becomes(_STATE, "stale")
-        await deferLater(reactor, 2.5, lambda: None)
-        said = await self.browser.js("said")
-        self.assertEqual(len(said), 1)
-        self.assertIn("Stale", said[0])
-
-    async def test_crosshair_is_said_when_it_is_moved(self) -> None:
-        """And not each time that the book moves, ten times a second."""
-        await self.page(rate=20)
-        await self.browser.js("(depth.focus(), 0)")
-        await self.browser.press("right", "right")
-        said = await self.browser.js("depth.getAttribute('aria-valuetext')")
-        self.assertIn(" asked · ", said)
-        readout = "document.getElementById('depth-readout')"
-        await self.becomes(f"{readout}.textContent === {json.dumps(said)}", False)
-        self.assertEqual(await self.browser.js("depth.getAttribute('aria-valuetext')"), said)
-        self.assertEqual(await self.browser.js(f"{readout}.ariaLive"), "off")
-        await self.browser.press("escape")
-        self.assertEqual(await self.browser.js("depth.getAttribute('aria-valuetext')"), "middle of the book")
 
 
 class ReaderTest(PageTest):

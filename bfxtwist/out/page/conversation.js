@@ -33,27 +33,41 @@ export class Conversation {
     this.next = null;
   }
 
-  /** Read the book and the trades of a symbol from now on, and nothing else. `book`: {precision, frequency, length}, or null. */
-  want(symbol, book) {
-    for (const id of this.channels.keys()) this.send({ event: "unsubscribe", chanId: Number(id) });
-    this.channels.clear();
-    this.wanted = { symbol, book };
+  /** Read the book of a symbol, {precision, frequency, length} or null, and its trades or not; from now on, and nothing else. */
+  want(symbol, book, trades = true) {
+    for (const id of [...this.channels.keys()]) this.unsubscribe(id);
+    this.wanted = { symbol, book, trades };
     if (this.ready) this.subscribe();
+  }
+
+  /** Read the trades as well, or no more; the book goes on. */
+  wantTrades(yes) {
+    this.wanted.trades = yes;
+    for (const [id, { name }] of this.channels) {
+      if (name === "trades" && !yes) this.unsubscribe(id);
+    }
+    if (yes && this.ready) this.subscribeTo("trades");
+  }
+
+  unsubscribe(id) {
+    this.channels.delete(id);
+    this.send({ event: "unsubscribe", chanId: Number(id) });
   }
 
   /** Begin anew with what is wanted. */
   again() {
-    this.want(this.wanted.symbol, this.wanted.book);
+    this.want(this.wanted.symbol, this.wanted.book, this.wanted.trades);
   }
 
   subscribe() {
-    const { symbol, book } = this.wanted;
-    this.asked += book ? 2 : 1;
-    if (book) {
-      const { precision: prec, frequency: freq, length } = book;
-      this.send({ event: "subscribe", channel: "book", symbol, prec, freq, len: String(length) });
-    }
-    this.send({ event: "subscribe", channel: "trades", symbol });
+    const { book, trades } = this.wanted;
+    if (book) this.subscribeTo("book", { prec: book.precision, freq: book.frequency, len: String(book.length) });
+    if (trades) this.subscribeTo("trades");
+  }
+
+  subscribeTo(channel, parameters = {}) {
+    this.asked += 1;
+    this.send({ event: "subscribe", channel, symbol: this.wanted.symbol, ...parameters });
   }
 
   received(text) {

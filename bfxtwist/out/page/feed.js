@@ -24,11 +24,18 @@ export class Feed {
     this.retry = null;
   }
 
-  want(symbol, book) {
-    this.wanted = [symbol, book];
+  want(symbol, book, trades) {
+    this.wanted = [symbol, book, trades];
     // What waits for a book that is not live would go on to, and the relay would say no more of the next one's pauses.
     if (this.conversation?.asked) this.anew();
-    else this.conversation?.want(symbol, book);
+    else this.conversation?.want(symbol, book, trades);
+  }
+
+  /** The trades as well, or no more. */
+  wantTrades(yes) {
+    this.wanted[2] = yes;
+    if (this.conversation?.asked) this.lost("subscribing again"); // what is not answered yet cannot be ended
+    else this.conversation?.wantTrades(yes);
   }
 
   /** On another socket, at once. */

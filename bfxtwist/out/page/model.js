@@ -46,6 +46,12 @@ export class Model {
     return this.carried ? this.daemon?.book : this.daemon?.trades;
   }
 
+  /** Why the trades beside a book are not live, or null. */
+  get tradesLate() {
+    const trades = this.carried && this.daemon?.trades;
+    return trades && trades.status !== "live" ? trades.reason || trades.status : null;
+  }
+
   /** Whether its snapshot is here. */
   get open() {
     return Boolean(this.carried ? this.bookOpen : this.tradesOpen);

@@ -74,6 +74,7 @@ class Page {
     // Gone and here again since the last time. Not what is carried and not to be had: it would be asked for at each look.
     const back = (bookRefused && now.book?.status === "live") || (tradesRefused && now.trades?.status === "live");
     if (!this.pair || !same(now, this.pair) || back) this.show(now);
+    else if (tradesToo(now) !== tradesToo(this.pair)) this.feed.wantTrades(tradesToo(now));
     this.pair = now;
     this.model.daemon = now;
   }
@@ -105,7 +106,7 @@ class Page {
     this.tape.clear();
     this.ladder.clear();
     this.figures.lastMid = null;
-    this.feed.want(pair.symbol, pair.carried);
+    this.feed.want(pair.symbol, pair.carried, tradesToo(pair));
     this.steps = null;
     this.ladder.centre();
   }
@@ -244,7 +245,7 @@ class Page {
     this.ladder.draw(model.book, step, top ? format(top.mid) : "", model.bookOpen || top ? caption : model.carried ? "no book yet" : "no book");
     this.depth.draw(model.book);
     this.line.draw(model.samples, now);
-    this.tape.draw(model.trades, this.tapeNote());
+    this.tape.draw(model.trades, this.tapeNote(), Boolean(model.tradesLate));
   }
 
   tapeNote() {
@@ -267,6 +268,11 @@ class Page {
 function same(one, other) {
   const told = ({ symbol, carried, trades }) => [symbol, carried?.precision, carried?.frequency, carried?.length, Boolean(trades)].join();
   return told(one) === told(other);
+}
+
+/** Whether to read the trades as well. The relay says that something is not live, but not what: of these alone, /status does. */
+function tradesToo({ carried, book, trades }) {
+  return !carried || !trades || trades.status === "live" || book?.status !== "live";
 }
 
 new Page().begin();

@@ -25,7 +25,7 @@ export function judge(model, now) {
   if (refused) return verdict("absent", `No ${what}`, "", sentence(refused));
   if (model.wrong) return verdict("stale", "Wrong book", age, sentence(model.wrong), "Subscribing again.");
   if (model.pausedFor || (!model.open && feed && feed.status !== "live")) {
-    // A pause does not say of what. While it is of the trades alone, nothing would tell that the book has paused, too.
+    // A pause does not say of what. If of the trades alone, nothing would tell of the book's while these are read as well.
     const late = [feed, model.daemon?.trades].find((one) => one && one.status !== "live");
     const why = late ? `${late === feed ? "" : "the trades are not live: "}${late.reason || late.status}` : model.pausedFor;
     if (model.goodAt === null) return verdict("syncing", `No ${what} yet`, "", sentence(why));
@@ -34,7 +34,9 @@ export function judge(model, now) {
   if (!model.open) return verdict("syncing", "Syncing", age, "Waiting for the snapshot.");
   if (model.undrawn) return verdict("stale", "Not drawn", "These numbers are not the latest.", sentence(model.undrawn));
   if (model.silent) return verdict("stale", `Silent for ${ago(now - model.heardAt)}`, age, "The daemon says nothing.");
-  return verdict("live", "Live", model.carried ? `in sequence, ${checked(model, now)}` : "in sequence, trades only");
+  if (!model.carried) return verdict("live", "Live", "in sequence, trades only");
+  if (!model.tradesLate) return verdict("live", "Live", `in sequence, ${checked(model, now)}`);
+  return verdict("live", "Live", `the book is in sequence, ${checked(model, now)}.`, `The trades are not live: ${model.tradesLate}.`);
 }
 
 function checked({ carried, checkedAt }, now) {

@@ -31,8 +31,10 @@ export class Tape {
     this.today = null;
   }
 
-  draw(trades, note) {
+  /** `late`: these are not the latest. */
+  draw(trades, note, late) {
     write(this.note, note);
+    this.scroller.dataset.late = String(late);
     const shown = trades.slice(0, SHOWN);
     const largest = Math.max(...shown.map((trade) => trade.size));
     const places = Math.max(this.places, ...shown.map((trade) => placesOf(trade.price)));
