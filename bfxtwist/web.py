@@ -1,8 +1,9 @@
 """Everything that is served: the page, the book, the relay, metrics. One site, on every address of --listen."""
 
+import resource
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -15,6 +16,7 @@ from bfxtwist.core.moment import Moment
 from bfxtwist.core.uplink_status import UplinkStatus
 from bfxtwist.out.guard import guard
 from bfxtwist.out.http import HttpApi
+from bfxtwist.out.http_channel import HttpLimits
 from bfxtwist.out.latest_trades import LatestTrades
 from bfxtwist.out.listen import HttpService, read_token
 from bfxtwist.out.measured import LagSampler
@@ -23,6 +25,7 @@ from bfxtwist.out.metrics import Metrics
 from bfxtwist.out.openapi import serve_openapi
 from bfxtwist.out.page_files import serve_page
 from bfxtwist.out.relay import Relay
+from bfxtwist.out.relay_client import RelayLimits
 from bfxtwist.out.site import Site
 from bfxtwist.recorders import Recorders
 from bfxtwist.settings import Settings
@@ -31,6 +34,16 @@ _log = Logger()
 
 #: Seconds between two samples of how far behind the exchange we are: the path of each frame pays nothing for it.
 _SAMPLE_EVERY = 1.0
+
+_Limits = TypeVar("_Limits", HttpLimits, RelayLimits)
+
+
+def within_files(limits: _Limits) -> _Limits:
+    """With a quarter of the files that may be open, at most: clients must not take those of feed and trade files."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return limits
+    return replace(limits, connections=min(limits.connections, files // 4))
 
 
 class Web(Service):
@@ -48,14 +61,14 @@ class Web(Service):
     ) -> None:
         """Raises ValueError, with the fix, for an address that is none or a token file that cannot be used."""
         self.api = HttpApi(market, moment, __version__)
-        self.relay = Relay(market, reactor, moment)
+        self.relay = Relay(market, reactor, moment, within_files(RelayLimits()))
         self._metrics = Metrics()
         self._lags = LagSampler(market)
         self._sampling = LoopingCall(self._lags.sample)
         self._sampling.clock = reactor
         self._token_file = settings.token_file
         who = guard(settings.allow_hosts, settings.allow_origins, self._token())
-        self._site = site = Site(self.api.resource(), reactor, who)
+        self._site = site = Site(self.api.resource(), reactor, who, within_files(HttpLimits()))
         self.http = HttpService(reactor, settings.listen, site)
         self._serve(market, recorders, connections)
         self._measure(market, recorders, moment, connections, site)

@@ -1,6 +1,7 @@
 """Everything that is served is on one site, behind one guard, and tells of every part."""
 
 import json
+import resource
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -131,6 +132,15 @@ class Serving(SynchronousTestCase):
         text = self.get("/metrics").body.decode()
         self.assertIn('bfxtwist_exchange_lag_seconds_count{channel="book",pair="BTC/USD"} 3.0', text)
         self.assertIn("\nfiles 7.0\n", text)
+
+    def test_clients_leave_files_to_the_daemon(self) -> None:
+        """Else a thousand of them would have kept it from rotating its files, and from connecting again."""
+        unlimited = resource.RLIM_INFINITY
+        for files, http, relay in ((256, 64, 64), (1024, 256, 256), (4096, 1000, 1024), (unlimited, 1000, 1024)):
+            self.patch(resource, "getrlimit", lambda which, files=files: (files, unlimited))
+            web = self.served()
+            site: Any = self.reactor.tcpServers[-1][1]
+            self.assertEqual((site.limits.connections, web.relay.limits.connections), (http, relay), files)
 
     # --- who may ask ------------------------------------------------------------------------------------------
 
