@@ -200,6 +200,14 @@ class ComparisonTests(TapeTest):
         self.assertEqual((sorted(self.file), self.progress.gaps, gap.filled), (ids, [], 17))
         self.assertEqual((self.tape.counters.backfilled, self.tape.counters.audited), (17, 0))
 
+    def test_what_holds_live_trades_back_goes_before_an_open_gap(self) -> None:
+        """The gap has been due for longer, and may take many pages."""
+        _, marks, _ = self.resume_with_a_gap()
+        self.connect(1)
+        request = self.tape.request(self.moment)
+        assert request is not None
+        self.assertEqual(request.start, marks[-2].mts - OVERLAP)
+
     def test_a_gap_with_a_full_page_in_one_millisecond(self) -> None:
         """Its edge stays until there is a later time to move it to."""
         first = self.trade(told=False)
