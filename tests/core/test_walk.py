@@ -3,7 +3,9 @@
 from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import GapState, Mark
 from bfxtwist.core.limits import Limits
+from bfxtwist.core.messages import Trade
 from bfxtwist.core.trades import Mode
+from bfxtwist.core.walk import Walk
 from tests.core.taped import TapeTest
 
 
@@ -71,6 +73,14 @@ class WalkTests(TapeTest):
         [*_, loss] = self.tape.comparison.changes
         self.assertEqual((loss.state, loss.start.id, loss.end.id), (GapState.LOST, first.id, first.id + 1))
         self.assertEqual(self.progress.gaps, [])
+
+    def test_a_full_page_that_leads_past_the_beginning_is_not_followed(self) -> None:
+        """Else weeks of history might be read before the trade that is missing there is looked for again."""
+        walk = Walk(Mark(1, 100_000), limit=2)
+        asked = walk.request()
+        page = [Trade(number, 102_000 + number, b"1", b"1") for number in (2, 3)]
+        self.assertTrue(walk.take(page, lambda _: False, 0.0).again)
+        self.assertEqual(walk.request(), asked)
 
     def test_older_trade_on_file_is_a_witness_too(self) -> None:
         """The trade at the frontier itself was removed: history reaches back all the same."""
