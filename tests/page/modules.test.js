@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Book, crc32 } from "./book.js";
+import { Choices } from "./choices.js";
 import { Clock } from "./clock.js";
 import { Conversation, readFrame } from "./conversation.js";
 import { pairsOf } from "./daemon.js";
@@ -384,6 +385,17 @@ test("words for times, spreads and gaps", () => {
   assert.equal(gapsInWords(null).text, "not recorded");
   assert.equal(gapsInWords({ gaps: { open: 0, filled: 0, lost: 0 }, lag_ms: 65000 }).note, "compared until 65 s ago");
   assert.deepEqual(gapsInWords({ gaps: { open: 1, filled: 2, lost: 0 }, lag_ms: null }), { text: "1 open, 0 lost", note: "2 filled", bad: true });
+});
+
+test("what is chosen before a pair is known does not name one", () => {
+  const urls = [];
+  const history = { replaceState: (state, title, url) => urls.push(url) };
+  const choices = new Choices({ location: { search: "" }, innerHeight: 900, localStorage: { getItem: () => null }, history });
+  choices.nextRows();
+  choices.write(false);
+  choices.pair = "BTC-USD";
+  choices.write(false);
+  assert.deepEqual(urls, ["?rows=25", "?pair=BTC-USD&rows=25"]);
 });
 
 test("a trade of another day does not look like one of today", () => {

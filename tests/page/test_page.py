@@ -238,3 +238,5 @@ class ReaderTest(PageTest):
             self.assertIn(wanted, tree)
         named = ("button", "combobox", "slider", "table", "region", "link")
         self.assertEqual([role for role, name in tree if role in named and not name], [])
+        await self.browser.resize(320, 640)
+        self.assertIn(("button", "Colours of bids and asks: Green, red"), await self.browser.tree())

@@ -18,7 +18,7 @@ export class Choices {
 
   /** Put the choice in the URL; another pair is another place to go back from. */
   write(pairChanged) {
-    const query = new URLSearchParams({ pair: this.pair, rows: this.rows });
+    const query = new URLSearchParams({ ...(this.pair && { pair: this.pair }), rows: this.rows }); // none is known at first
     if (this.step) query.set("step", this.step);
     const { history } = this.window;
     if (pairChanged) history.pushState(null, "", `?${query}`);
