@@ -108,18 +108,28 @@ class Books(SynchronousTestCase):
             talk.frame(channel_id, ROWS)
         self.assertEqual((talk.trades.state, tape.told), (FeedState.LIVE, [("snapshot", [2, 1])]))
 
-    def test_a_connection_is_ended_again_for_a_book_after_ten_minutes(self) -> None:
+    def wrong_again(self, ended_ago: float) -> Conversation:
+        """A lone book that is wrong for the third time, so long after a connection was ended because of it."""
         talk = Conversation().live()
-        talk.book.blamed = talk.now - 601
+        talk.book.blamed = talk.now + 12 - ended_ago
         for channel_id in (7, 8):
             talk.frame(channel_id, '"cs",1')
             talk.event({"event": "unsubscribed", "status": "OK", "chanId": channel_id})
             talk.advance(6)
             talk.acknowledge(channel_id=channel_id + 1)
             talk.frame(channel_id + 1, ROWS)
+        return talk
+
+    def test_a_connection_is_ended_again_for_a_book_after_ten_minutes(self) -> None:
+        talk = self.wrong_again(601)
         with self.assertRaises(StillWrong):
             talk.frame(9, '"cs",1')
         self.assertEqual(talk.book.blamed, talk.now)
+
+    def test_a_connection_is_not_ended_again_for_a_book_before_that(self) -> None:
+        talk = self.wrong_again(599)
+        talk.frame(9, '"cs",1')
+        self.assertEqual(talk.sent[-1], {"event": "unsubscribe", "chanId": 9})
 
     def test_now_and_then_wrong_does_not(self) -> None:
         talk = Conversation().live()
