@@ -261,6 +261,19 @@ test("a wrong checksum makes the book wrong until it is told anew", () => {
   assert.equal(judge(model, clock.now).state, "live");
 });
 
+test("that a book was verified says nothing of the one after a gap", () => {
+  const { clock, model } = modelAt();
+  model.connected();
+  model.bookSnapshot(ROWS);
+  model.checksum(model.book.checksum());
+  clock.now = 4000;
+  assert.equal(judge(model, clock.now).detail, "in sequence, checksum verified 4 s ago");
+  model.disconnected("the daemon does not answer", 4500);
+  model.connected();
+  model.bookSnapshot(ROWS);
+  assert.equal(judge(model, clock.now).detail, "in sequence, no checksum compared yet");
+});
+
 test("a trade is on the tape once, and the tape has an end", () => {
   const { model } = modelAt();
   model.tradeSnapshot([["3", "30", "1", "6"], ["2", "20", "-1", "6"]]);

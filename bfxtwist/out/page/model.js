@@ -101,6 +101,7 @@ export class Model {
     this.book.load(rows);
     this.bookOpen = true;
     this.wrong = null;
+    this.checkedAt = null; // that was another book
     this.heard();
   }
 
