@@ -350,7 +350,7 @@ test("the clock goes on while the machine sleeps, and does not follow a wall clo
   assert.equal(clock.now(), 1001000 + 8 * 3600000);
 });
 
-test("what comes after a silence is not taken for new", (context) => {
+function feedOf(context) {
   const sockets = [];
   context.mock.timers.enable();
   globalThis.WebSocket = class {
@@ -365,6 +365,24 @@ test("what comes after a silence is not taken for new", (context) => {
   const { at, clock } = sleeper();
   const model = new Model(() => {}, () => clock.now());
   const feed = new Feed("ws://localhost/ws/2", model, clock, () => {});
+  return { at, clock, model, feed, sockets };
+}
+
+test("a connection that does not come about is tried again", (context) => {
+  const { clock, model, feed, sockets } = feedOf(context);
+  feed.connect();
+  context.mock.timers.tick(10000);
+  assert.match(judge(model, clock.now()).detail, /^The daemon does not answer/);
+  context.mock.timers.tick(500);
+  sockets[1].onopen();
+  context.mock.timers.tick(4000);
+  sockets[1].onmessage({ data: '{"event":"pong"}' });
+  context.mock.timers.tick(9000);
+  assert.equal(sockets.length, 2);
+});
+
+test("what comes after a silence is not taken for new", (context) => {
+  const { at, clock, model, feed, sockets } = feedOf(context);
   const say = (message) => sockets.at(-1).onmessage({ data: JSON.stringify(message) });
   model.begin("tBTCUSD", { precision: "P0", frequency: "F0", length: 25 });
   feed.want("tBTCUSD", model.carried);

@@ -4,6 +4,7 @@ import { Conversation } from "./conversation.js";
 
 const PING_EVERY = 5000;
 const PONG_WITHIN = 6000;
+const OPEN_WITHIN = 10000; // browsers wait for minutes, and for as long after the network is there again
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 15000;
 const HEALTHY = 10000;
@@ -21,7 +22,7 @@ export class Feed {
     this.pause = FIRST_PAUSE;
     this.wanted = null;
     this.socket = null;
-    this.retry = null;
+    this.timer = null; // until the socket must be open, or the next one is tried
   }
 
   want(symbol, book, trades) {
@@ -53,8 +54,8 @@ export class Feed {
   }
 
   connect() {
-    clearTimeout(this.retry);
-    this.retry = null;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.lost("the daemon does not answer"), OPEN_WITHIN);
     const socket = new WebSocket(this.url);
     this.socket = socket;
     this.opened = 0;
@@ -69,6 +70,7 @@ export class Feed {
   }
 
   open(send) {
+    clearTimeout(this.timer);
     this.opened = this.clock.now();
     this.listener.connected();
     let cid = 0;
@@ -117,7 +119,8 @@ export class Feed {
     socket.close();
     this.listener.disconnected(reason, this.clock.now() + this.pause);
     this.told();
-    this.retry = setTimeout(() => this.connect(), this.pause);
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.connect(), this.pause);
     this.pause = Math.min(this.pause * 2, LONGEST_PAUSE);
   }
 }
