@@ -29,11 +29,14 @@ class LedgerLine(NamedTuple):
 
 
 def read_gap_ledger(path: Path, findings: Findings) -> list[LedgerLine]:
-    """The gaps in the order in which they were noticed, each as its last line says. No ledger: no gaps."""
+    """The gaps in the order in which they were noticed, each as its last line says. No ledger: no gaps.
+
+    People look at it in spreadsheets, which save it with a byte order mark, and lines that end in CR LF: it says the same.
+    """
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8", errors="backslashreplace") as file:
-        if file.readline().encode() != LEDGER_HEADER:
+    with path.open(newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
+        if file.readline().replace("\r\n", "\n").encode() != LEDGER_HEADER:
             findings.add(Kind.LEDGER, f"{path}:1", "the header is missing")
             return []
         # The daemon writes one line a gap; in ledgers that were joined by hand, one may stand in several states.

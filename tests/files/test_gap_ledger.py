@@ -46,6 +46,14 @@ class Reading(SynchronousTestCase):
         [line], findings = self.read(LEDGER_HEADER + gap(3, 9).line().replace(b"REST", b"\xff\xfe"))
         self.assertEqual((line.cause, findings.counts), (r"\xff\xfe did not answer", {}))
 
+    def test_what_a_spreadsheet_has_saved_says_the_same(self) -> None:
+        """Left out of a merge as damage, the gaps in it would be forgotten."""
+        text = LEDGER_HEADER + gap(3, 9).line() + gap(11, 12, state=GapState.LOST).line()
+        expected, _ = self.read(text)
+        for saved in (text.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n").replace(b'"', b"")):
+            lines, findings = self.read(saved)
+            self.assertEqual((lines, findings.counts), (expected, {}))
+
     def test_damage_is_told_by_line(self) -> None:
         good = gap(3, 9).line()
         for text, where in (
