@@ -19,7 +19,7 @@ from bfxtwist.core.gaps import GapLedger
 from bfxtwist.core.trade_rows import HEADER
 from bfxtwist.files.external_sort import FAN_IN, RUN_LINES, sorted_lines
 from bfxtwist.files.findings import Fault, Findings, Kind
-from bfxtwist.files.gap_ledger import LedgerLine, read_gap_ledger
+from bfxtwist.files.gap_ledger import read_gap_ledger
 from bfxtwist.files.merge_gaps import Source, unfilled_gaps
 from bfxtwist.files.recording import Recording, ledger_of
 from bfxtwist.files.trade_file import failed_check, read_trade_file
@@ -90,7 +90,7 @@ def _rows(
 ) -> Iterator[bytes]:
     """A line for each row, that sorts by id, arrival and source. All ids have 18 digits in it."""
     for rank, recording in enumerate(recordings):
-        source = Source(_gaps(recording.ledger, skip_damaged, merged))
+        source = _source(recording.ledger, skip_damaged, merged)
         for part in recording.to_read():
             if skip_damaged and failed_check(part):
                 merged.unsound += 1
@@ -116,12 +116,12 @@ def _rows(
         raise CannotMerge(f"there is no row, and {damaged:,} damaged lines: verify says what is wrong with them")
 
 
-def _gaps(ledger: Path, skip_damaged: bool, merged: Merged) -> list[LedgerLine]:
+def _source(ledger: Path, skip_damaged: bool, merged: Merged) -> Source:
     findings = Findings()
     gaps = read_gap_ledger(ledger, findings)
     for fault in findings.shown[:1]:
         _leave_out(fault, skip_damaged, merged)
-    return gaps
+    return Source(gaps, is_ledger_damaged=bool(findings.counts))
 
 
 def _leave_out(fault: Fault, allowed: bool, merged: Merged) -> None:

@@ -23,6 +23,7 @@ class Source:
     """One recording: its gap ledger, and the rows with its lowest and highest id."""
 
     ledger: list[LedgerLine]
+    is_ledger_damaged: bool = False
     lowest: _Edge = (b"", b"")
     highest: _Edge = (b"", b"")
     above: _Edge = (b"", b"")  # the last row of the last block
@@ -48,8 +49,9 @@ class Source:
         self.above = _edge(rows[-1])
 
     def gaps(self) -> list[LedgerLine]:
-        """The gaps that are not filled."""
-        return [gap for gap in self.ledger if gap.state is not GapState.FILLED]
+        """The gaps that are not filled. Where lines of the ledger are left out, nobody can say where more are."""
+        doubt = [_lost(self.lowest, self.highest)] if self.is_ledger_damaged and self.lowest[0] else []
+        return [*(gap for gap in self.ledger if gap.state is not GapState.FILLED), *doubt]
 
 
 class _Cover:

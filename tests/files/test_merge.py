@@ -157,7 +157,11 @@ class Refusals(Merging):
         path.with_name("trade.gaps.csv").write_bytes(b"edited\n")
         error = self.assertRaises(CannotMerge, self.merge, path)
         self.assertIn("trade.gaps.csv:1: the header is missing", str(error))
-        self.assertEqual(self.merge(path, skip_damaged=True).damaged, 1)
+        merged = self.merge(path, skip_damaged=True)
+        self.assertEqual((merged.damaged, merged.gaps), (1, 1))
+        self.assertIn(b",1,4,", (self.folder / "out.gaps.csv").read_bytes())
+        whole = write(self.folder / "other" / "trade.csv", map(arrival, range(1, 5)))
+        self.assertEqual(self.merge(path, whole, skip_damaged=True).gaps, 0)
 
     def test_a_failure_leaves_what_was_there_and_nothing_else(self) -> None:
         """Whichever of rows and gaps it is that cannot be synced."""
