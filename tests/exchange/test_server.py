@@ -50,6 +50,17 @@ class FactoryTest(SynchronousTestCase):
         clock.advance(15)
         self.assertEqual(sorted(cut), ["never", "never, and is sent more"])
 
+    def test_the_heart_beats_every_15_seconds(self) -> None:
+        """(docs ws-general; measured in 2026)"""
+        clock = Clock()
+        beats: list[float] = []
+        self.patch(ServerFactory, "beat", lambda _: beats.append(clock.seconds()))
+        factory = ServerFactory(clock, lambda socket: self.fail("nobody came"), Limits())
+        factory.start()
+        self.addCleanup(factory.stop)
+        clock.pump([1.0] * 45)
+        self.assertEqual(beats, [15.0, 30.0, 45.0])
+
     def test_the_heart_stops_with_it(self) -> None:
         clock = Clock()
         factory = ServerFactory(clock, lambda socket: self.fail("nobody came"), Limits())

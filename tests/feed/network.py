@@ -28,7 +28,7 @@ from bfxtwist.exchange.venue import Limits
 from bfxtwist.feed.budget import ConnectBudget
 from bfxtwist.feed.connection import Uplink
 from bfxtwist.feed.endpoint import CONNECT_TIMEOUT
-from bfxtwist.feed.service import FeedService
+from bfxtwist.feed.service import CHANNELS_PER_CONNECTION, FeedService
 
 BOOK = Subscription(ChannelName.BOOK, "tBTCUSD")
 TRADES = Subscription(ChannelName.TRADES, "tBTCUSD")
@@ -137,7 +137,7 @@ class World:
         seed: int = 7,
         limits: Limits | None = None,
         budget: ConnectBudget | None = None,
-        channels_per_connection: int = 25,
+        channels_per_connection: int = CHANNELS_PER_CONNECTION,
     ) -> None:
         wanted = list(subscriptions)
         self.clock = Clock()
