@@ -35,11 +35,15 @@ class Recording(NamedTuple):
         """The parts, to be opened one after the other.
 
         That can take minutes. Raises NoRecording if a daemon has rotated meanwhile: what was in the live file is in a part
-        then that was not there before, and would be left out without a word.
+        then that was not there before, and would be left out without a word. An older part has another name when it
+        has been compressed.
         """
         *older, newest = self.parts
-        yield from older
-        if newest.stat().st_ino != self.inode:
+        for part in older:
+            if not part.exists():
+                raise NoRecording(f"{part} was compressed or moved meanwhile: try again")
+            yield part
+        if not newest.exists() or newest.stat().st_ino != self.inode:
             raise NoRecording(f"{newest} was rotated meanwhile: try again")
         yield newest
 

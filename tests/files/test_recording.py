@@ -71,6 +71,17 @@ class Grouping(SynchronousTestCase):
         [found] = recordings([self.folder])
         self.assertEqual(found.name, str(self.folder / "trade.csv"))
 
+    def test_parts_that_get_other_names_meanwhile_are_told(self) -> None:
+        """In Python's words, no file would be there, where there is one."""
+        self.make("trade.csv", "trade-2026-11-21.csv", "trade-2026-11-22.csv")
+        for name, what in (("trade.csv", "rotated"), ("trade-2026-11-22.csv", "compressed or moved")):
+            [found] = recordings([self.folder])
+            parts = found.to_read()
+            next(parts)
+            (self.folder / name).rename(self.folder / "elsewhere")
+            self.assertIn(f"{name} was {what} meanwhile: try again", str(self.assertRaises(NoRecording, list, parts)))
+            self.make(name)
+
     def test_nothing_to_read_is_told(self) -> None:
         """A folder that is called like a part is none."""
         self.make("notes.csv", "trade-2026-11-21.csv/notes.txt")
