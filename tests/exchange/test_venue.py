@@ -3,7 +3,8 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.messages import Trade
-from bfxtwist.exchange.venue import HEARTBEAT, Kind, checksum, confirmed, executed, snapshot, update
+from bfxtwist.exchange.venue import HEARTBEAT, Kind, Limits, checksum, confirmed, executed, snapshot, update
+from tests.running import ROOT
 
 TRADE = Trade(401597395, 1574694478808, b"-0.005", b"7e-7")
 ROW = b"[401597395,1574694478808,-0.005,7e-7]"
@@ -22,3 +23,10 @@ class ItemsTest(SynchronousTestCase):
             (HEARTBEAT, Kind.HEARTBEAT, b'"hb"'),
         ):
             self.assertEqual(item, (kind, body))
+
+
+class LimitsTest(SynchronousTestCase):
+    def test_they_are_those_of_the_document(self) -> None:
+        limits = Limits()
+        told = f"{limits.heartbeat_seconds:g} s; {limits.channels} channels; cut after {limits.idle_seconds:g} s without a channel"
+        self.assertIn(told, (ROOT / "docs" / "exchange.md").read_text())
