@@ -2,14 +2,14 @@
 
 A year of the busiest pair is some six million trades: a set of Python integers would take half a gigabyte for them, a sorted
 array takes fifty megabytes. Nearly every new id is above all others, and is appended. Those that come late go to a small
-set, and are sorted in when there are many.
+set, and are sorted in when there are many. Nothing here makes integers of all of them at once, not for a moment either: a
+daemon that starts with such a file would be killed for its memory.
 """
 
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable
 from itertools import islice
-from operator import eq
 
 _FOLD_AT = 4096
 
@@ -21,9 +21,13 @@ class KnownIds:
     """A set of ids that can also be asked for its upper end."""
 
     def __init__(self, ids: Iterable[int] = ()) -> None:
-        self._sorted = array("q", sorted(set(ids)))
+        """They may stand twice."""
+        self._sorted = array("q")
         self._late: set[int] = set()
-        self.largest = self._sorted[-1] if self._sorted else 0  # that was ever known: what is above is new, without a look
+        self.largest = 0  # that was ever known: what is above is new, without a look
+        coming = iter(ids)
+        while piece := set(islice(coming, _PIECE)):
+            self.update([trade_id for trade_id in piece if trade_id > self.largest or trade_id not in self])
 
     def __contains__(self, trade_id: int) -> bool:
         if trade_id in self._late:
@@ -47,7 +51,9 @@ class KnownIds:
         if ordered[0] > self.largest:
             self._sorted.extend(ordered)
         else:
-            self._late.update(ordered)
+            above = bisect_right(ordered, self.largest)
+            self._late.update(ordered[:above])
+            self._sorted.extend(ordered[above:])
             if len(self._late) >= _FOLD_AT:
                 self._fold()
         self.largest = max(self.largest, ordered[-1])
@@ -90,15 +96,16 @@ class KnownIds:
 
     def _fold(self) -> None:
         if self._late:
+            late = sorted(self._late)
+            self._late.clear()
             # Almost always they belong near the end: the millions before them are left alone.
-            at = bisect_left(self._sorted, min(self._late))
+            at = bisect_left(self._sorted, late[0])
             after = self._sorted[at:]
             del self._sorted[at:]
-            self._sorted.extend(sorted([*after, *self._late]))
-            self._late.clear()
-
-
-def repeated(ids: Iterable[int]) -> bool:
-    """Whether any id stands twice."""
-    ordered = sorted(ids)
-    return any(map(eq, ordered, islice(ordered, 1, None)))
+            start = 0
+            for trade_id in late:
+                end = bisect_left(after, trade_id, start)
+                self._sorted.extend(after[start:end])
+                self._sorted.append(trade_id)
+                start = end
+            self._sorted.extend(after[start:])

@@ -15,7 +15,7 @@ import msgspec
 
 from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import Mark
-from bfxtwist.core.known_ids import KnownIds, repeated
+from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.trade_rows import BYTE_ORDER_MARK, HEADER, LONGEST_LINE, Layout
 
 #: Reads so many bytes from an offset; fewer only at the end.
@@ -73,7 +73,7 @@ class Scan(NamedTuple):
 
     header: Header
     end: int  # of the last whole row before anything else
-    ids: "array[int]"
+    known: KnownIds  # of its rows
     first: Mark | None
     stranger: str | None = None  # whose row stands at the end, if it is another pair's
 
@@ -94,7 +94,7 @@ def scan(layout: Layout, read: Read, size: int) -> Scan:
     head = read(0, len(HEADER))
     if head != HEADER:
         torn = size <= len(HEADER) and all(byte in (0, wanted) for byte, wanted in zip(head, HEADER, strict=False))
-        return Scan(Header.TORN if torn else Header.FOREIGN, 0, array("q"), None)
+        return Scan(Header.TORN if torn else Header.FOREIGN, 0, KnownIds(), None)
     ids = array("q")
     end = len(HEADER)
     for lines in _whole_lines(read, end, size):
@@ -104,11 +104,12 @@ def scan(layout: Layout, read: Read, size: int) -> Scan:
             break
         ids.extend(map(int, found))
         end += len(lines)
-    if repeated(ids):
-        end, ids = _up_to_repeat(layout, read, end)
+    known = KnownIds(ids)
+    if len(known) < len(ids):
+        end, known = _up_to_repeat(layout, read, end)
     first = layout.read(read(len(HEADER), LONGEST_LINE).split(b"\n", 1)[0])
     stranger = layout.stranger(read(end, LONGEST_LINE).split(b"\n", 1)[0])
-    return Scan(Header.WHOLE, end, ids, Mark(*first) if first else None, stranger)
+    return Scan(Header.WHOLE, end, known, Mark(*first) if first else None, stranger)
 
 
 def _whole_lines(read: Read, start: int, size: int) -> Iterator[bytes]:
@@ -134,7 +135,7 @@ def _take_while_good(layout: Layout, lines: bytes, ids: "array[int]") -> int:
     return length
 
 
-def _up_to_repeat(layout: Layout, read: Read, end: int) -> "tuple[int, array[int]]":
+def _up_to_repeat(layout: Layout, read: Read, end: int) -> tuple[int, KnownIds]:
     """The rows before the first id that stands twice."""
     known: set[int] = set()
     position = len(HEADER)
@@ -142,10 +143,10 @@ def _up_to_repeat(layout: Layout, read: Read, end: int) -> "tuple[int, array[int
         for line in lines.split(b"\n")[:-1]:
             row = layout.read(line)
             if row is None or row[0] in known:
-                return position, array("q", known)
+                return position, KnownIds(known)
             known.add(row[0])
             position += len(line) + 1
-    return position, array("q", known)
+    return position, KnownIds(known)
 
 
 def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | None) -> Plan:
@@ -158,14 +159,16 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
         raise _foreign(read(0, len(BYTE_ORDER_MARK + HEADER) + 1))
     if found.stranger:
         raise CannotContinue(f"it records {found.stranger}", "name another folder for this pair")
-    if found.header is Header.TORN or not len(found.ids):
+    known, oldest = found.known, found.known.smallest
+    if found.header is Header.TORN or oldest is None:
         notes = ["the trade file is new or was rotated away: recording goes on where it ended"] if saved is not None else []
         _check_tail(found, size, file, saved)
         return Plan(found.end, found.end, *_continued(saved), notes)
     _check_tail(found, size, file, saved)
-    known = KnownIds([*found.ids, *(saved.earlier if saved is not None else ())])
     last = row_before(layout, read, found.end)
-    newest = last if last is not None and last.id == max(found.ids) else None
+    newest = last if last is not None and last.id == known.largest else None
+    if saved is not None:
+        known.update(known.unknown(KnownIds(saved.earlier)))
     if saved is not None and _ends_as_saved(layout, read, found.end, saved):
         rewrite_from = saved.synced if saved.file == file else max(found.end - TORN_LIMIT, 0)
         return Plan(found.end, rewrite_from, known, saved.progress, [], newest)
@@ -173,7 +176,7 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
     notes = ["there is no usable state beside the trade file" if saved is None else "rows are missing from the trade file"]
     notes.append("everything from its first row on will be compared with the exchange's history again")
     gaps = saved.progress.gaps if saved is not None else []
-    progress = Progress(min(found.ids), found.first, min(found.ids), gaps)
+    progress = Progress(oldest, found.first, oldest, gaps)
     return Plan(found.end, max(found.end - TORN_LIMIT, 0), known, progress, notes, newest)
 
 

@@ -1,5 +1,6 @@
 """The compact set of ids."""
 
+import tracemalloc
 from array import array
 
 from hypothesis import given
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core import known_ids
-from bfxtwist.core.known_ids import KnownIds, repeated
+from bfxtwist.core.known_ids import KnownIds
 
 ids = st.integers(1, 12)  # few enough that what came late is taken away, too
 
@@ -84,8 +85,21 @@ class KnownIdsTests(SynchronousTestCase):
         self.assertEqual(known.newest(3, 4, 1), [97, 98, 99, 100])
         self.assertEqual(known.newest(3, 10, None), [98, 99, 100])
 
-    def test_repeated(self) -> None:
-        """Any two the same, wherever they stand."""
-        self.assertTrue(repeated(array("q", [3, 1, 2, 3])))
-        self.assertFalse(repeated(array("q", [3, 1, 2])))
-        self.assertFalse(repeated(array("q")))
+    def test_what_stands_twice_is_one(self) -> None:
+        """Any two the same, wherever they stand, and in whatever order."""
+        self.patch(known_ids, "_PIECE", 3)
+        for ids in ([3, 1, 2, 3], [7, 7, 8, 9, 1, 10, 8], [5, 4, 3, 2, 1, 5, 4, 11], []):
+            known = KnownIds(array("q", ids))
+            self.assertEqual((known.newest(99, 99, None), known.largest), (sorted(set(ids)), max(ids, default=0)))
+
+    def test_a_year_of_ids_is_not_held_as_integers(self) -> None:
+        """Eight bytes each, and some that are free to grow into; integers would take forty, and a set of them a hundred."""
+        ids = array("q", range(300_000))
+        ids.extend(range(400_000, 500_000))
+        ids.extend(range(300_000, 300_100))
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        known = KnownIds(ids)
+        _, most = tracemalloc.get_traced_memory()
+        self.assertEqual(len(known), len(ids))
+        self.assertLess(most, 20 * len(ids))
