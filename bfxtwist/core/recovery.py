@@ -173,7 +173,8 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
         rewrite_from = saved.synced if saved.file == file else max(found.end - TORN_LIMIT, 0)
         return Plan(found.end, rewrite_from, known, saved.progress, [], newest)
     assert found.first is not None
-    notes = ["there is no usable state beside the trade file" if saved is None else "rows are missing from the trade file"]
+    changed = "the trade file is not as it was left: rows are missing from it, or it was edited"
+    notes = ["there is no usable state beside the trade file" if saved is None else changed]
     notes.append("everything from its first row on will be compared with the exchange's history again")
     gaps = saved.progress.gaps if saved is not None else []
     progress = Progress(oldest, found.first, oldest, gaps)

@@ -164,6 +164,11 @@ class RecoveryTests(SynchronousTestCase):
         state = saved(longer, 4, progress=Progress(1, Mark(2, MTS + 2), 1, [gap]))
         self.assertEqual(recover(self.rows, state).progress.gaps, [gap])
 
+    def test_rows_in_another_order_are_not_told_as_missing_alone(self) -> None:
+        """Put in order by hand, or saved by another program, they are all there."""
+        [note, _] = recover(HEADER + row(1) + row(3) + row(2), saved(self.rows, 3)).notes
+        self.assertEqual(note, "the trade file is not as it was left: rows are missing from it, or it was edited")
+
     def test_copied_file_keeps_its_progress(self) -> None:
         """Another inode with the same rows: moved to a new disk."""
         state = saved(self.rows, 3, file=FileId(9, 9))
