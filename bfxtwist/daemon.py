@@ -142,7 +142,8 @@ class Daemon(Service):
         await self._ask_for_listing()
         if self._listing is not None:
             self.web.api.names = {**COMMON_NAMES, **self._listing.names}
-        unknown = [line for pair in self.settings.pairs if (line := mistaken(pair, self._listing))]
+        new = [pair for pair in self.settings.pairs if not self.recorders.have_recorded(pair.symbol)]
+        unknown = [line for pair in new if (line := mistaken(pair, self._listing))]
         if unknown:
             self._ended(os.EX_CONFIG, "; ".join(unknown))
             return
@@ -166,10 +167,14 @@ class Daemon(Service):
             _log.warn("the exchange's list of pairs cannot be had, pairs are not checked: {error}", error=error)
 
     def _refused(self, subscription: Subscription, refusal: Refused) -> None:
-        """Error 10300 and its like. At the start it is the user's mistake; what was live, or added, takes nothing along."""
+        """Error 10300 and its like. At the start it is the user's mistake; what was live, or added, takes nothing along.
+
+        Nor does a pair that was recorded before: the exchange has done away with it, and the others would be missed.
+        """
         mistake = mistaken(parse_pair(subscription.symbol), self._listing or WELL_KNOWN)
         line = f"the exchange refuses {subscription}: {refusal.text} ({refusal.code})" + (f"; {mistake}" if mistake else "")
-        if subscription in self._added or self.market.feed(subscription).counts.snapshots:
+        was_had = self.market.feed(subscription).counts.snapshots or self.recorders.have_recorded(subscription.symbol)
+        if was_had or subscription in self._added:
             _log.error("{line}; the other feeds go on", line=line)
         else:
             self._ended(os.EX_CONFIG, line)  # trying again changes nothing

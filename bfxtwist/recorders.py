@@ -80,6 +80,10 @@ class Recorders:
         self._market.trades[symbol].listeners.append(recorder)
         return recorder
 
+    def have_recorded(self, symbol: str) -> bool:
+        """Whether trades of it are on file, from now or from before."""
+        return symbol in self.by_symbol and self.by_symbol[symbol].tape.known.smallest is not None
+
     def _rotation(self, folder: Path) -> Rotation | None:
         if self._rotate is None:
             return None

@@ -94,11 +94,16 @@ class WholeTest(TestCase):
 
     async def daemon(self, exchange: EmbeddedExchange, feeds: Iterable[FeedSettings], **more: Any) -> RunningDaemon:
         """A running daemon all of whose feeds are live."""
+        running = self.started(exchange, feeds, **more)
+        await self.until(lambda: running.live)
+        return running
+
+    def started(self, exchange: EmbeddedExchange, feeds: Iterable[FeedSettings], **more: Any) -> RunningDaemon:
+        """A daemon that is on its way."""
         running = RunningDaemon(exchange, feeds, **more)
         running.daemon.privilegedStartService()
         running.daemon.startService()
         self.addCleanup(lambda: running.daemon.stopService() if running.daemon.running else None)
-        await self.until(lambda: running.live)
         return running
 
     async def until(self, condition: Callable[[], object]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.logger import capturedLogs, formatEvent
+from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 import bfxtwist.daemon
@@ -194,6 +194,24 @@ class Changing(WholeTest):
             self.met.faults.set("drop", "rst")
             await self.until(lambda: any("the other feeds go on" in str(event.get("log_format")) for event in events))
         self.assertEqual((running.ended, running.market.books["tBTCUSD"].state), ([], FeedState.STALE))
+
+    async def test_a_pair_that_was_recorded_and_is_gone_at_the_next_start(self) -> None:
+        """Delisted while nothing ran: the trades of the others would be missed, and systemd does not try again."""
+        recorded = recordings(self.mktemp(), "BTC/USD", "ETH/USD")
+        first = await self.begin(recorded)
+        await self.until(lambda: first.live)
+        await first.daemon.stopService()
+        without = await self.exchange(SimulatedMarket(7, ("tBTCUSD",)))
+        with capturedLogs() as events:
+            running = self.started(without, [*recorded, *books("ETH/USD")])
+            await self.until(lambda: self._going_on(events) == {"ETH/USD trades", "ETH/USD book"})
+        await self.until(lambda: running.market.trades["tBTCUSD"].state is FeedState.LIVE)
+        self.assertEqual(running.ended, [])
+
+    def _going_on(self, events: Sequence[LogEvent]) -> set[str]:
+        """The feeds that are refused and end nothing."""
+        said = [str(event["line"]) for event in events if "the other feeds go on" in str(event.get("log_format"))]
+        return {line.removeprefix("the exchange refuses ").partition(":")[0] for line in said}
 
     async def test_a_pair_that_nobody_knows_changes_nothing(self) -> None:
         running = await self.begin(books("BTC/USD"))
