@@ -164,8 +164,8 @@ def _merge(options: argparse.Namespace) -> int:
         return _complain(f"there is no folder {out.parent}", os.EX_CANTCREAT)
     if not os.access(out.parent, os.W_OK):
         return _complain(f"{out.parent} may not be written to", os.EX_CANTCREAT)
-    if out.is_dir() or (out.exists() and not options.force):
-        return _complain(f"{out} exists{'' if out.is_dir() else ': --force replaces it'}", os.EX_CANTCREAT)
+    if out.exists() and not (out.is_file() and options.force):  # nobody's --force means to replace /dev/null
+        return _complain(f"{out} exists{': --force replaces it' if out.is_file() else ''}", os.EX_CANTCREAT)
     if out.suffix == ".zst":
         return _complain("OUT can be plain or .gz", os.EX_USAGE)
     if _in_use(out):

@@ -117,7 +117,11 @@ class Merge(Command):
         self.assertComplains(66, "there is no", "merge", self.folder / "gone.csv", "-o", out)
         self.assertComplains(64, "required: -o", "merge", self.path)
         self.assertComplains(73, "there is no folder", "merge", self.path, "-o", self.folder / "no" / "out.csv")
-        self.assertComplains(73, "exists", "merge", self.path, "-o", self.folder, "--force")
+        pipe = self.folder / "pipe"
+        os.mkfifo(pipe)  # or /dev/null, which root may replace
+        for no_file in (self.folder, pipe):
+            self.assertComplains(73, "exists", "merge", self.path, "-o", no_file, "--force")
+        self.assertTrue(pipe.is_fifo())
         self.assertComplains(64, "plain or .gz", "merge", self.path, "-o", self.folder / "out.csv.zst")
         self.assertFalse(out.exists())
 
