@@ -99,7 +99,7 @@ class OptionsTest(TestCase):
             (["--replay", "/nope"], "there is no such file"),
             (["--replay", __file__], "line 1"),
             (["--pair", "BTC/USD", "--replay", "x"], "leave out --pair"),
-            (["--ledger", "/nope/nope"], "No such file"),
+            (["--ledger", f"{self.mktemp()}/nope"], "No such file"),
             (["--nonsense"], "--help"),
         ]
         for arguments, text in cases:
