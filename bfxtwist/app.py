@@ -190,12 +190,12 @@ class Process(MultiService):
             os._exit(self._exit_code)
 
     def reload(self) -> None:
-        """SIGHUP: reopen the trade files, and read certificates and settings again. What has a mistake changes nothing."""
+        """SIGHUP: leave trade files that were moved, and read certificates and settings again; mistakes change nothing."""
         if not self.running:  # what is closed stays closed
             return
         self._systemd.reloading(time.monotonic())
         if self.daemon.recorders.by_symbol:
-            _log.info("SIGHUP: the trade files are opened anew", news=True)
+            _log.info("SIGHUP: trade files that were moved are begun anew", news=True)
         self.daemon.recorders.reopen()
         self.daemon.web.renew()
         # One after the other: of two, the later has the newer settings.

@@ -10,8 +10,10 @@ from twisted.trial.unittest import TestCase
 
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName
+from bfxtwist.core.recovery import Plan
 from bfxtwist.core.trade_rows import HEADER
 from bfxtwist.out.trade_errors import TradeFileError
+from bfxtwist.out.trade_file import TradeFile
 from bfxtwist.out.trade_saving import SyncPolicy
 from bfxtwist.recorders import Recorders
 from bfxtwist.settings import settings
@@ -43,7 +45,7 @@ class Warned(TestCase):
         yield recorders.stop()
 
 
-class Removed(TestCase):
+class OnePair(TestCase):
     def setUp(self) -> None:
         clock, market = Clock(), Market()
         self.exchange = ModelExchange(clock)
@@ -82,3 +84,22 @@ class Removed(TestCase):
         recorder.reopen()
         yield stopped
         self.assertFalse(path.exists())
+
+    @inlineCallbacks
+    def test_only_a_file_that_is_not_in_its_place_is_opened_anew(self) -> Any:
+        """At SIGHUP, which a renewed certificate may have sent: months of rows are not read for it."""
+        recorder = self.recorders.open(self.feed, self.exchange)
+        opened: list[str] = []
+        before = TradeFile.open
+
+        def again(file: TradeFile, *how: Any) -> Plan:
+            opened.append(file.path)
+            return before(file, *how)
+
+        self.patch(TradeFile, "open", again)
+        self.recorders.reopen()
+        self.assertEqual(opened, [])
+        recorder.path.rename(recorder.folder / "trade.csv.1")
+        self.recorders.reopen()
+        self.assertEqual(opened, [str(recorder.path)])
+        yield self.recorders.stop()

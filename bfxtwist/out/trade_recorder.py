@@ -309,6 +309,11 @@ class TradeRecorder:
         count = self.tape.counters.conflicts
         _log.warn(text, symbol=self.symbol, id=conflict[0].id, first=first, again=again, count=count)
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the file that is open is the one that has its name, and nobody else has changed it."""
+        return self._succession.in_place
+
     def reopen(self) -> None:
         """Finish the file that is open and go on with what has its name now, after SIGHUP. What fails is tried again."""
         if self._opened:  # else it is being closed: a thread saves the state, which two may not at once

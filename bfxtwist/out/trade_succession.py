@@ -137,6 +137,14 @@ class TradeSuccession:
 
     # --- the next file ------------------------------------------------------------------------------------
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the file that is open is the one that has its name, and nobody else has changed it."""
+        try:
+            return self._file.is_open and self._file.interference() is None
+        except OSError:
+            return False
+
     def reopen(self) -> None:
         """Finish the file that is open and go on with what has its name now. What fails is tried again."""
         if self._saving.under_way:
