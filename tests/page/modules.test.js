@@ -285,6 +285,19 @@ test("a trade is on the tape once, and the tape has an end", () => {
   assert.equal(model.ids.size, 100);
 });
 
+test("a trade that comes late stands where it belongs, and those of another exchange hide none", () => {
+  const { model } = modelAt();
+  const shown = () => model.trades.map((trade) => trade.id);
+  model.tradeSnapshot([["9", "90", "1", "6"], ["7", "70", "1", "6"], ["5", "50", "1", "6"]]);
+  model.trade(["6", "71", "1", "6"]); // by the database's time
+  model.trade(["3", "30", "1", "6"]);
+  model.trade(["10", "90", "1", "6"]);
+  assert.deepEqual(shown(), ["10", "9", "7", "6", "5", "3"]);
+  model.trade(["2", "1000", "1", "6"]);
+  model.trade(["4", "1001", "1", "6"]);
+  assert.deepEqual(shown().slice(0, 3), ["4", "2", "10"]);
+});
+
 test("rate and samples forget", () => {
   const { clock, model } = modelAt();
   model.connected();

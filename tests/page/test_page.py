@@ -8,9 +8,10 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from bfxtwist.core.messages import Trade
 from tests.page import browser
 from tests.page.browser import Browser
-from tests.page.served import ServedPage
+from tests.page.served import ServedPage, now
 
 reactor: Any = _reactor
 
@@ -94,6 +95,18 @@ class NumbersTest(PageTest):
             for trade, side in zip(latest, sides, strict=True)
         ]
         self.assertEqual(shown, wanted)
+
+    async def test_a_trade_that_comes_late_is_not_on_top(self) -> None:
+        """One older than the snapshot, of which only the `tu` came since somebody reads."""
+        await self.page()
+        await self.quiet()
+        ids = "[...document.getElementById('trades').rows].map((row) => Number(row.dataset.id))"
+        before = await self.browser.js(ids)
+        latest = self.served.market.trades["tBTCUSD"].latest
+        late = Trade(before[-1] - 1, latest[0].mts - 3_600_000, b"1", b"64000")
+        self.served.market.trades["tBTCUSD"].listeners[0].executed([late], [True], now())
+        await self.becomes(f"{ids}.length", len(before) + 1)
+        self.assertEqual(await self.browser.js(ids), [*before, late.id])
 
     async def test_a_book_of_every_two_seconds(self) -> None:
         """A daemon that carries it as F1 has none as F0."""

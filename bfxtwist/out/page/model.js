@@ -4,6 +4,7 @@ import { Book } from "./book.js";
 import { toNumber } from "./decimal.js";
 
 const TRADES_KEPT = 100;
+const SAME_TIME = 100; // ms; in the database the time of a trade is another than on the socket, by 1 to 9 (measured in 2018)
 const RATE_WINDOW = 5000;
 const SAMPLE_EVERY = 500;
 
@@ -130,12 +131,16 @@ export class Model {
     for (const row of [...rows].reverse()) this.trade(row);
   }
 
-  /** `[id, mts, amount, price]`: newest on top, each id once. */
-  trade([id, time, amount, price]) {
+  /** `[id, mts, amount, price]`: newest on top, each id once. One that the relay had from a late `tu` alone may be old. */
+  trade([id, mts, amount, price]) {
     if (this.ids.has(id)) return;
     this.ids.add(id);
+    const time = Number(mts);
     const bought = !amount.startsWith("-");
-    this.trades.unshift({ id, time: Number(time), bought, amount: amount.replace(/^-/, ""), size: Math.abs(Number(amount)), price });
+    const trade = { id, time, bought, amount: amount.replace(/^-/, ""), size: Math.abs(Number(amount)), price };
+    // Where a demo was served before, its ids are above all that come now.
+    const below = this.trades.findIndex((other) => Number(other.id) < Number(id) || other.time < time - SAME_TIME);
+    this.trades.splice(below < 0 ? this.trades.length : below, 0, trade);
     for (const gone of this.trades.splice(TRADES_KEPT)) this.ids.delete(gone.id);
   }
 

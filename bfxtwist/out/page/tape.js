@@ -39,14 +39,13 @@ export class Tape {
     const largest = Math.max(...shown.map((trade) => trade.size));
     const places = Math.max(this.places, ...shown.map((trade) => placesOf(trade.price)));
     const first = this.rows.size === 0;
-    for (const trade of [...shown].reverse()) {
-      if (!this.rows.has(trade.id)) {
-        const row = this.row(trade);
-        this.rows.set(trade.id, row);
-        this.body.prepend(row);
-        if (!first && !this.reduced()) this.lit.set(row, SEEN_FOR);
-      }
-    }
+    shown.forEach((trade, index) => {
+      if (this.rows.has(trade.id)) return;
+      const row = this.row(trade);
+      this.rows.set(trade.id, row);
+      this.body.insertBefore(row, this.body.rows[index] ?? null); // those above it are there
+      if (!first && !this.reduced()) this.lit.set(row, SEEN_FOR);
+    });
     const kept = new Set(shown.map((trade) => trade.id));
     for (const [id, row] of this.rows) {
       if (!kept.has(id)) {
