@@ -39,7 +39,7 @@ _PANELS = """[...document.querySelectorAll(".panel")].map((one) => one.getBoundi
     .map(({top, bottom}) => [top, bottom])"""
 
 #: The colours of the headline, and of a link in it.
-_LINK = """[headline, headline.appendChild(document.createElement("a"))]
+_LINK = """[headline, headline.appendChild(Object.assign(document.createElement("a"), {href: "/book"}))]
     .map((one) => getComputedStyle(one).color)"""
 
 
