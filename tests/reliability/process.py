@@ -24,7 +24,7 @@ ROWS = [
     Row(
         "P3",
         "SIGHUP",
-        "files opened anew, settings read again; a mistake in them changes nothing",
+        "a file that was moved is left for a new one, settings read again; a mistake in them changes nothing",
         [
             "test_command.Running.test_sighup_reads_the_settings_again",
             "out.test_trade_succession.SuccessionTests.test_sighup_after_a_rename",
