@@ -204,12 +204,7 @@ def _check_tail(found: Scan, size: int, file: FileId, saved: Saved | None) -> No
 
 def _continued(saved: Saved | None) -> tuple[KnownIds, Progress]:
     """There are no rows: everything that is known of earlier ones, the state says."""
-    if saved is None:
-        return KnownIds(), Progress()
-    progress = saved.progress
-    if saved.earlier and progress.start is not None:
-        progress.start = max(progress.start, saved.earlier[0])  # what is older is in an older file
-    return KnownIds(saved.earlier), progress
+    return (KnownIds(), Progress()) if saved is None else (KnownIds(saved.earlier), saved.progress)
 
 
 def _ends_as_saved(layout: Layout, read: Read, end: int, saved: Saved) -> bool:

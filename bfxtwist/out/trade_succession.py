@@ -64,6 +64,7 @@ class TradeSuccession:
         for note in plan.notes:
             _log.warn("{path}: {note}", path=self._file.path, note=note)
         self._tape = Tape(plan.known, plan.progress, self._limits, plan.newest)
+        self._begin_with(plan.known)
         self._saving.follow(self._tape)
         if saved is not None and saved.file != self._file.file:
             self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
@@ -188,6 +189,10 @@ class TradeSuccession:
             raise
         known = self._followed.known
         known.update(known.unknown(plan.known))
-        if (first := plan.known.smallest) is not None:
-            self._followed.begin_at(first)
+        self._begin_with(plan.known)
         return plan.known
+
+    def _begin_with(self, known: KnownIds) -> None:
+        """Want nothing that is older than these, which are in the open file or in the state: an older file has it."""
+        if (first := known.smallest) is not None:
+            self._followed.begin_at(first)

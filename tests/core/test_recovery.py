@@ -177,11 +177,11 @@ class RecoveryTests(SynchronousTestCase):
         self.assertEqual(found.rewrite_from, 0)  # of the copy, nothing is known to be on disk
 
     def test_file_that_was_rotated_away(self) -> None:
-        """The newest ids are known from the state; older trades are in the older file."""
+        """The newest ids are known from the state."""
         for content in (b"", HEADER):
             state = saved(self.rows, 3, file=FileId(9, 9), earlier=[2, 3])
             found = recover(content, state)
-            self.assertEqual((found.progress.start, 3 in found.known, found.progress.frontier), (2, True, Mark(2, MTS + 2)))
+            self.assertEqual((ids(found), found.progress.frontier), ([2, 3], Mark(2, MTS + 2)))
             self.assertEqual(len(found.notes), 1)
 
     def test_rows_that_were_rotated_away_are_known_beside_those_of_the_new_file(self) -> None:

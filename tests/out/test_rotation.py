@@ -148,6 +148,34 @@ class Memory(RotationTest):
         recording.trades(6)
         self.assert_whole(recording)
 
+    def test_what_a_kill_made_it_forget_is_not_taken_for_new(self) -> None:
+        """The same after a start, when the live file has rows, and the state knows of no older ones."""
+        for quiet in range(3, 7):
+            recording = self.rotating().live()
+            recording.trades(30)
+            for _ in range(quiet):
+                recording.trade(pause=300)
+            recording.restart()
+            self.assertLess(len(recording.recorder.tape.known), 10)
+            recording.connect(30)
+            recording.trades(6)
+            self.assert_whole(recording, str(quiet))
+
+    def test_what_a_kill_made_it_forget_is_asked_for_all_the_same(self) -> None:
+        """History was away for longer than the state can hold ids: what is missing comes, though others come again."""
+        self.patch(trade_saving, "EARLIER_AT_MOST", 5)
+        for more in range(18, 26):  # one of them ends when the live file has no row
+            recording = self.rotating().live()
+            recording.trades(30)
+            recording.exchange.fault = "down"
+            recording.trade(told=False)
+            recording.trades(more)
+            recording.restart()
+            recording.exchange.fault = ""
+            recording.connect()
+            recording.wait(100)
+            self.assertEqual(sorted({*recording.all_ids()}), recording.ledger(), more)
+
     def test_a_file_that_is_only_opened_anew_is_known_as_before(self) -> None:
         recording = self.rotating(10**6).live()
         recording.trades(200)
