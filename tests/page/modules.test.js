@@ -368,12 +368,15 @@ function feedOf(context) {
   context.mock.timers.enable();
   globalThis.WebSocket = class {
     constructor() {
+      this.sent = [];
       sockets.push(this);
     }
 
     close() {}
 
-    send() {}
+    send(text) {
+      this.sent.push(JSON.parse(text));
+    }
   };
   const { at, clock } = sleeper();
   const model = new Model(() => {}, () => clock.now());
@@ -424,6 +427,25 @@ test("what comes after a silence is not taken for new", (context) => {
   at.wall += 60000; // as between two timers of a tab that nobody looks at, while nothing need come
   context.mock.timers.tick(5000);
   assert.equal(judge(model, clock.now()).state, "stale");
+});
+
+test("trades that are asked for and not answered do not keep a live book waiting", (context) => {
+  const { feed, sockets } = feedOf(context);
+  const opens = () => {
+    const socket = sockets.at(-1);
+    const say = (message) => socket.onmessage({ data: JSON.stringify(message) });
+    socket.onopen();
+    say({ event: "info", version: 2 });
+    say({ event: "conf", status: "OK" });
+    say({ event: "subscribed", channel: "book", chanId: 1, symbol: "tBTCUSD" });
+    return socket.sent.filter(({ event }) => event === "subscribe").map(({ channel }) => channel);
+  };
+  feed.want("tBTCUSD", { precision: "P0", frequency: "F0", length: 25 }, true);
+  feed.connect();
+  assert.deepEqual(opens(), ["book", "trades"]);
+  feed.wantTrades(false);
+  context.mock.timers.tick(500);
+  assert.deepEqual(opens(), ["book"]);
 });
 
 test("words for times, spreads and gaps", () => {
