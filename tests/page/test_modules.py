@@ -7,11 +7,9 @@ from shutil import copy, which
 
 from twisted.trial.unittest import SynchronousTestCase
 
-_TESTS = Path(__file__).parent / "modules.test.js"
-
 
 class Modules(SynchronousTestCase):
-    """Everything in modules.test.js."""
+    """Everything in *.test.js."""
 
     def test_modules(self) -> None:
         """The tests of the modules pass."""
@@ -22,7 +20,8 @@ class Modules(SynchronousTestCase):
         folder.mkdir(parents=True)
         # Beside each other, and said to be modules, which any version of node understands.
         (folder / "package.json").write_text('{"type": "module"}')
-        copy(_TESTS, folder)
+        for tests in Path(__file__).parent.glob("*.test.js"):
+            copy(tests, folder)
         for file in files("bfxtwist.out").joinpath("page").iterdir():
             if file.name.endswith(".js"):
                 (folder / file.name).write_bytes(file.read_bytes())
