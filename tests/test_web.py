@@ -22,7 +22,6 @@ from bfxtwist.core.moment import Moment
 from bfxtwist.core.trade_rows import HEADER
 from bfxtwist.core.uplink_status import UplinkStatus
 from bfxtwist.exchange.simulated import SimulatedMarket
-from bfxtwist.out.guard import LOOPBACK
 from bfxtwist.out.metrics import Metrics
 from bfxtwist.settings import feed, settings
 from bfxtwist.web import Web
@@ -164,15 +163,14 @@ class Serving(SynchronousTestCase):
         path = Path(self.mktemp())
         path.write_text("0123456789abcdef")
         path.chmod(0o600)
-        web = self.served(token_file=str(path))
+        web = self.served(token_file=str(path), allow_hosts=["bfx.example"])
         for written, asked_for in (("short", "0123456789abcdef"), ("fedcba9876543210", "fedcba9876543210")):
             path.write_text(written)
             web.renew()
-            statuses = [self.get("/book", f"Authorization: Bearer {token}").status for token in (asked_for, written)]
-            self.assertEqual(statuses[0], 200)
-            self.assertEqual(statuses[1], 200 if written == asked_for else 401)
-        site: Any = self.reactor.tcpServers[-1][1]
-        self.assertEqual(site.guard.names, LOOPBACK)
+            for token in (asked_for, written):
+                response = self.get("/book", f"Authorization: Bearer {token}", host="bfx.example")
+                self.assertEqual(response.status, 200 if token == asked_for else 401)
+        self.assertEqual(self.get("/book", host="evil.example").status, 421)
 
     def test_names_and_origins_that_are_allowed(self) -> None:
         self.served()
