@@ -42,6 +42,14 @@ _PANELS = """[...document.querySelectorAll(".panel")].map((one) => one.getBoundi
 _LINK = """[headline, headline.appendChild(Object.assign(document.createElement("a"), {href: "/book"}))]
     .map((one) => getComputedStyle(one).color)"""
 
+#: Whether a changed amount is of another colour than its row, and whether a new trade has a ground of its own.
+_SEEN = (
+    """[...document.querySelectorAll(".ladder .changed")]
+        .some((one) => getComputedStyle(one).color !== getComputedStyle(one.parentNode).color)""",
+    """[...document.querySelectorAll(".tape .new")]
+        .some((one) => getComputedStyle(one).backgroundColor !== "rgba(0, 0, 0, 0)")""",
+)
+
 
 class ScreenTest(PageTest):
     """Any screen."""
@@ -135,8 +143,8 @@ class ScreenTest(PageTest):
         """A changed amount, a new trade; and nothing has the browser paint sixty times a second for that."""
         await self.page(rate=20)
         await deferLater(reactor, 0.5, lambda: None)
-        for selector in (".ladder .changed", ".tape .new"):
-            await self.becomes(f"document.querySelector('{selector}') !== null", True)
+        for seen in _SEEN:
+            await self.becomes(seen, True)
         self.assertEqual(await self.browser.js("document.getAnimations().length"), 0)
         await self.quiet()
         self.assertEqual(await self.browser.js("document.querySelectorAll('.changed, .new').length"), 0)
