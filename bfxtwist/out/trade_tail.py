@@ -1,6 +1,6 @@
 """The newest rows of a trade.csv that is being written: read from its end, and never more than a bounded part of it.
 
-Rows stand in the order of arrival. Those that were fetched for a gap stand below newer ones, so that the last rows of the
+Rows stand in the order of writing. Those that were fetched for a gap stand below newer ones, so that the last rows of the
 file need not be the newest; where the part that was read may not tell, the answer says so. Parts that rotation has closed
 are not read: what is asked for of them is uncertain, too.
 """
