@@ -21,14 +21,13 @@ from enum import StrEnum
 from itertools import islice
 from typing import NamedTuple
 
-import msgspec
-
 from bfxtwist.core.gaps import Gap, GapState, Mark
 from bfxtwist.core.history import OVERLAP, Page, PageRequest
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.limits import LIMITS, Limits
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.moment import Moment
+from bfxtwist.core.progress import Progress
 from bfxtwist.core.walk import Loss, Step, Walk
 
 #: Seconds from going live to the first audit, and from one audit to the next.
@@ -43,24 +42,6 @@ LOOKS = 3
 LOOK_AGAIN = 5.0
 
 LACKS = "the exchange's history lacks a trade that is on file"
-
-
-class Progress(msgspec.Struct):
-    """What has been compared with history. It may become durable only after the rows that it speaks of."""
-
-    start: int | None = None  # id of the first trade ever recorded here; older ones are not wanted
-    frontier: Mark | None = None
-    floor: int = 0  # no trade that is still to be fetched from the frontier on has a smaller id
-    gaps: list[Gap] = msgspec.field(default_factory=list)  # the open ones
-
-    @property
-    def lowest(self) -> int:
-        """No trade that is still to be fetched has a smaller id."""
-        return min([self.floor, *(gap.floor for gap in self.gaps)])
-
-    def copy(self) -> "Progress":
-        """The same, to come back to."""
-        return msgspec.structs.replace(self, gaps=[msgspec.structs.replace(gap) for gap in self.gaps])
 
 
 class Purpose(StrEnum):

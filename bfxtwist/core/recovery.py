@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import Mark
 from bfxtwist.core.known_ids import KnownIds
+from bfxtwist.core.progress import Progress
 from bfxtwist.core.trade_rows import BYTE_ORDER_MARK, HEADER, LONGEST_LINE, Layout
 
 #: Reads so many bytes from an offset; fewer only at the end.

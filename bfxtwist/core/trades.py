@@ -27,7 +27,7 @@ from itertools import repeat
 
 import msgspec
 
-from bfxtwist.core.comparison import Comparison, Found, Progress, Purpose
+from bfxtwist.core.comparison import Comparison, Found, Purpose
 from bfxtwist.core.gaps import Gap, Mark
 from bfxtwist.core.history import HistoryUnavailable, Page, PageRequest, check_page
 from bfxtwist.core.hold import HOLD, Hold
@@ -35,6 +35,7 @@ from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.limits import LIMITS, Limits
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.moment import Moment
+from bfxtwist.core.progress import Progress
 from bfxtwist.core.trade_rows import Arrival, recordable
 
 #: Known trades, none of which a page shows where they belong: it is another pair's, or another exchange's. History may lack
@@ -334,9 +335,9 @@ class Tape:
     # --- the disk -----------------------------------------------------------------------------------------
 
     def begin_at(self, first: int) -> None:
-        """Another file is open, and of what is older than the trade of this id neither it nor the state knows any more.
+        """Of what is older than the trade of this id neither the open file nor the state knows.
 
-        Nor does the tape from here on, as after a restart; or else a recorder that rotates its file would grow for ever.
+        Nor does the tape from here on; or else a recorder that rotates its file would grow for ever.
         """
         self.known.forget_below(self.comparison.begin_at(first))
 

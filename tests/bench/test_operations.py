@@ -14,11 +14,11 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.channels import Tally
-from bfxtwist.core.comparison import Progress
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Refused, Trade
 from bfxtwist.core.moment import Moment
+from bfxtwist.core.progress import Progress
 from bfxtwist.core.session import Session
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.trades import Tape

@@ -3,13 +3,13 @@
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import Mark
 from bfxtwist.core.history import Page, PageRequest
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.limits import Limits
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.moment import Moment
+from bfxtwist.core.progress import Progress
 from bfxtwist.core.trades import Tape
 from tests.model_exchange import ModelExchange
 

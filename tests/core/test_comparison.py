@@ -1,9 +1,10 @@
 """Comparing with history: how far the frontier goes, and what is asked for when."""
 
-from bfxtwist.core.comparison import LACKS, Progress
+from bfxtwist.core.comparison import LACKS
 from bfxtwist.core.gaps import Gap, GapState, Mark
 from bfxtwist.core.history import OVERLAP, Page
 from bfxtwist.core.hold import HOLD
+from bfxtwist.core.progress import Progress
 from bfxtwist.core.trades import Mode
 from tests.core.taped import TapeTest
 

@@ -3,9 +3,9 @@
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import Gap, Mark
 from bfxtwist.core.messages import Trade
+from bfxtwist.core.progress import Progress
 from bfxtwist.core.recovery import TORN_LIMIT, TORN_LIMIT_WITHOUT_STATE, CannotContinue, FileId, Plan, Saved, plan
 from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
 

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import Mark
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.messages import Trade
+from bfxtwist.core.progress import Progress
 from bfxtwist.core.trades import Mode, Tape
 from tests.core.taped import TapeTest
 from tests.model_exchange import EPOCH

@@ -1,9 +1,9 @@
 """Walks through a history that is late, short, crowded or wrong: no end is believed without its witness."""
 
-from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import GapState, Mark
 from bfxtwist.core.limits import Limits
 from bfxtwist.core.messages import Trade
+from bfxtwist.core.progress import Progress
 from bfxtwist.core.trades import Mode
 from bfxtwist.core.walk import Walk
 from tests.core.taped import TapeTest

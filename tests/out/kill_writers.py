@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from random import Random
 
-from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import Mark
+from bfxtwist.core.progress import Progress
 from bfxtwist.core.recovery import Saved
 from bfxtwist.core.trade_rows import HEADER, Layout
 from bfxtwist.out.disk import OsDisk

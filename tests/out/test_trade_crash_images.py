@@ -5,9 +5,9 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import Mark
 from bfxtwist.core.messages import Trade
+from bfxtwist.core.progress import Progress
 from bfxtwist.core.recovery import Saved
 from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
 from bfxtwist.out.trade_errors import TradeFileError

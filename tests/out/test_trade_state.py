@@ -5,8 +5,8 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.comparison import Progress
 from bfxtwist.core.gaps import Gap, Mark
+from bfxtwist.core.progress import Progress
 from bfxtwist.core.recovery import FileId, Saved
 from bfxtwist.out.disk import OsDisk
 from bfxtwist.out.trade_errors import DiskFailed, Locked, WrongFile

@@ -16,6 +16,12 @@ from tests.crash_disk import CrashDisk
 from tests.out.recording import LAYOUT, Recording, SlowThread, live
 
 
+def cannot_be_found(call: str) -> None:
+    """What the disk is asked before each call: whoever looks for a file by its name hears of an error."""
+    if call == "find":
+        raise OSError(5, "Input/output error")
+
+
 class SuccessionTests(SynchronousTestCase):
     """`TradeSuccession`, in a recorder on a disk in memory."""
 
@@ -244,12 +250,7 @@ class SuccessionTests(SynchronousTestCase):
     def test_a_file_that_cannot_be_looked_at_is_said(self) -> None:
         recording = live()
         recording.wait(3)
-
-        def before(call: str) -> None:
-            if call == "find":
-                raise OSError(5, "Input/output error")
-
-        recording.crash_disk.before = before
+        recording.crash_disk.before = cannot_be_found
         with capturedLogs() as events:
             recording.wait(5)
             self.assertIn("/trade.csv: Input/output error: see to the disk", str(recording.recorder.not_ready()))
@@ -263,12 +264,7 @@ class SuccessionTests(SynchronousTestCase):
         """Its rows are safe."""
         recording = live()
         recording.wait(3)
-
-        def before(call: str) -> None:
-            if call == "find":
-                raise OSError(5, "Input/output error")
-
-        recording.crash_disk.before = before
+        recording.crash_disk.before = cannot_be_found
         recording.wait(1)
         self.assertIn("Input/output error", str(recording.recorder.not_ready()))
         recording.crash_disk.mend()

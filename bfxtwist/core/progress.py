@@ -1,0 +1,23 @@
+"""How far a recording has been compared with the exchange's history: what its state says of that."""
+
+import msgspec
+
+from bfxtwist.core.gaps import Gap, Mark
+
+
+class Progress(msgspec.Struct):
+    """What has been compared with history. It may become durable only after the rows that it speaks of."""
+
+    start: int | None = None  # id of the first trade that is wanted: the first one recorded, or the first still known
+    frontier: Mark | None = None
+    floor: int = 0  # no trade that is still to be fetched from the frontier on has a smaller id
+    gaps: list[Gap] = msgspec.field(default_factory=list)  # the open ones
+
+    @property
+    def lowest(self) -> int:
+        """No trade that is still to be fetched has a smaller id."""
+        return min([self.floor, *(gap.floor for gap in self.gaps)])
+
+    def copy(self) -> "Progress":
+        """The same, to come back to."""
+        return msgspec.structs.replace(self, gaps=[msgspec.structs.replace(gap) for gap in self.gaps])

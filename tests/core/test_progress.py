@@ -1,0 +1,24 @@
+"""How far a recording has been compared: what is saved of it must not change behind the state's back."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bfxtwist.core.gaps import Gap, Mark
+from bfxtwist.core.progress import Progress
+
+_START, _END, _FRONTIER = Mark(10, 1000), Mark(20, 2000), Mark(90, 9000)
+
+
+class ProgressTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.gap = Gap(_START, _END, "silent", noticed=3_000_000, left=_START, floor=11)
+        self.progress = Progress(1, _FRONTIER, 80, [self.gap])
+
+    def test_an_open_gap_wants_older_trades_than_the_frontier_does(self) -> None:
+        self.assertEqual((self.progress.lowest, Progress(1, _FRONTIER, 80).lowest), (11, 80))
+
+    def test_a_copy_stays_as_it_is(self) -> None:
+        """Of its gaps, too: what is fetched later would be called compared after a kill, without its rows."""
+        before = self.progress.copy()
+        self.gap.left = Mark(15, 1500)
+        self.progress.gaps.clear()
+        self.assertEqual([gap.left for gap in before.gaps], [_START])
