@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections import defaultdict
 
 import msgspec
 from told import SEEN, WORK
@@ -32,10 +33,9 @@ say({"event": "conf", "flags": 65536})
 for symbol in WORK["symbols"]:
     say({"event": "subscribe", "channel": "book", "symbol": symbol, "prec": "P0", "freq": "F0", "len": str(WORK["levels"])})
 
-data = peer.recv(65536)
-data = data[data.index(b"\r\n\r\n") + 4 :]
-books = {}
-while True:
+
+def take_in(books, data):
+    """Every whole frame; what is left of the last one."""
     at, size, messages = 0, len(data), 0
     while at + 4 <= size:
         length = data[at + 1]
@@ -48,7 +48,7 @@ while True:
         if length < 126 and data[start] != 123:
             update = decode(data[start:end])
             price, count, amount = update.row
-            side = books.setdefault((update.channel_id, amount > 0), {})
+            side = books[update.channel_id, amount > 0]
             if count:
                 side[price] = (count, amount)
             else:
@@ -56,7 +56,15 @@ while True:
             messages += 1
         at = end
     SEEN["messages"] += messages
+    return data[at:]
+
+
+data = peer.recv(65536)
+data = data[data.index(b"\r\n\r\n") + 4 :]
+books = defaultdict(dict)  # by channel and side
+while True:
+    data = take_in(books, data)
     more = peer.recv(65536)
     if not more:
         os._exit(0)
-    data = data[at:] + more
+    data += more
