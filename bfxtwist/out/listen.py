@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from bfxtwist.cannot_listen import CannotListen
+from bfxtwist.out.address import apart
 from bfxtwist.out.certificate import Certificate
 from bfxtwist.out.site import Site
 
@@ -39,28 +40,16 @@ def check_listen(description: str, *, allow_remote: bool = False, token: bool = 
         raise ValueError(
             f"{description} can be reached from other machines: add :interface=127.0.0.1, or --allow-remote if you mean it"
         )
-    if not token and _parts(description)[0] != "ssl":
+    if not token and not description.startswith("ssl:"):
         raise ValueError(f"{description} can be read by everybody who reaches it: add --token-file, or listen on ssl:")
 
 
 def _is_local(description: str) -> bool:
-    kind, *arguments = _parts(description)
+    unnamed, named = apart(description)
+    kind = unnamed[0] if unnamed else ""
     if kind in ("unix", "systemd"):  # of a socket that systemd has bound, the unit decides
         return True
-    interface = next((part.removeprefix("interface=") for part in arguments if part.startswith("interface=")), "")
-    return kind in ("tcp", "tcp6", "ssl") and _is_loopback(interface)
-
-
-def _parts(description: str) -> list[str]:
-    r"""`tcp6:8080:interface=\:\:1` taken apart: a colon separates unless a backslash stands before it."""
-    parts, escaped = [""], False
-    for character in description:
-        if escaped or character not in "\\:":
-            parts[-1] += character
-        elif character == ":":
-            parts.append("")
-        escaped = character == "\\" and not escaped
-    return parts
+    return kind in ("tcp", "tcp6", "ssl") and _is_loopback(named.get("interface", ""))
 
 
 def _is_loopback(interface: str) -> bool:

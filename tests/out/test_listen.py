@@ -48,7 +48,9 @@ class CheckListenTests(SynchronousTestCase):
         "tcp6:8080",
         "tcp:8080:interface=book.example.org",
         "tcp:8080:backlog=5:interface=10.0.0.1",
+        "tcp:8080:interface=127.0.0.1:interface=0.0.0.0",
         "haproxy:tcp:8080:interface=127.0.0.1",
+        "interface=127.0.0.1",
     )
 
     def test_this_machine_needs_nothing(self) -> None:
