@@ -8,7 +8,11 @@ was given. In the reactor's place stands a `Certificate`, which is asked at each
     description, files ──► another, at SIGHUP ──► listenSSL ──────┘
 """
 
+import re
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from OpenSSL import SSL, crypto
@@ -20,10 +24,15 @@ from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from bfxtwist.out.address import apart
+
 _log = Logger()
 
 _NAME_ANOTHER = "name another with privateKey= and certKey="
 _EXAMPLE = "ssl:8443:privateKey=privkey.pem:certKey=cert.pem:extraCertChain=chain.pem"
+
+#: How a private key with a passphrase begins in PEM: RFC 7468 (11), and RFC 1421 (4.6.1.1) before it.
+_ENCRYPTED = re.compile(rb"^-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: *4, *ENCRYPTED", re.MULTILINE)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -66,6 +75,9 @@ class Certificate:
 def read_certificate(description: str) -> CertificateOptions:
     """What the files of an `ssl:` address hold now. Raises ValueError with one line that names the fix."""
     said = f"--listen {description!r}"
+    if name := _asks_for_passphrase(description):
+        plain = f"openssl pkey -in {quote(name)} -out plain.pem"
+        raise ValueError(f"{said} names a key with a passphrase, which nobody is there to type: {plain}, and name that")
     reader = _Reader()
     try:
         serverFromString(reader, description).listen(Factory())
@@ -73,7 +85,7 @@ def read_certificate(description: str) -> CertificateOptions:
     except OSError as error:
         raise ValueError(f"{said} needs a file ({error.filename}: {error.strerror}): {_NAME_ANOTHER}") from None
     except crypto.Error:
-        raise ValueError(f"{said} names a key or a certificate that is none: it must be PEM, without a passphrase") from None
+        raise ValueError(f"{said} names a key or a certificate that is none: it must be PEM") from None
     except SSL.Error as error:
         raise ValueError(f"{said} names what OpenSSL refuses ({_why(error)}): {_NAME_ANOTHER}") from None
     except VerifyError:
@@ -81,6 +93,23 @@ def read_certificate(description: str) -> CertificateOptions:
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{said} is no endpoint ({error}): write it like {_EXAMPLE}") from None
     return reader.read
+
+
+def _asks_for_passphrase(description: str) -> str | None:
+    """The file for which OpenSSL would ask on the terminal, again at each SIGHUP, while the reactor waits for an answer."""
+    for name in _key_files(description):
+        with suppress(OSError, ValueError):  # what cannot be read is explained where Twisted reads it
+            if _ENCRYPTED.search(Path(name).read_bytes()):
+                return name
+    return None
+
+
+def _key_files(description: str) -> tuple[str, str]:
+    """The files of an `ssl:` address in which Twisted looks for the private key: its own, and the certificate's."""
+    unnamed, named = apart(description)
+    _, _, key, certificate, *_ = *unnamed, "", "", "", ""
+    key = named.get("privateKey") or key or "server.pem"  # Twisted's default
+    return key, named.get("certKey") or certificate or key
 
 
 class _Reader:

@@ -4,6 +4,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from twisted.internet.testing import MemoryReactor
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -40,6 +46,21 @@ class Refused(CertificateTest):
         self.chain.unlink()
         self.assertIn("cert", self.refusal())
         self.assertIn("No such file", self.refusal())
+
+    def test_a_key_with_a_passphrase(self) -> None:
+        """OpenSSL would ask for it on the terminal. Both ways of PEM to say so, and both files that may hold it."""
+        key = load_pem_private_key(self.key.read_bytes(), None)
+        for form in (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL):
+            encrypted = key.private_bytes(Encoding.PEM, form, BestAvailableEncryption(b"secret"))
+            self.key.write_bytes(encrypted)
+            fix = f": openssl pkey -in {self.key} -out plain.pem, and name that"
+            self.assertTrue(self.refusal().endswith(f"names a key with a passphrase, which nobody is there to type{fix}"))
+        self.chain.write_bytes(self.chain.read_bytes() + encrypted)
+        self.key.write_bytes(b"")
+        self.assertIn(f"openssl pkey -in {self.chain} ", self.refusal())
+        for words in (f"privateKey={self.chain}", f"{self.key}:{self.chain}", str(self.chain)):
+            self.where = f"ssl:8443:{words}"
+            self.assertIn(f"openssl pkey -in {self.chain} ", self.refusal())
 
     def test_a_key_of_another(self) -> None:
         self.key.write_bytes(AUTHORITY.issue_cert("book.example").private_key_pem.bytes())
