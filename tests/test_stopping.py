@@ -48,9 +48,16 @@ class Stopping(WholeTest):
         self.assertNotIn("Traceback", daemon.said + daemon.errors)
 
     async def test_before_it_listens(self) -> None:
-        daemon = self.begin(self.met)
-        await self.says(daemon, "starting up")
-        await self.stops(daemon)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            daemon = self.begin(self.met)
+            await self.says(daemon, "starting up")
+            await self.stops(daemon, number)
+
+    async def test_before_the_reactor_runs(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            daemon = self.begin(self.met)
+            await self.says(daemon, "listening on")
+            await self.stops(daemon, number)
 
     async def test_while_it_asks_for_the_list_of_pairs(self) -> None:
         self.met.faults.set("rest-stall", "headers")
