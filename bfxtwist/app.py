@@ -100,20 +100,25 @@ def freeze() -> None:
 
 
 class CannotStart(SystemExit, Exception):
-    """Ends the process with a code and one line.
+    """Ends the process with a code. `str` is the line that says why.
 
-    The line is written past twistd, which has made standard error a part of the log by then. An Exception too, since that
-    is what twistd looks for before it tells the process that waits for its daemon.
+    An Exception too, since that is what twistd looks for before it tells the process that waits for its daemon.
     """
 
     def __init__(self, code: int, line: str) -> None:
         super().__init__(code)
         self.line = line
-        if sys.__stderr__ is not None:
-            sys.__stderr__.write(f"bfx: {line}\n")
 
     def __str__(self) -> str:
         return self.line
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two files lead to one place."""
+    try:
+        return os.path.sameopenfile(one.fileno(), other.fileno())
+    except (OSError, ValueError, AttributeError):  # closed, or none of the system's
+        return False
 
 
 class Process(MultiService):
@@ -153,6 +158,9 @@ class Process(MultiService):
     def _refused(self, code: int, error: BaseException) -> CannotStart:
         # In the background standard error is closed, and twistd's parent shows the first hundred letters only.
         _log.critical("{line}", line=str(error))
+        # As it was before twistd made it a part of the log. Where the log has just been seen, once is enough.
+        if (stderr := sys.__stderr__) is not None and not (self._logs is not None and _same(self._logs.file, stderr)):
+            stderr.write(f"bfx: {error}\n")
         return CannotStart(code, str(error))
 
     def startService(self) -> None:

@@ -82,6 +82,13 @@ class Mistakes(CommandTest):
         line = await self.one_line(1, "-p", "BTC/USD", "-c", "book", "--demo", "--listen", taken)
         self.assertIn("choose another --listen", line)
 
+    async def test_once_where_the_log_and_errors_are_seen_together(self) -> None:
+        exchange, where = await self.an_exchange()
+        words = ("bfx", "-p", "BTC/USD", "-c", "book", *where, "--listen", f"tcp:{exchange.port}:interface=127.0.0.1")
+        process = self.start(*words, within=("sh", "-c", 'exec "$0" "$@" 2>&1'))
+        self.assertEqual(await process.ended, 1)
+        self.assertEqual(process.said.count("choose another --listen"), 1, process.said)
+
     async def test_a_pair_that_rest_does_not_list(self) -> None:
         _, where = await self.an_exchange("tBTCUSD", "tDOGE:USD")
         line = await self.one_line(78, "-p", "DOGGE/USD", "-c", "book", *where, in_log=True)
