@@ -225,8 +225,7 @@ class Process(MultiService):
         try:
             config = self._options.read()
             settings = config.settings()
-            check(settings)
-            await self.daemon.change_feeds(settings)
+            await self.daemon.change_feeds(settings, check)
         except (ValueError, TradeFileError) as error:
             _log.error("SIGHUP: the settings are not changed: {error}", error=str(error), news=True)
             return

@@ -248,11 +248,12 @@ class Daemon(Service):
         others = [f", {feed.subscription} {feed.state}" for feed in self.market.feeds() if feed.state is not FeedState.LIVE]
         return f"{live} of {len(states)} feeds live{''.join(others)}"
 
-    async def change_feeds(self, settings: Settings) -> None:
+    async def change_feeds(self, settings: Settings, check: Callable[[Settings], None] = lambda _: None) -> None:
         """Start the feeds that are new in `settings` and stop those that are gone. The rest go on undisturbed.
 
         A book of other parameters is a new one. What is no feed (addresses, URLs) stays as it is, and so does the folder of
         a feed that goes on. Raises ValueError or TradeFileError, and changes nothing, where something cannot be had.
+        `check` is called with pairs that the exchange knows: it may make folders for them, and raises the same.
         """
         if self._feed is None:
             raise ValueError("the daemon is still starting: send SIGHUP again in a moment")
@@ -260,6 +261,7 @@ class Daemon(Service):
         await self.recorders.removed()
         if not self.running:
             raise ValueError("the daemon is stopping")
+        check(settings)
         old = {feed.subscription for feed in self.market.feeds()}
         new = {feed.subscription: feed for feed in settings.feeds}
         added = [feed for subscription, feed in new.items() if subscription not in old]

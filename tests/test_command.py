@@ -253,17 +253,19 @@ class Running(CommandTest):
 
     async def test_sighup_with_a_mistyped_pair_changes_nothing(self) -> None:
         _, where = await self.an_exchange()
-        config = Path(self.mktemp())
-        feed = '[[feed]]\npair = {}\nchannel = "book"\n'
-        config.write_text(feed.format('"BTC/USD"'))
+        config, folder = Path(self.mktemp()), Path(self.mktemp()).absolute()
+        feed = '[[feed]]\npair = "{}"\nchannel = {}\n'
+        config.write_text(feed.format("BTC/USD", '"book"'))
         daemon = self.start("bfx", "--config", str(config.absolute()), *where)
         url = await self.is_ready(daemon)
 
-        config.write_text(feed.format('["BTC/USD", "ETX/USD"]'))
+        both = f'["book", "trades"]\nfile_path = "{folder}"\n'
+        config.write_text(feed.format("BTC/USD", '"book"') + feed.format("ETX/USD", both))
         daemon.send(signal.SIGHUP)
         await self.until(lambda: "not changed" in daemon.said)
         self.assertIn("did you mean ETH/USD", daemon.said)
         self.assertEqual([one["symbol"] for one in (await get(f"{url}/books"))["books"]], ["BTC/USD"])
+        self.assertFalse(folder.exists())
 
         for times in range(2, 6):  # however often the answer is the same, it is given
             daemon.send(signal.SIGHUP)
