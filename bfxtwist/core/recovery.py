@@ -59,6 +59,11 @@ class Saved(msgspec.Struct):
     progress: Progress
     earlier: list[int]  # the newest ids, in case that the file is rotated away
 
+    @property
+    def knows_of_trades(self) -> bool:
+        """Whether there was one before it was saved."""
+        return bool(self.last_id is not None or self.earlier or self.progress != Progress())
+
 
 class Header(Enum):
     """What stands in the first line."""
@@ -152,8 +157,10 @@ def _up_to_repeat(layout: Layout, read: Read, end: int) -> tuple[int, KnownIds]:
 def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | None) -> Plan:
     """Decide. Raises CannotContinue."""
     if saved is not None and (saved.exchange, saved.symbol) != (layout.source, layout.symbol):
-        reason = f"the state beside it is of {saved.symbol} of {saved.exchange}"
-        raise CannotContinue(reason, f"name another folder for {layout.symbol} of {layout.source}")
+        if saved.knows_of_trades or size > len(HEADER):
+            reason = f"the state beside it is of {saved.symbol} of {saved.exchange}"
+            raise CannotContinue(reason, f"name another folder for {layout.symbol} of {layout.source}")
+        saved = None  # a start with a pair that was mistyped, say: it left no row that could be mixed with ours
     found = scan(layout, read, size)
     if found.header is Header.FOREIGN:
         raise _foreign(read(0, len(BYTE_ORDER_MARK + HEADER) + 1))

@@ -66,7 +66,8 @@ class TradeSuccession:
         self._tape = Tape(plan.known, plan.progress, self._limits, plan.newest)
         self._begin_with(plan.known)
         self._saving.follow(self._tape)
-        if saved is not None and saved.file != self._file.file:
+        own = self._saving.record()
+        if saved is not None and (saved.exchange, saved.symbol, saved.file) != (own.exchange, own.symbol, own.file):
             self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
         return self._tape
 

@@ -57,6 +57,18 @@ class RecoveryTests(SynchronousTestCase):
         error = self.assertRaises(CannotContinue, recover, self.rows, state, Layout("tBTCUSD", demo=True))
         self.assertEqual(error.fix, "name another folder for BTCUSD of a demo")
 
+    def test_a_start_that_ended_before_the_first_trade_left_nothing(self) -> None:
+        """Whatever the pair was called, or the exchange; but rows of a demo would look like ours."""
+        for content in (b"", HEADER[:5], HEADER):
+            empty = saved(content, progress=Progress(), earlier=[])
+            for state in (replace(empty, symbol="BTXUSD"), replace(empty, exchange="a demo")):
+                found = recover(content, state)
+                self.assertEqual((found.progress, ids(found), found.notes), (Progress(), [], []))
+                self.assertIn("name another", self.refusal(self.rows, state))
+                self.assertIn("name another", self.refusal(content, replace(state, last_id=1)))
+                self.assertIn("name another", self.refusal(content, replace(state, earlier=[1])))
+                self.assertIn("name another", self.refusal(content, replace(state, progress=Progress(1))))
+
     def test_whole_file_with_its_state(self) -> None:
         """The frontier and gaps are those that were saved, and what was not synced is to be written again."""
         state = saved(HEADER + row(1), 1)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from itertools import count
 from random import Random
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -12,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.out.trade_errors import DiskFailed
 from bfxtwist.out.trade_saving import SyncPolicy
+from bfxtwist.out.trade_state import StateFile
 from tests.crash_disk import CrashDisk
 from tests.out.recording import LAYOUT, Recording, SlowThread, live
 
@@ -111,6 +113,19 @@ class SuccessionTests(SynchronousTestCase):
         self.assertEqual(recording.ids(), [])
         recording.wait(2)
         self.assertEqual((recording.ids(), recording.recorder.not_ready()), ([made.told.id], None))
+
+    def test_no_row_comes_to_a_file_whose_state_is_of_another_pair(self) -> None:
+        """One that was mistyped at an earlier start, which made the files."""
+        recording = Recording().start()
+        recording.wait(3)
+        state = StateFile(recording.disk, "/trade.csv.state")
+        state.save(replace(recording.saved(), symbol="BTXUSD"))
+        recording.restart()
+        self.assertEqual(recording.saved().symbol, "BTCUSD")
+        recording.connect()
+        recording.trade(pause=0)
+        recording.restart()
+        self.assertEqual(recording.ids(), recording.ledger())
 
     def test_file_that_was_removed(self) -> None:
         """It is made again, and what was in it is known to have been recorded; what comes meanwhile waits for it."""
