@@ -185,9 +185,9 @@ def _read(name: str, value: Any) -> Any:
         raise ValueError(f"{name} must be a text or a list of texts, not {value!r}")
     if isinstance(default, bool):
         return _truth(name, value)
-    if isinstance(value, str) or (name == "length" and type(value) is int):
-        return str(value)
-    # What stands alone in a list, or as a number, is what is meant.
+    if isinstance(value, str) or (type(value) in (int, float) and default is not None):
+        return str(value)  # a number that is none of a setting's values is refused with those that are
+    # What stands alone in a list, or as a number where a file is to be named, is what is meant.
     only = value[0] if isinstance(value, list) and len(value) == 1 else value
     fix = f": write {name} = {_quoted(str(only))}" if type(only) in (str, int, float) else ""
     raise ValueError(f"{name} must be one text, not {value!r}{fix}")

@@ -94,8 +94,8 @@ class FromFile(SynchronousTestCase):
             ("pair = 5", "pair must be a text or a list of texts, not 5"),
             ("listen = [1]", "listen must be a text or a list of texts, not [1]"),
             ("demo = 'maybe'", "demo must be true or false, not 'maybe'"),
-            ("sync = 1", 'sync must be one text, not 1: write sync = "1"'),
-            ("length = 2.5", 'length must be one text, not 2.5: write length = "2.5"'),
+            ("ca_file = 1", 'ca_file must be one text, not 1: write ca_file = "1"'),
+            ("length = [25]", 'length must be one text, not [25]: write length = "25"'),
             ("file_path = ['data/']", "file_path must be one text, not ['data/']: write file_path = \"data/\""),
             ("rotate = false", "rotate must be one text, not False"),
             ("[[feed]]\npair = 'BTC/USD'\nfile_path = ['a', 'b']", "file_path must be one text, not ['a', 'b']"),
@@ -104,6 +104,17 @@ class FromFile(SynchronousTestCase):
             self.assertEqual(str(self.assertRaises(ValueError, gather, {}, {}, path)), f"{path}: {fix}")
         error = self.assertRaises(ValueError, gather, {}, {"BFXTWIST_DEMO": "maybe"})
         self.assertEqual(str(error), "BFXTWIST_DEMO: demo must be true or false, not 'maybe'")
+
+    def test_a_number_that_is_no_value_is_refused_with_what_is(self) -> None:
+        """Not with advice to quote it, which would be refused next."""
+        for text, fix in (
+            ("length = 25.5", "unknown length '25.5' (did you mean 25?): use one of 1, 25, 100, 250"),
+            ("sync = 1", "unknown sync '1' (did you mean 1s?): use one of always, 1s, no"),
+            ("rotate = 1.5", "--rotate '1.5' is neither a time nor a size: use daily, a size like 100MB, or no"),
+            ("ws_url = 5", "--ws-url '5' is not a URL: write it like wss://host:port/path"),
+        ):
+            config = gather({"pair": "BTC/USD", "channel": "book"}, {}, self.file(text))
+            self.assertEqual(str(self.assertRaises(ValueError, config.settings)), fix)
 
 
 class Order(SynchronousTestCase):
