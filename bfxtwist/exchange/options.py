@@ -124,7 +124,8 @@ class Options(OneLineErrors):
         try:
             number = kind(self[name])
         except ValueError:
-            raise usage.UsageError(f"--{name} {self[name]}: a number is needed") from None
+            wanted = "a whole number" if kind is int else "a number"
+            raise usage.UsageError(f"--{name} {self[name]}: {wanted} is needed") from None
         if not least <= number <= most:  # type: ignore[operator]
             wanted = f"{least:g} or more" if number < least else f"{least:g} to {most:g}"  # type: ignore[operator]
             raise usage.UsageError(f"--{name} {self[name]}: the number must be {wanted}")
