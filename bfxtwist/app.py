@@ -99,6 +99,15 @@ def freeze() -> None:
     gc.set_threshold(_MADE_BEFORE_COLLECTION, *gc.get_threshold()[1:])
 
 
+def collect_less(reactor: Any) -> LoopingCall:
+    """`freeze`, and from now on look at what is new every minute, until what is returned is stopped, or the reactor."""
+    freeze()
+    collecting = LoopingCall(gc.collect)
+    collecting.clock = reactor
+    collecting.start(_COLLECT_EVERY, now=False)
+    return collecting
+
+
 class CannotStart(SystemExit, Exception):
     """Ends the process with a code. `str` is the line that says why.
 
@@ -132,8 +141,7 @@ class Process(MultiService):
         self._systemd = notifier(os.environ, os.getpid())
         self._signs = LoopingCall(self._give_signs)
         self._signs.clock = reactor
-        self._collecting = LoopingCall(gc.collect)
-        self._collecting.clock = reactor
+        self._collecting: LoopingCall | None = None
         self._logs: Logs | None = None
         self._reading = DeferredLock()
         self.daemon = Daemon(reactor, options.settings, now, ended=self.end)
@@ -171,15 +179,14 @@ class Process(MultiService):
         self._reactor.addSystemEventTrigger("after", "shutdown", self._leave)
         every = min(self._systemd.watchdog_seconds / 3 or _SIGNS_EVERY, _SIGNS_EVERY)
         self._signs.start(every, now=False)
-        freeze()
-        self._collecting.start(_COLLECT_EVERY, now=False)
+        self._collecting = collect_less(self._reactor)
         self._systemd.ready()
 
     def stopService(self) -> Deferred[Any]:
         """Stop the daemon."""
         self._systemd.stopping()
         for call in (self._signs, self._collecting):
-            if call.running:
+            if call is not None and call.running:
                 call.stop()
         stopped: Deferred[Any] = super().stopService()
         return stopped

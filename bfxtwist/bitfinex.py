@@ -226,11 +226,12 @@ def service(
 def run(*feeds: Bitfinex, listen: str | Iterable[str] = LISTEN, **more: Unpack[MoreSettings]) -> None:
     """Run these feeds until SIGINT or SIGTERM, with a log on standard output. Arguments as of `service`.
 
-    Raises what `service` does, and FeedFailed when it was of no use to go on.
+    In another thread than the main one, signals and the garbage collector are left to the program. Raises what `service`
+    does, and FeedFailed when it was of no use to go on.
     """
     from twisted.internet import reactor
 
-    from bfxtwist.app import prepare
+    from bfxtwist.app import collect_less, prepare
     from bfxtwist.logs import Logs
 
     running: Any = reactor
@@ -249,7 +250,10 @@ def run(*feeds: Bitfinex, listen: str | Iterable[str] = LISTEN, **more: Unpack[M
     daemon.privilegedStartService()
     running.callWhenRunning(daemon.startService)
     running.addSystemEventTrigger("before", "shutdown", daemon.stopService)
-    running.run(installSignalHandlers=threading.current_thread() is threading.main_thread())
+    is_all = threading.current_thread() is threading.main_thread()  # that this process does
+    if is_all:
+        running.callWhenRunning(collect_less, running)
+    running.run(installSignalHandlers=is_all)
     logs.finish()
     for one in feeds:
         one.forget()

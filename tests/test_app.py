@@ -101,4 +101,4 @@ class GarbageTest(SynchronousTestCase):
         reactor.advance(1)
         self.assertIsNone(left())
         process.stopService()
-        self.assertFalse(process._collecting.running)
+        self.assertFalse(process._collecting and process._collecting.running)

@@ -227,6 +227,21 @@ class Programs(WholeTest):
         self.assertIn("start Python (the kernel) anew", errors.splitlines()[-1])
         self.assertIn("listening on http", [json.loads(line)["message"][:17] for line in out.splitlines()])
 
+    async def test_run_sees_to_garbage_as_twistd_does_but_not_as_a_guest(self) -> None:
+        program = (
+            "import gc, threading\n"
+            "from twisted.internet import reactor\n"
+            "from bfxtwist import Bitfinex, run\n"
+            "book = Bitfinex('BTC/USD', 'book')\n"
+            "def say(): print('frozen', gc.get_freeze_count() > 10000, gc.get_threshold()[0] == 10000, flush=True)\n"
+            "more = {'listen': 'tcp:0:interface=127.0.0.1', 'demo': True}\n"
+            "reactor.callLater(0.2, lambda: (say(), reactor.stop()))\n"
+        )
+        in_a_thread = "threading.Thread(target=run, args=(book,), kwargs=more).start()"
+        for start, told in (("run(book, **more)", True), (in_a_thread, False)):
+            out, errors, _ = await self.output(program + start)
+            self.assertIn(f"frozen {told} {told}\n", out, errors)
+
     async def test_who_waits_for_a_feed_is_told_that_the_service_stops(self) -> None:
         exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD",)))
         exchange.faults.set("no-ack")
