@@ -3,6 +3,7 @@
 import msgspec
 
 from bfxtwist.core.gaps import Gap, Mark
+from bfxtwist.core.history import OVERLAP
 
 
 class Progress(msgspec.Struct):
@@ -17,6 +18,17 @@ class Progress(msgspec.Struct):
     def lowest(self) -> int:
         """No trade that is still to be fetched has a smaller id."""
         return min([self.floor, *(gap.floor for gap in self.gaps)])
+
+    @property
+    def wanted(self) -> int:
+        """No trade with a smaller id will be asked for and taken."""
+        return max(self.lowest, self.start or 0)
+
+    @property
+    def since(self) -> int:
+        """No trade that is still to be fetched happened before this, ms."""
+        marks = [*([self.frontier] if self.frontier is not None else []), *(gap.left for gap in self.gaps)]
+        return max(min((mark.mts for mark in marks), default=0) - OVERLAP, 0)
 
     def copy(self) -> "Progress":
         """The same, to come back to."""

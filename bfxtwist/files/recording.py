@@ -99,6 +99,21 @@ def _in_folder(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def closed_parts(names: Iterable[str]) -> list[str]:
+    """Those of a folder's names that trade.csv's closed parts have, oldest first; each part once.
+
+    Of one that is there plain and compressed it is the plain one: that is removed last.
+    """
+    there = set(names)
+    parts = []
+    for name in there:
+        found = _NAME.fullmatch(name)
+        closed = found is not None and found["stem"] == "trade" and (found["part"] or found["logrotate"])
+        if found and closed and not (found["packed"] and name.removesuffix(found["packed"]) in there):
+            parts.append(Path(name))
+    return [part.name for part in sorted(parts, key=_age)]
+
+
 def _is_there_otherwise(path: Path, name: re.Match[str]) -> bool:
     """Whether the same part is there plain and compressed, and the other one is whole for certain.
 

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from bfxtwist.files.trade_file import zstandard
+from bfxtwist.files.trade_file import MissingDecompressor, zstandard
 from bfxtwist.out.disk import Disk, write_all
 from bfxtwist.out.in_thread import InThread
 
@@ -137,7 +137,7 @@ def _write_compressed(disk: Disk, path: str, half: str, compression: Compression
         fd = disk.create(half, _MODE)
         try:
             end = 0
-            for packed in _compressed(_pieces(disk, source, stopped), compressor):
+            for packed in _compressed(pieces(disk, source, stopped), compressor):
                 write_all(disk, fd, packed, end)
                 end += len(packed)
             disk.sync(fd)
@@ -147,8 +147,8 @@ def _write_compressed(disk: Disk, path: str, half: str, compression: Compression
         disk.close(source)
 
 
-def _pieces(disk: Disk, fd: int, stopped: Callable[[], bool]) -> Iterator[bytes]:
-    """The whole of a file."""
+def pieces(disk: Disk, fd: int, stopped: Callable[[], bool]) -> Iterator[bytes]:
+    """The whole of a file. Raises OSError, Stopped."""
     offset = 0
     while piece := disk.read(fd, offset, _PIECE):
         if stopped():
@@ -164,9 +164,9 @@ def _hold_the_same(
     try:
         packed = disk.open(target)
         try:
-            unpacked = _unpacked(_pieces(disk, packed, stopped), compression.decompressor())
-            return _is_content(disk, plain, unpacked)
-        except _errors_of(compression):
+            content = unpacked(pieces(disk, packed, stopped), compression.decompressor())
+            return _is_content(disk, plain, content)
+        except errors_of(compression):
             return False
         finally:
             disk.close(packed)
@@ -174,25 +174,25 @@ def _hold_the_same(
         disk.close(plain)
 
 
-def _compressed(pieces: Iterator[bytes], compressor: Any) -> Iterator[bytes]:
-    for piece in pieces:
+def _compressed(plain: Iterator[bytes], compressor: Any) -> Iterator[bytes]:
+    for piece in plain:
         yield compressor.compress(piece)
     yield compressor.flush()
 
 
-def _unpacked(pieces: Iterator[bytes], decompressor: Any) -> Iterator[bytes]:
-    """What compressed data hold. Raises EOFError if they are more or less than one whole."""
-    for piece in pieces:
+def unpacked(packed: Iterator[bytes], decompressor: Any) -> Iterator[bytes]:
+    """What compressed data hold. Raises EOFError if they are more or less than one whole, and what `errors_of` says."""
+    for piece in packed:
         yield decompressor.decompress(piece)
         if decompressor.eof:
             break
-    if not decompressor.eof or decompressor.unused_data or next(pieces, None):
+    if not decompressor.eof or decompressor.unused_data or next(packed, None):
         raise EOFError
 
 
-def _is_content(disk: Disk, fd: int, pieces: Iterator[bytes]) -> bool:
+def _is_content(disk: Disk, fd: int, content: Iterator[bytes]) -> bool:
     offset = 0
-    for piece in pieces:
+    for piece in content:
         expected = piece
         while expected:
             there = disk.read(fd, offset, len(expected))
@@ -202,6 +202,9 @@ def _is_content(disk: Disk, fd: int, pieces: Iterator[bytes]) -> bool:
     return offset == disk.facts(fd).size
 
 
-def _errors_of(compression: Compression) -> tuple[type[Exception], ...]:
+def errors_of(compression: Compression) -> tuple[type[Exception], ...]:
     """What a decompressor raises for damaged data."""
-    return (EOFError, zlib.error if compression is Compression.GZIP else zstandard().ZstdError)
+    if compression is Compression.ZSTANDARD:
+        with suppress(MissingDecompressor):
+            return (EOFError, zstandard().ZstdError)
+    return (EOFError, zlib.error)

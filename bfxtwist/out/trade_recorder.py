@@ -41,6 +41,7 @@ from bfxtwist.core.moment import Moment, iso
 from bfxtwist.core.trade_rows import Arrival, Layout
 from bfxtwist.core.trades import Counters, Mode, Tape
 from bfxtwist.out.disk import Disk, OsDisk
+from bfxtwist.out.earlier_parts import EarlierParts
 from bfxtwist.out.in_thread import InThread
 from bfxtwist.out.rotation import Rotation
 from bfxtwist.out.trade_csv import RowsForgotten, TradeCsv
@@ -122,7 +123,10 @@ class TradeRecorder:
             bug=self._log_bug,
             gave_up=gave_up,
         )
-        self._succession = TradeSuccession(self._file, self._csv, self._saving, moment, limits=limits, rotation=rotation)
+        parts = EarlierParts(self._disk, os.fspath(self.folder), layout)
+        self._succession = TradeSuccession(
+            self._file, self._csv, self._saving, moment, limits=limits, parts=parts, rotation=rotation
+        )
         self._tape: Tape | None = None
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock

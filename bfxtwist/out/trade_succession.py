@@ -16,8 +16,9 @@ from twisted.logger import Logger
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.limits import Limits
 from bfxtwist.core.moment import Moment
-from bfxtwist.core.recovery import FileId, Saved
+from bfxtwist.core.recovery import FileId, Plan, Saved
 from bfxtwist.core.trades import Tape
+from bfxtwist.out.earlier_parts import EarlierParts
 from bfxtwist.out.rotation import Rotation
 from bfxtwist.out.trade_csv import TradeCsv
 from bfxtwist.out.trade_errors import TradeFileError, explained
@@ -38,6 +39,7 @@ class TradeSuccession:
         moment: Callable[[], Moment],
         *,
         limits: Limits,
+        parts: EarlierParts,
         rotation: Rotation | None,
     ) -> None:
         self.error: str | None = None  # why the file cannot be looked after, or another one not be opened
@@ -46,6 +48,7 @@ class TradeSuccession:
         self._saving = saving
         self._moment = moment
         self._limits = limits
+        self._parts = parts
         self._rotation = rotation
         self._tape: Tape | None = None
 
@@ -63,6 +66,8 @@ class TradeSuccession:
         plan = self._file.open(saved, self._moment().wall)
         for note in plan.notes:
             _log.warn("{path}: {note}", path=self._file.path, note=note)
+        if saved is not None:
+            self._look_into_parts(saved, plan)
         self._tape = Tape(plan.known, plan.progress, self._limits, plan.newest)
         self._begin_with(plan.known)
         self._saving.follow(self._tape)
@@ -70,6 +75,19 @@ class TradeSuccession:
         if saved is not None and (saved.exchange, saved.symbol, saved.file) != (own.exchange, own.symbol, own.file):
             self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
         return self._tape
+
+    def _look_into_parts(self, saved: Saved, plan: Plan) -> None:
+        """Learn what closed parts have of what is wanted, if neither the open file nor the state can know all of it."""
+        known, progress, file = plan.known, plan.progress, self._file
+        as_it_was_left = saved.file == file.file and saved.synced <= file.base
+        oldest = known.smallest
+        if progress.frontier is None or (as_it_was_left and oldest is not None and oldest <= progress.wanted):
+            return
+        unknown = known.unknown(self._parts.ids(progress.wanted, progress.since))
+        known.update(unknown)
+        if unknown:
+            text = "{path}: its closed parts have {count} trades that the state beside it does not know"
+            _log.info(text, path=file.path, count=len(unknown))
 
     def start(self) -> None:
         """Compress the parts that an earlier run has left plain."""

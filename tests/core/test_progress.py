@@ -16,6 +16,12 @@ class ProgressTests(SynchronousTestCase):
     def test_an_open_gap_wants_older_trades_than_the_frontier_does(self) -> None:
         self.assertEqual((self.progress.lowest, Progress(1, _FRONTIER, 80).lowest), (11, 80))
 
+    def test_from_where_on_trades_are_wanted(self) -> None:
+        """None from before the first that was ever recorded, and with the overlap in which each walk asks again."""
+        self.assertEqual((self.progress.wanted, Progress(85, _FRONTIER, 80).wanted), (11, 85))
+        late = Progress(1, Mark(90, 900_000), 80)
+        self.assertEqual((late.since, self.progress.since, Progress().since), (840_000, 0, 0))
+
     def test_a_copy_stays_as_it_is(self) -> None:
         """Of its gaps, too: what is fetched later would be called compared after a kill, without its rows."""
         before = self.progress.copy()

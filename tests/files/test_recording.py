@@ -4,7 +4,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.files.recording import NoRecording, ledger_of, recordings
+from bfxtwist.files.recording import NoRecording, closed_parts, ledger_of, recordings
 
 
 class Grouping(SynchronousTestCase):
@@ -50,6 +50,15 @@ class Grouping(SynchronousTestCase):
         self.make("trade.csv", "trade.csv.1", "trade.csv.1.gz", "trade.csv-20261122", "trade.csv-20261122.gz")
         [names] = self.names(self.folder)
         self.assertEqual(sorted(names), ["trade.csv", "trade.csv-20261122", "trade.csv.1"])
+
+    def test_the_closed_parts_among_the_names_of_a_folder(self) -> None:
+        """Each once, oldest first, and none of what is no part of trade.csv."""
+        ours = ["trade-2026-11-21.csv.zst", "trade-2026-11-22.csv", "trade-2026-11-22-2.csv.gz"]
+        theirs = ["trade.csv.10.gz", "trade.csv.2.gz", "trade.csv.1"]
+        others = ["trade.csv", "trade.csv.gz", "trade.gaps.csv", "trade.csv.lock", "old-2026-11-22.csv"]
+        packed = ["trade-2026-11-22.csv.gz", "trade-2026-11-22.csv.gz.tmp"]
+        self.assertEqual(closed_parts([*others, *packed, *ours[::-1]]), ours)
+        self.assertEqual(closed_parts([*others, "trade.csv.1.gz", *theirs[::-1]]), theirs)
 
     def test_each_folder_is_a_recording_of_its_own(self) -> None:
         self.make("BTC-USD/trade.csv", "ETH-USD/trade.csv", "ETH-USD/trade-2026-11-21.csv.gz")

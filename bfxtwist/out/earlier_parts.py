@@ -1,0 +1,80 @@
+"""The ids in the parts that are closed, for a start at which the state beside trade.csv does not know all that are wanted.
+
+Two things make that so: history was out of reach for so long that the state could not hold an id for each trade since, or
+somebody has renamed trade.csv while no daemon ran. What is asked for then would be written once more. Parts are read from
+the newest back; one that is not there, or cannot be read, is done without, and the log says so.
+"""
+
+import os
+from array import array
+from collections.abc import Iterator
+
+from twisted.logger import Logger
+
+from bfxtwist.core.known_ids import KnownIds
+from bfxtwist.core.trade_rows import HEADER, Layout
+from bfxtwist.files.recording import closed_parts
+from bfxtwist.files.trade_file import MissingDecompressor
+from bfxtwist.out.closed_parts import Compression, errors_of, pieces, unpacked
+from bfxtwist.out.disk import Disk
+
+_log = Logger()
+
+#: A row came after its trade had happened, by clocks that are not off by more, µs.
+_CLOCKS_AGREE = 86_400 * 10**6
+
+_LOCAL_TIMESTAMP = HEADER.split(b",").index(b"local_timestamp")
+
+
+class EarlierParts:
+    """The closed parts in the folder of one trade.csv, by whomever they were closed."""
+
+    def __init__(self, disk: Disk, folder: str, layout: Layout) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._layout = layout
+
+    def ids(self, lowest: int, since: int) -> KnownIds:
+        """Those from `lowest` up; none of their trades happened before `since` (ms). Raises OSError. Blocks."""
+        found = array("q")
+        for name in reversed(closed_parts(self._disk.list_folder(self._folder))):
+            last = b""
+            unreadable: tuple[type[Exception], ...] = (OSError, MissingDecompressor, *errors_of(_packed(name)))
+            try:
+                for lines in self._lines(name):
+                    found.extend(trade_id for trade_id in self._ids(lines) if trade_id >= lowest)
+                    last = lines[lines.rfind(b"\n", 0, -1) + 1 :]
+            except unreadable as error:
+                text = "{part} cannot be read: {error}: trades that it has may be written once more"
+                _log.warn(text, part=os.path.join(self._folder, name), error=getattr(error, "strerror", None) or str(error))
+            if self._layout.read(last.removesuffix(b"\n")) is not None:
+                came = int(last.split(b",")[_LOCAL_TIMESTAMP])
+                if came < since * 1000 - _CLOCKS_AGREE:
+                    break  # all that is in older parts came even earlier
+        return KnownIds(found)
+
+    def _ids(self, lines: bytes) -> Iterator[int]:
+        ids = self._layout.ids(lines)
+        if ids is not None:
+            return map(int, ids)
+        return (row[0] for line in lines.split(b"\n") if (row := self._layout.read(line)) is not None)
+
+    def _lines(self, name: str) -> Iterator[bytes]:
+        """A part in pieces of whole lines."""
+        disk, rest = self._disk, b""
+        fd = disk.open(os.path.join(self._folder, name))
+        try:
+            content = pieces(disk, fd, lambda: False)
+            compression = _packed(name)
+            if compression is not Compression.NONE:
+                content = unpacked(content, compression.decompressor())
+            for piece in content:
+                whole, end, rest = (rest + piece).rpartition(b"\n")
+                if end:
+                    yield whole + end
+        finally:
+            disk.close(fd)
+
+
+def _packed(name: str) -> Compression:
+    return {".gz": Compression.GZIP, ".zst": Compression.ZSTANDARD}.get(os.path.splitext(name)[1], Compression.NONE)

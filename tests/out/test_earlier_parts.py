@@ -1,0 +1,138 @@
+"""What closed parts hold: whoever closed them, and whatever is wrong with one of them."""
+
+import gzip
+
+from twisted.logger import capturedLogs, formatEvent
+
+from bfxtwist.core.known_ids import KnownIds
+from bfxtwist.core.messages import Trade
+from bfxtwist.core.trade_rows import HEADER, Arrival
+from bfxtwist.files import trade_file
+from bfxtwist.files.trade_file import MissingDecompressor, zstandard
+from bfxtwist.out import closed_parts
+from bfxtwist.out.earlier_parts import EarlierParts
+from tests.crash_disk import CrashDisk
+from tests.out.recording import LAYOUT, Recording, live
+from tests.out.rotating import RotationTest
+
+DAY = 86_400_000
+
+
+def part(ids: range, day: int = 0) -> bytes:
+    """One that was written on a day."""
+    mts = 1_700_000_000_000 + day * DAY
+    return HEADER + b"".join(LAYOUT.lines(Arrival(Trade(i, mts + i, b"1", b"2"), mts * 1000 + i) for i in ids))
+
+
+def since(day: int) -> int:
+    """When the trades of a day happened."""
+    return 1_700_000_000_000 + day * DAY
+
+
+class Reading(RotationTest):
+    """`EarlierParts`, on a disk in memory."""
+
+    def setUp(self) -> None:
+        self.disk = CrashDisk()
+        self.parts = EarlierParts(self.disk, "/", LAYOUT)
+
+    def ids(self, lowest: int = 0, from_day: int = 0) -> list[int]:
+        """Those that are found."""
+        found: KnownIds = self.parts.ids(lowest, since(from_day))
+        return found.newest(len(found), len(found), None)
+
+    def test_parts_of_all_kinds(self) -> None:
+        """Ours and logrotate's; not the live file, nor what stands beside it."""
+        try:
+            zstd = zstandard()
+        except MissingDecompressor:
+            self.skipTest("neither Python 3.14 nor backports.zstd is here")
+        self.disk.put("/trade-2023-11-14.csv.gz", gzip.compress(part(range(1, 4))))
+        self.disk.put("/trade-2023-11-14-2.csv.zst", zstd.compress(part(range(4, 6))))
+        self.disk.put("/trade-2023-11-14-3.csv", part(range(6, 8)))
+        self.disk.put("/trade.csv.2.gz", gzip.compress(part(range(8, 9))))
+        self.disk.put("/trade.csv.1", part(range(9, 11)))
+        for other in ("/trade.csv", "/trade.gaps.csv", "/trade.csv.torn-20231114T161304Z", "/old-2023-11-14.csv"):
+            self.disk.put(other, part(range(20, 30)))
+        self.assertEqual(self.ids(), [*range(1, 11)])
+        self.assertEqual(self.ids(lowest=5), [*range(5, 11)])
+        self.assertEqual(self.disk.descriptors, 0)
+
+    def test_what_was_closed_long_before_is_not_read(self) -> None:
+        """A day is left for clocks that do not agree, and for the day on which it was written."""
+        for day in range(14, 20):
+            self.disk.put(f"/trade-2023-11-{day}.csv", part(range(day * 10, day * 10 + 3), day - 14))
+        read: list[str] = []
+        self.disk.before = read.append
+        self.assertEqual(self.ids(lowest=185, from_day=4), [190, 191, 192])
+        self.assertEqual(read.count("open"), 4)
+
+    def test_rows_that_came_late_hide_no_older_part(self) -> None:
+        """A part that has but the trades of an old gap stands behind one with newer ones."""
+        self.disk.put("/trade-2023-11-14.csv", part(range(50, 60)))
+        self.disk.put("/trade-2023-11-14-2.csv", part(range(10, 20)))
+        self.assertEqual(self.ids(lowest=55), [*range(55, 60)])
+
+    def test_a_part_that_is_damaged_is_read_as_far_as_it_goes(self) -> None:
+        """The others are read all the same, and the log says which one it is."""
+        self.disk.put("/trade-2023-11-14.csv", part(range(1, 3)))
+        self.disk.put("/trade-2023-11-15.csv.gz", gzip.compress(part(range(100, 100_000)))[:-20])
+        self.disk.put("/trade-2023-11-16.csv", part(range(3, 5)) + b"no row\n" + part(range(5, 7))[len(HEADER) :])
+        with capturedLogs() as logs:
+            found = self.ids()
+        self.assertEqual([trade_id for trade_id in found if trade_id < 100], [1, 2, 3, 4, 5, 6])
+        self.assertGreater(len(found), 10_000)
+        [text] = map(formatEvent, logs)
+        self.assertIn("/trade-2023-11-15.csv.gz cannot be read: ", str(text))
+
+    def test_a_part_that_nothing_reads(self) -> None:
+        self.disk.put("/trade-2023-11-14.csv.zst", b"whatever")
+        self.disk.put("/trade-2023-11-13.csv", part(range(1, 3)))
+
+        def missing() -> None:
+            raise MissingDecompressor("pip install it")
+
+        self.patch(trade_file, "zstandard", missing)
+        self.patch(closed_parts, "zstandard", missing)
+        with capturedLogs() as logs:
+            self.assertEqual(self.ids(), [1, 2])
+        self.assertIn("pip install it", str(formatEvent(logs[0])))
+
+
+class AtAStart(RotationTest):
+    """Of a recorder whose state cannot know what is in the parts."""
+
+    def killed_and_renamed(self, name: str) -> Recording:
+        """Rows that no state speaks of, in a file that somebody has then renamed."""
+        recording = live()
+        for _ in range(9):
+            recording.trade(pause=1)
+        recording.clock.calls.clear()
+        recording.crash_disk.kill()
+        disk = recording.crash_disk
+        disk.names[name] = disk.names.pop("/trade.csv")
+        recording.recorder = recording.make()
+        recording.recorder.start()
+        recording.connect()
+        recording.wait(100)
+        return recording
+
+    def test_a_file_that_was_renamed_after_a_kill(self) -> None:
+        recording = self.killed_and_renamed("/trade.csv.1")
+        older = LAYOUT.ids(recording.crash_disk.content("/trade.csv.1")[len(HEADER) :]) or []
+        self.assertEqual([*map(int, older), *recording.ids()], recording.ledger())
+
+    def test_one_that_was_moved_elsewhere_may_come_again(self) -> None:
+        """But nothing of it is missing."""
+        recording = self.killed_and_renamed("/elsewhere.csv")
+        older = LAYOUT.ids(recording.crash_disk.content("/elsewhere.csv")[len(HEADER) :]) or []
+        self.assertEqual(sorted({*map(int, older), *recording.ids()}), recording.ledger())
+
+    def test_no_part_is_read_where_the_state_knows_enough(self) -> None:
+        recording = self.rotating().live()
+        recording.trades(30)
+        self.patch(EarlierParts, "ids", None)
+        recording.restart()
+        recording.connect()
+        recording.trades(3)
+        self.assert_whole(recording)
