@@ -66,28 +66,33 @@ class TradeSuccession:
         plan = self._file.open(saved, self._moment().wall)
         for note in plan.notes:
             _log.warn("{path}: {note}", path=self._file.path, note=note)
-        if saved is not None:
-            self._look_into_parts(saved, plan)
+        first = _known_from(plan, saved)
+        if saved is not None and self._parts_have_more(saved, plan, first):
+            first = self._learn_from_parts(plan, first)
         self._tape = Tape(plan.known, plan.progress, self._limits, plan.newest)
-        self._begin_with(plan.known)
+        self._begin_at(first)
         self._saving.follow(self._tape)
         own = self._saving.record()
         if saved is not None and (saved.exchange, saved.symbol, saved.file) != (own.exchange, own.symbol, own.file):
             self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
         return self._tape
 
-    def _look_into_parts(self, saved: Saved, plan: Plan) -> None:
-        """Learn what closed parts have of what is wanted, if neither the open file nor the state can know all of it."""
-        known, progress, file = plan.known, plan.progress, self._file
-        as_it_was_left = saved.file == file.file and saved.synced <= file.base
-        oldest = known.smallest
-        if progress.frontier is None or (as_it_was_left and oldest is not None and oldest <= progress.wanted):
-            return
+    def _parts_have_more(self, saved: Saved, plan: Plan, first: int | None) -> bool:
+        """Whether closed parts may have what is wanted and neither the open file nor the state knows."""
+        if plan.progress.frontier is None:
+            return False
+        as_it_was_left = saved.file == self._file.file and saved.synced <= self._file.base
+        return not as_it_was_left or first is None or first > plan.progress.wanted
+
+    def _learn_from_parts(self, plan: Plan, first: int | None) -> int:
+        """Know all that is wanted. From which id on all is known then."""
+        known, progress = plan.known, plan.progress
         unknown = known.unknown(self._parts.ids(progress.wanted, progress.since))
         known.update(unknown)
         if unknown:
             text = "{path}: its closed parts have {count} trades that the state beside it does not know"
-            _log.info(text, path=file.path, count=len(unknown))
+            _log.info(text, path=self._file.path, count=len(unknown))
+        return progress.wanted if first is None else min(first, progress.wanted)
 
     def start(self) -> None:
         """Compress the parts that an earlier run has left plain."""
@@ -208,10 +213,21 @@ class TradeSuccession:
             raise
         known = self._followed.known
         known.update(known.unknown(plan.known))
-        self._begin_with(plan.known)
+        self._begin_at(_known_from(plan, elsewhere))
         return plan.known
 
-    def _begin_with(self, known: KnownIds) -> None:
-        """Want nothing that is older than these, which are in the open file or in the state: an older file has it."""
-        if (first := known.smallest) is not None:
+    def _begin_at(self, first: int | None) -> None:
+        """Want nothing that is older: another file has it."""
+        if first is not None:
             self._followed.begin_at(first)
+
+
+def _known_from(plan: Plan, saved: Saved | None) -> int | None:
+    """The id from which on all is known that is on file, here or in an older file; None if nothing is.
+
+    Rows that were fetched for an old gap stand in the open file, and around them are others, which older files have.
+    """
+    first, start = plan.known.smallest, plan.progress.start
+    if first is None or start is None or first <= start or saved is None or not saved.earlier:
+        return first
+    return saved.earlier[0]

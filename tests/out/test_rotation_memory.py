@@ -64,6 +64,22 @@ class Memory(RotationTest):
             recording.trades(6)
             self.assert_whole(recording, str(quiet))
 
+    def test_a_row_of_an_old_gap_does_not_stand_for_those_around_it(self) -> None:
+        """It is in the live file at a start, they are not: whatever is told again is not taken for new."""
+        for more in range(8):
+            recording = self.rotating(800).live()
+            recording.trades(20)
+            recording.trade(told=False, publish_after=20 + more)
+            recording.trades(20 + more)
+            for _ in range(4):
+                recording.trade(pause=50)
+            recording.restart()
+            recording.connect()
+            for made in list(recording.exchange.ledger.values()):
+                recording.recorder.executed([made.told], [True], recording.exchange.moment())
+            recording.wait(100)
+            self.assert_whole(recording, str(more))
+
     def test_what_a_kill_made_it_forget_is_asked_for_all_the_same(self) -> None:
         """History was away for longer than the state can hold ids: what is missing comes, and nothing else once more."""
         self.patch(trade_saving, "EARLIER_AT_MOST", 5)
