@@ -165,7 +165,7 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
     if found.header is Header.FOREIGN:
         raise _foreign(read(0, len(BYTE_ORDER_MARK + HEADER) + 1))
     if found.stranger:
-        raise CannotContinue(f"it records {found.stranger}", "name another folder for this pair")
+        raise _strange(found)
     known, oldest = found.known, found.known.smallest
     if found.header is Header.TORN or oldest is None:
         notes = ["the trade file is new or was rotated away: recording goes on where it ended"] if saved is not None else []
@@ -196,6 +196,14 @@ def _foreign(head: bytes) -> CannotContinue:
         fix = "undo that (dos2unix does), or move the file away"
         return CannotContinue(f"an editor has rewritten it, one that {what}", fix)
     return CannotContinue("its first line is not the header of a trade file", "name another folder, or move the file away")
+
+
+def _strange(found: Scan) -> CannotContinue:
+    """Why a file with a row of another pair is not this one's, or not only."""
+    if not len(found.known):
+        return CannotContinue(f"it records {found.stranger}", "name another folder for this pair")
+    where = f"line {len(found.known) + 2}, at byte {found.end}, is a row of {found.stranger}"
+    return CannotContinue(where, "take that line out, and others like it, or bring the file back from a backup")
 
 
 def _check_tail(found: Scan, size: int, file: FileId, saved: Saved | None) -> None:

@@ -137,6 +137,13 @@ class RecoveryTests(SynchronousTestCase):
         self.assertIn("BTCF0:USTF0 of bitfinex-derivatives", self.refusal(HEADER + derivative))
         self.assertIn("ETHUSD", self.refusal(self.rows, saved(b"", symbol="ETHUSD")))
 
+    def test_a_row_of_another_pair_among_ours_is_named(self) -> None:
+        """Somebody has joined files by hand: with the place, the row can be taken out."""
+        other = row(9).replace(b"BTCUSD", b"ETHUSD")
+        for content in (self.rows + other, self.rows + other + row(4)):
+            expected = f"line 5, at byte {len(self.rows)}, is a row of ETHUSD of bitfinex; take that line out, and others"
+            self.assertIn(expected, self.refusal(content, saved(self.rows, 3)))
+
     def test_damage_below_the_synced_mark_is_refused(self) -> None:
         """No crash of ours does that."""
         damaged = HEADER + row(1).replace(b"buy", b"bux") + row(2) + row(3)
