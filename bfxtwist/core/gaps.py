@@ -8,12 +8,14 @@ edges are trades on file; what may be missing lies between them.
 """
 
 import re
+from collections import Counter
 from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
 
 from bfxtwist.core.moment import iso
+from bfxtwist.core.trade_rows import BYTE_ORDER_MARK
 
 LEDGER_HEADER = b"start_time,end_time,start_id,end_id,cause,state,filled,noticed,closed\n"
 
@@ -70,15 +72,22 @@ class GapLedger:
     """The text of the ledger: one line a gap, the last one said about it, in the order in which they were noticed."""
 
     def __init__(self, text: bytes = b"") -> None:
-        """`text` is what an earlier run wrote. Raises ValueError if it is something else."""
+        """`text` is what an earlier run wrote. Raises ValueError, which names the fix, if it is something else."""
         self._lines: dict[bytes, bytes] = {}
+        self._states: dict[bytes, GapState] = {}
         if not text:
             return
         header, *lines = text.splitlines(keepends=True)
         if header != LEDGER_HEADER:
-            raise ValueError("its first line is not the header of a gap ledger")
-        for line in lines:
-            self._put(line)
+            if _like_a_spreadsheet(header) == _like_a_spreadsheet(LEDGER_HEADER):
+                raise ValueError(f"line 1 is as a spreadsheet saves it: {_UNDO}")
+            raise ValueError("its first line is not the header of a gap ledger: move it away or name another folder")
+        for number, line in enumerate(lines, 2):
+            try:
+                self._put(line)
+            except ValueError as error:
+                why = f"line {number} is not of a gap ledger, or as a spreadsheet saves it: {line[:80]!r}: {_UNDO}"
+                raise ValueError(why) from error
 
     def record(self, gap: Gap) -> None:
         """Write down what is now known of a gap."""
@@ -88,16 +97,28 @@ class GapLedger:
         """The whole ledger."""
         return b"".join([LEDGER_HEADER, *self._lines.values()])
 
-    def count(self, state: GapState) -> int:
-        """How many gaps are in a state."""
-        return sum(b",%b," % state.encode() in line for line in self._lines.values())
+    def counts(self) -> dict[GapState, int]:
+        """How many gaps are in each state."""
+        counted = Counter(self._states.values())
+        return {state: counted[state] for state in GapState}
 
     def _put(self, line: bytes) -> None:
         row = _LINE.fullmatch(line)
         if row is None:
-            raise ValueError(f"it holds a line that is not of a gap ledger: {line[:80]!r}")
-        self._lines[b",".join(row.groups())] = line
+            raise ValueError(f"not a line of a gap ledger: {line[:80]!r}")
+        key = b",".join(row.group("start", "end", "cause", "noticed"))
+        self._lines[key], self._states[key] = line, GapState(row["state"].decode())
 
 
 #: Start id, end id, cause and when it was noticed tell a gap from all others.
-_LINE = re.compile(rb'[^,]+,[^,]+,([0-9]+),([0-9]+),"([^"]*)",(?:open|filled|lost),[0-9]+,([^,]+),[^,]*\n')
+_LINE = re.compile(
+    rb'[^,]+,[^,]+,(?P<start>[0-9]+),(?P<end>[0-9]+),"(?P<cause>[^"]*)",(?P<state>open|filled|lost),[0-9]+,'
+    rb"(?P<noticed>[^,]+),[^,]*\n"
+)
+
+_UNDO = "bring it back as it was, or move it away: which gaps are open is in the state, too"
+
+
+def _like_a_spreadsheet(line: bytes) -> list[bytes]:
+    """The cells without what spreadsheets put around and between them."""
+    return re.split(rb"[,;\t]", line.removeprefix(BYTE_ORDER_MARK).replace(b'"', b"").rstrip(b"\r\n"))

@@ -350,8 +350,7 @@ class TradeRecorder:
         tape, file = self.tape, self._file
         comparison = tape.comparison
         through = comparison.through()
-        gaps = {state: self._saving.ledger.count(state) for state in GapState}
-        gaps[GapState.OPEN] = len(comparison.progress.gaps)
+        gaps = {**self._saving.ledger.counts(), GapState.OPEN: len(comparison.progress.gaps)}
         return RecorderStatus(
             file=file.path,
             mode=tape.mode,

@@ -106,7 +106,7 @@ class LedgerFile:
         try:
             return GapLedger(_load(self._disk, self.path))
         except ValueError as error:
-            raise WrongFile(f"{self.path} is no ledger of gaps, {error}: move it away or name another folder") from None
+            raise WrongFile(f"{self.path}: {error}") from None
 
     def save(self, text: bytes) -> None:
         """Make it durable. Raises OSError."""

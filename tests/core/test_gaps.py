@@ -3,6 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.gaps import LEDGER_HEADER, Gap, GapLedger, GapState, Mark
+from bfxtwist.core.trade_rows import BYTE_ORDER_MARK
 
 START, END = Mark(310628121, 1542045947738), Mark(310629002, 1542046032000)
 NOTICED = 1542046100000000
@@ -35,7 +36,7 @@ class LedgerTests(SynchronousTestCase):
         one.close(GapState.FILLED, NOTICED + 5_000_000)
         ledger.record(one)
         self.assertTrue(ledger.text().endswith(b',filled,12,2018-11-12T18:08:20.000Z,2018-11-12T18:08:25.000Z\n'))
-        self.assertEqual([ledger.count(state) for state in GapState], [0, 1, 0])
+        self.assertEqual([*ledger.counts().values()], [0, 1, 0])
         self.assertEqual(ledger.text().count(b"\n"), 2)
 
     def test_two_causes_are_two_gaps(self) -> None:
@@ -45,7 +46,13 @@ class LedgerTests(SynchronousTestCase):
             one = gap(cause)
             one.close(state, NOTICED)
             ledger.record(one)
-        self.assertEqual([ledger.count(state) for state in GapState], [0, 1, 1])
+        self.assertEqual([*ledger.counts().values()], [0, 1, 1])
+
+    def test_a_cause_that_reads_like_a_state_is_none(self) -> None:
+        """Texts of servers get in there."""
+        ledger = GapLedger()
+        ledger.record(gap("the file was cut,open,lost,filled,again"))
+        self.assertEqual(ledger.counts(), {GapState.OPEN: 1, GapState.FILLED: 0, GapState.LOST: 0})
 
     def test_any_cause_makes_one_line(self) -> None:
         """Texts of servers get in there."""
@@ -58,3 +65,19 @@ class LedgerTests(SynchronousTestCase):
         for text in (b"a,b\n", LEDGER_HEADER + b"1,2,3\n", LEDGER_HEADER[:-3]):
             self.assertRaises(ValueError, GapLedger, text)
         self.assertEqual(GapLedger(LEDGER_HEADER).text(), LEDGER_HEADER)
+
+    def test_what_a_spreadsheet_has_saved_is_told_from_what_is_no_ledger(self) -> None:
+        """It is refused: times and numbers in it may have been rewritten, too. Verify reads it all the same."""
+        text = LEDGER_HEADER + gap().line()
+        quoted = b'"' + LEDGER_HEADER[:-1].replace(b",", b'","') + b'"\n'
+        for saved, where in (
+            (quoted + gap().line(), "line 1 "),
+            (text.replace(b",", b";"), "line 1 "),
+            (text.replace(b"\n", b"\r\n"), "line 1 "),
+            (BYTE_ORDER_MARK + text, "line 1 "),
+            (text.replace(b'"', b""), "line 2 "),
+        ):
+            error = str(self.assertRaises(ValueError, GapLedger, saved))
+            self.assertTrue(error.startswith(where), error)
+            self.assertIn("as a spreadsheet saves it", error)
+        self.assertIn("name another folder", str(self.assertRaises(ValueError, GapLedger, b"a,b\n")))

@@ -53,11 +53,17 @@ class Reading(SynchronousTestCase):
         for saved in (text.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n").replace(b'"', b"")):
             lines, findings = self.read(saved)
             self.assertEqual((lines, findings.counts), (expected, {}))
+        cells = [line.replace(b'"', b"").split(b",") for line in text.splitlines()]
+        for quote, delimiter in ((b'"', b","), (b"", b";"), (b'"', b";"), (b"", b"\t")):
+            lines, findings = self.read(b"".join(delimiter.join(quote + c + quote for c in row) + b"\n" for row in cells))
+            self.assertEqual((lines, findings.counts), (expected, {}), (quote, delimiter))
 
     def test_damage_is_told_by_line(self) -> None:
         good = gap(3, 9).line()
         for text, where in (
             (b"something else\n" + good, 1),
+            (b"something\relse\n" + good, 1),
+            (LEDGER_HEADER[:-1], 1),
             (b"", 1),
             (LEDGER_HEADER + good + b"1,2,3\n", 3),
             (LEDGER_HEADER + good.replace(b"open", b"ajar"), 2),

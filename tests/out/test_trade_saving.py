@@ -87,7 +87,7 @@ class SavingTests(SynchronousTestCase):
         recording = live()
         self.lose(recording)
         ledger = GapLedger(recording.crash_disk.content("/trade.gaps.csv"))
-        self.assertEqual(ledger.count(GapState.LOST), 1)
+        self.assertEqual(ledger.counts()[GapState.LOST], 1)
         self.assertEqual(recording.saved().progress.frontier.id, recording.ledger()[0])
 
     def test_gaps_of_earlier_runs_stay_in_the_ledger(self) -> None:
@@ -95,7 +95,7 @@ class SavingTests(SynchronousTestCase):
         for runs in (1, 2):
             self.lose(recording)
             ledger = GapLedger(recording.crash_disk.content("/trade.gaps.csv"))
-            self.assertEqual(ledger.count(GapState.LOST), runs)
+            self.assertEqual(ledger.counts()[GapState.LOST], runs)
             recording.restart()
 
     def test_gap_is_saved_before_the_rows_after_it(self) -> None:
@@ -115,14 +115,14 @@ class SavingTests(SynchronousTestCase):
         recording.wait(2)
         self.assertEqual((len(recording.ids()), len(recording.saved().progress.gaps)), (6, 1))
         ledger = GapLedger(recording.crash_disk.content("/trade.gaps.csv"))
-        self.assertEqual(ledger.count(GapState.OPEN), 1)
+        self.assertEqual(ledger.counts()[GapState.OPEN], 1)
         recording.restart()
         recording.exchange.fault = ""
         recording.connect()
         recording.wait(700)
         self.assertEqual(sorted(recording.ids()), recording.ledger())
         ledger = GapLedger(recording.crash_disk.content("/trade.gaps.csv"))
-        self.assertEqual(ledger.count(GapState.OPEN), 0)
+        self.assertEqual(ledger.counts()[GapState.OPEN], 0)
         self.assertIn(b",filled,3,", ledger.text())
 
     def test_sync_runs_one_at_a_time_and_rows_go_on_meanwhile(self) -> None:
