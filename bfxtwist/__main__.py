@@ -160,6 +160,8 @@ def _compare(report: Report, url: str) -> None:
 
 def _merge(options: argparse.Namespace) -> int:
     out: Path = options.out
+    if os.fspath(out) == "-":
+        return _complain("OUT must be a file: it appears when it is whole, its gaps beside it", os.EX_USAGE)
     if not out.parent.is_dir():
         return _complain(f"there is no folder {out.parent}", os.EX_CANTCREAT)
     if not os.access(out.parent, os.W_OK):

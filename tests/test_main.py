@@ -122,6 +122,7 @@ class Merge(Command):
         for no_file in (self.folder, pipe):
             self.assertComplains(73, "exists", "merge", self.path, "-o", no_file, "--force")
         self.assertTrue(pipe.is_fifo())
+        self.assertComplains(64, "OUT must be a file", "merge", self.path, "-o", "-")  # standard output, as elsewhere
         self.assertComplains(64, "plain or .gz", "merge", self.path, "-o", self.folder / "out.csv.zst")
         self.assertFalse(out.exists())
 
