@@ -20,6 +20,8 @@ def as_text(reports: Sequence[Report]) -> str:
     for report in reports:
         lines += [f"{fault.kind}: {fault}" for fault in report.findings.shown]
         lines += [f"{kind}: {count:,} more" for kind, count in report.findings.unshown()]
+        lines += [f"unchecked: {part}: it has no checksum: a digit that has changed on disk is not seen, but with --rest"
+                  for part in report.without_checksum]  # fmt: skip
     unclean = sum(not report.clean for report in reports)
     lines.append(f"{unclean} of {len(reports)} not clean" if unclean else "clean")
     return "\n".join(lines) + "\n"
@@ -84,6 +86,7 @@ def _object(report: Report) -> dict[str, Any]:
         "late": report.late,
         "gaps": [gap._asdict() for gap in report.gaps],
         "compared": report.compared,
+        "without_checksum": [str(part) for part in report.without_checksum],
         "missing_in_known_gaps": report.excused,
         "faults": {kind.value: count for kind, count in report.findings.counts.items()},
         "first_faults": [fault._asdict() for fault in report.findings.shown],

@@ -48,6 +48,11 @@ _LONGEST_LINE = 1 << 16
 _HALF_WAY = 0.2
 
 
+#: The beginning of a Zstandard frame, and a bit of the byte after it.
+_ZSTANDARD = b"\x28\xb5\x2f\xfd"
+_HAS_CHECKSUM = 1 << 2
+
+
 class Block(NamedTuple):
     """One or more rows that stand one below the other, and the line number of the first."""
 
@@ -87,6 +92,15 @@ def failed_check(path: Path) -> Fault | None:
     except _errors_of_decompression(path) as error:
         return Fault(Kind.ARCHIVE, str(path), f"the compressed data are damaged: {error}")
     return None
+
+
+def lacks_checksum(path: Path) -> bool:
+    """Whether a part is a .zst without a checksum (RFC 8878, 3.1.1.1.1): damaged, it may look whole. Raises OSError."""
+    if path.suffix != ".zst":
+        return False
+    with path.open("rb") as file:
+        head = file.read(len(_ZSTANDARD) + 1)
+    return head.startswith(_ZSTANDARD) and len(head) > len(_ZSTANDARD) and not head[-1] & _HAS_CHECKSUM
 
 
 @contextmanager

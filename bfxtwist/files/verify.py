@@ -11,7 +11,7 @@ from bfxtwist.files.findings import Fault, Findings, Kind
 from bfxtwist.files.gap_ledger import LedgerLine, read_gap_ledger
 from bfxtwist.files.id_set import IdSet
 from bfxtwist.files.recording import Recording
-from bfxtwist.files.trade_file import Block, read_trade_file
+from bfxtwist.files.trade_file import Block, lacks_checksum, read_trade_file
 
 #: The exchange opened in 2012; no trade is older. µs since the epoch.
 _EARLIEST = 1_325_376_000_000_000
@@ -36,6 +36,7 @@ class Report:
     gaps: list[LedgerLine] = field(default_factory=list)
     compared: int | None = None  # trades of the exchange's history that the rows were compared with
     excused: int = 0  # trades that are missing where the ledger says so
+    without_checksum: list[Path] = field(default_factory=list)  # parts compressed, and without one
     findings: Findings = field(default_factory=Findings)
 
     @property
@@ -52,6 +53,8 @@ def verify(recording: Recording, advance: Callable[[int], None] = lambda _: None
     """Read all parts. With `allow_gaps`, open and lost gaps are reported and are no fault. Raises as `read_trade_file`."""
     check = _Check(recording)
     for part in recording.to_read():
+        if lacks_checksum(part):
+            check.report.without_checksum.append(part)
         for item in read_trade_file(part, advance):
             if isinstance(item, Fault):
                 check.report.findings.add(*item)

@@ -43,6 +43,14 @@ class Reports(SynchronousTestCase):
         self.good.compared = 2000
         self.assertIn("none, 2,000 compared", as_text([self.good]))
 
+    def test_what_cannot_be_checked_is_told_and_no_fault(self) -> None:
+        self.good.without_checksum.append(Path("trade-2026-11-22.csv.zst"))
+        *_, told, verdict = as_text([self.good]).splitlines()
+        self.assertTrue(told.startswith("unchecked: trade-2026-11-22.csv.zst: "), told)
+        self.assertEqual(verdict, "clean")
+        [one] = json.loads(as_json([self.good]))["recordings"]
+        self.assertEqual((one["clean"], one["without_checksum"]), (True, ["trade-2026-11-22.csv.zst"]))
+
     def test_for_programs(self) -> None:
         told = json.loads(as_json([self.good, self.bad]))
         self.assertEqual((told["clean"], [one["clean"] for one in told["recordings"]]), (False, [True, False]))

@@ -18,7 +18,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
 from bfxtwist.files import trade_file
 from bfxtwist.files.findings import Fault, Kind
-from bfxtwist.files.trade_file import MissingDecompressor, Row, diagnosis, read_trade_file, zstandard
+from bfxtwist.files.trade_file import (
+    MissingDecompressor,
+    Row,
+    diagnosis,
+    lacks_checksum,
+    read_trade_file,
+    zstandard,
+)
 from tests.files.rows import arrival, lines, trades, write
 
 _HAS_ZSTD = any(importlib.util.find_spec(parent) for parent in ("compression", "backports"))
@@ -69,6 +76,18 @@ class Reading(SynchronousTestCase):
         for damaged in (compressed[:-5], b"not compressed at all"):
             _, faults = self.read(damaged, path)
             self.assertEqual([fault.kind for fault in faults if fault.kind is not Kind.HEADER], [Kind.ARCHIVE])
+
+    def test_parts_without_a_checksum(self) -> None:
+        """What `zstd --no-check` packs: it may be damaged and look whole."""
+        head = b"\x28\xb5\x2f\xfd"
+        path = self.path.with_name("trade-2026-11-22.csv.zst")
+        for content, lacks in ((b"\x00", True), (b"\x60", True), (b"\x04", False), (b"\x64", False), (b"", False)):
+            path.write_bytes(head + content)
+            self.assertEqual(lacks_checksum(path), lacks, content)
+        path.write_bytes(b"no frame")
+        plain = self.path.with_name("trade.csv")
+        plain.write_bytes(head + b"\x00")
+        self.assertEqual((lacks_checksum(path), lacks_checksum(plain)), (False, False))
 
     def test_without_a_decompressor_the_error_names_the_package(self) -> None:
         with mock.patch.dict("sys.modules", {"compression": None, "backports": None, "backports.zstd": None}):

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.gaps import GapLedger, GapState
 from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.files.findings import Kind
+from bfxtwist.files.trade_file import MissingDecompressor, zstandard
 from bfxtwist.files.verify import Report, verify
 from tests.files.rows import FIRST_MTS, arrival, lines, recording, trades, write
 from tests.files.test_gap_ledger import gap
@@ -29,6 +30,23 @@ class _Verifying(SynchronousTestCase):
 
     def kinds(self, content: bytes, *more: Path) -> dict[Kind, int]:
         return dict(self.verified(content, *more).findings.counts)
+
+
+class Checksums(_Verifying):
+    def test_parts_without_one_are_named(self) -> None:
+        """As earlier builds of the daemon wrote them."""
+        try:
+            zstd = zstandard()
+        except MissingDecompressor:
+            self.skipTest("neither Python 3.14 nor backports.zstd is here")
+        live = write(self.path, [arrival(3)])
+        for number, checksum in ((1, 0), (2, 1)):
+            options = {zstd.CompressionParameter.checksum_flag: checksum}
+            packed = zstd.compress(HEADER + lines([arrival(number)]), options=options)
+            live.with_name(f"trade-2026-11-2{number}.csv.zst").write_bytes(packed)
+        report = verify(recording(self.path.parent))
+        self.assertEqual((report.clean, report.rows), (True, 3))
+        self.assertEqual([part.name for part in report.without_checksum], ["trade-2026-11-21.csv.zst"])
 
 
 class Rows(_Verifying):
