@@ -1,7 +1,9 @@
 """Whether what the settings ask for can be had on this machine: addresses, folders, files. Asked before anything starts."""
 
 import re
+from collections.abc import Iterable
 from os import environ
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from twisted.internet.endpoints import serverFromString
@@ -32,9 +34,18 @@ def check(settings: Settings) -> None:
     _check_way(settings)
     if settings.rotate is not None and settings.rotate.compress == "zst":
         _check_zstandard()
-    for feed in settings.feeds:
-        if feed.folder is not None:
-            check_folder(feed.folder)
+    _check_folders(feed.folder for feed in settings.feeds if feed.folder is not None)
+
+
+def _check_folders(folders: Iterable[Path]) -> None:
+    """One folder for two: the settings see that of two spellings, but not of data/ and Data/ on macOS, or of two mounts."""
+    found: dict[tuple[int, int], Path] = {}
+    for folder in folders:
+        check_folder(folder)
+        status = folder.stat()
+        other = found.setdefault((status.st_dev, status.st_ino), folder)
+        if other != folder:
+            raise ValueError(f"--file-path {other} and {folder} are one folder, and each pair needs its own: name another")
 
 
 def _check_endpoint(description: str) -> None:

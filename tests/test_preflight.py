@@ -121,6 +121,15 @@ class Checks(CommandLineTest):
         self.check(feeds=feeds)
         self.assertTrue(one.is_dir() and other.is_dir())
 
+    def test_one_folder_by_two_names(self) -> None:
+        """As where upper and lower case are the same: the second pair would find the first one's file locked."""
+        one, other = Path(self.mktemp()), Path(self.mktemp())
+        places = {"BTC/USD": one, "ETH/USD": other}
+        made = settings(feeds=[feed(pair=pair, channel="trades", file_path=str(path)) for pair, path in places.items()])
+        other.symlink_to(one.absolute())  # now, and not before: the settings would have told them apart
+        one.mkdir()
+        self.assertIn("are one folder", str(self.assertRaises(ValueError, check, made)))
+
     def test_a_folder_that_cannot_be_made(self) -> None:
         in_the_way = Path(self.mktemp())
         in_the_way.touch()
