@@ -5,15 +5,17 @@ everybody on the network is found late.
 """
 
 import os
+import socket
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.interfaces import IAddress, IListeningPort, IReactorCore
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -34,6 +36,7 @@ def check_listen(description: str, *, allow_remote: bool = False, token: bool = 
 
     Raises ValueError with one line that names the fix. Whether the description is one at all, `serverFromString` says.
     """
+    _check_given(description)
     if _is_local(description):
         return
     if not allow_remote:
@@ -42,6 +45,14 @@ def check_listen(description: str, *, allow_remote: bool = False, token: bool = 
         )
     if not token and not description.startswith("ssl:"):
         raise ValueError(f"{description} can be read by everybody who reaches it: add --token-file, or listen on ssl:")
+
+
+def _check_given(description: str) -> None:
+    unnamed, named = apart(description)
+    if unnamed[:1] == ["systemd"] and "UNIX" in (*unnamed, named.get("domain")):
+        # Twisted's UNIX port does so to any of its sockets, and then clients have no name for one that systemd still holds.
+        why = "Twisted would let everybody in (mode 666), and remove it at the stop"
+        raise ValueError(f"{description} is a Unix socket of systemd's, and {why}: listen on unix:, or on a TCP socket")
 
 
 def _is_local(description: str) -> bool:
@@ -113,6 +124,8 @@ class HttpService(Service):
         """Bind. Raises CannotListen, and twistd ends with it."""
         super().privilegedStartService()
         for what, endpoint in self._endpoints:
+            if given := _other_family(endpoint):
+                raise CannotListen(f"cannot listen on {what} (systemd gives a socket of another kind): write domain={given}")
             failures: list[Failure] = []
             listening = endpoint.listen(self._site)
             listening.addCallbacks(lambda port, what=what: self._ports.append((what, port)), failures.append)
@@ -149,6 +162,16 @@ class HttpService(Service):
         ports, self._ports = self._ports, []
         stopped = gatherResults([maybeDeferred(port.stopListening) for _, port in ports])
         return stopped.addCallback(lambda _: self._site.close_connections())
+
+
+def _other_family(endpoint: object) -> str | None:
+    """The kind of a socket that systemd gives, where another was named: whatever is read of its addresses is rubbish."""
+    if not isinstance(endpoint, AdoptedStreamServerEndpoint):
+        return None
+    with suppress(OSError), socket.socket(fileno=os.dup(endpoint.fileno)) as given:  # of what is none, Twisted tells
+        if given.family != endpoint.addressFamily:
+            return given.family.name.removeprefix("AF_")
+    return None
 
 
 def _why(failure: Failure) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.application.service import IService
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, connectProtocol
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, HostnameEndpoint, UNIXClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -72,6 +72,13 @@ class CheckListenTests(SynchronousTestCase):
             self.assertNotIn("\n", str(raised.exception))
             check_listen(description, allow_remote=True, token=True)
         check_listen("ssl:8443:privateKey=key.pem", allow_remote=True)
+
+
+    def test_no_unix_socket_of_systemds(self) -> None:
+        """Twisted lets everybody in, whatever SocketMode= says, and removes it when it stops."""
+        for description in ("systemd:domain=UNIX:index=0", "systemd:UNIX:name=http", "systemd:name=http:domain=UNIX"):
+            error = self.assertRaises(ValueError, check_listen, description, allow_remote=True, token=True)
+            self.assertIn("listen on unix:", str(error))
 
 
 class ReadTokenTests(SynchronousTestCase):
@@ -203,6 +210,21 @@ class HttpServiceTests(TestCase):
         with self.assertRaises(CannotListen) as raised:
             left.privilegedStartService()
         self.assertRegex(str(raised.exception.code), f"{path}.lock says .* remove that file")
+
+    async def test_a_socket_of_systemds_is_of_the_kind_that_was_said(self) -> None:
+        for told, family in (("INET", socket.AF_INET), ("INET6", socket.AF_INET6)):
+            with socket.create_server(("127.0.0.1", 0)) as given:
+                service = HttpService(reactor, [], Site(self.api.resource(), reactor, Guard()))
+                endpoint = AdoptedStreamServerEndpoint(reactor, os.dup(given.fileno()), family)
+                service._endpoints = [(f"systemd:domain={told}:index=0", endpoint)]
+                if told == "INET":
+                    service.privilegedStartService()
+                    self.assertEqual(service.addresses, [f"http://127.0.0.1:{given.getsockname()[1]}"])
+                    await service.stopService()
+                else:
+                    error = self.assertRaises(CannotListen, service.privilegedStartService)
+                    self.assertIn("write domain=INET", str(error))
+                    os.close(endpoint.fileno)
 
     async def test_several_addresses(self) -> None:
         service = await self.serve("tcp:0:interface=127.0.0.1", r"tcp6:0:interface=\:\:1") if socket.has_ipv6 else None
