@@ -177,6 +177,38 @@ test("what comes after a silence is not taken for new", (context) => {
   assert.equal(judge(model, clock.now()).state, "stale");
 });
 
+test("a daemon that does not answer is asked once more only when it has, and given up after a while", (context) => {
+  const { at, clock, model, feed, sockets } = feedOf(context);
+  const say = (message) => sockets.at(-1).onmessage({ data: JSON.stringify(message) });
+  const verdict = () => judge(model, clock.now()).headline;
+  const wait = (ms) => {
+    at.steady += ms;
+    at.wall += ms;
+    context.mock.timers.tick(ms);
+  };
+  const pings = () => sockets.at(-1).sent.filter(({ event }) => event === "ping").length;
+  model.begin("tBTCUSD", { precision: "P0", frequency: "F0", length: 25 });
+  feed.want("tBTCUSD", model.carried);
+  feed.connect();
+  sockets[0].onopen();
+  say({ event: "subscribed", channel: "book", chanId: 1, symbol: "tBTCUSD" });
+  say([1, [[6443, 1, 1], [6444, 1, -1]], 1, 5]);
+  for (let second = 0; second < 3; second += 1) {
+    wait(1000);
+    say({ event: "pong" });
+  }
+  assert.deepEqual([pings(), verdict()], [3, "Live"]);
+  for (let second = 0; second < 3; second += 1) wait(1000);
+  say([1, [6443, 2, 2], 2, 5]); // it may have been on its way for as long
+  assert.deepEqual([pings(), verdict()], [4, "Live"]);
+  wait(1);
+  assert.equal(verdict(), "No answer for 2 s");
+  say({ event: "pong" });
+  assert.equal(verdict(), "Live");
+  for (let second = 0; second < 8; second += 1) wait(1000);
+  assert.equal(verdict(), "Disconnected for 0 s");
+});
+
 test("trades that are asked for and not answered do not keep a live book waiting", (context) => {
   const { feed, sockets } = feedOf(context);
   const opens = () => {

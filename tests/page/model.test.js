@@ -191,3 +191,25 @@ test("numbers of which nothing was heard for long are not live", () => {
   model.heard();
   assert.equal(judge(model, clock.now).state, "live");
 });
+
+test("numbers of a daemon that does not answer are not live, whatever comes", () => {
+  const { clock, model } = modelAt();
+  model.connected();
+  model.bookSnapshot(ROWS);
+  clock.now = 1000;
+  model.asked();
+  clock.now = 3001;
+  model.heard();
+  assert.deepEqual(judge(model, clock.now), {
+    state: "stale", headline: "No answer for 2 s", detail: "These numbers are 3 s old. The daemon says nothing.",
+  });
+  assert.equal(model.live, false);
+  model.answered();
+  assert.equal(judge(model, clock.now).state, "live");
+  model.asked();
+  model.disconnected("the daemon does not answer", 4000);
+  model.connected();
+  model.bookSnapshot(ROWS);
+  clock.now = 9000;
+  assert.equal(judge(model, clock.now).state, "live"); // this one has not been asked yet
+});

@@ -8,6 +8,7 @@ from twisted.internet.task import deferLater
 from bfxtwist.core import channel
 from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.messages import Trade
+from bfxtwist.out.relay_client import RelayConversation
 from tests.page.served import now
 from tests.page.test_page import _LADDER, _STATE, PageTest, reactor
 
@@ -78,6 +79,17 @@ class StateTest(PageTest):
         self.assertIn("The daemon stops.", detail)
         self.assertIn("Trying again", detail)
         self.served.relay.startService()
+        await self.becomes(_STATE, "live")
+
+    async def test_daemon_stopped(self) -> None:
+        """It says nothing more, and nothing is closed: grey within seconds, and live again when it goes on."""
+        await self.page()
+        pong = RelayConversation._pong
+        self.patch(RelayConversation, "_pong", lambda conversation, cid: None)
+        await self.becomes(f"[{_STATE}, headline.textContent.startsWith('No answer for ')]", ["stale", True])
+        await self.becomes(_STATE, "disconnected")
+        self.assertIn("The daemon has stopped answering.", await self.browser.text("#detail"))
+        self.patch(RelayConversation, "_pong", pong)
         await self.becomes(_STATE, "live")
 
     async def test_a_pair_that_waits_says_nothing_of_the_next(self) -> None:

@@ -2,8 +2,8 @@
 
 import { Conversation } from "./conversation.js";
 
-const PING_EVERY = 5000;
-const PONG_WITHIN = 6000;
+const PING_EVERY = 1000;
+const PONG_WITHIN = 6000; // an answer that takes longer than the model bears may still come: until then the socket is kept
 const OPEN_WITHIN = 10000; // browsers wait for minutes, and for as long after the network is there again
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 15000;
@@ -11,7 +11,7 @@ const HEALTHY = 10000;
 
 export class Feed {
   /**
-   * `listener` is a conversation's, with `connected()`, `disconnected(reason, retryAt)` and `silent` besides; times are the clock's.
+   * `listener` is the model; times are the clock's.
    * `told()` is called after each of whatever the listener is told.
    */
   constructor(url, listener, clock, told) {
@@ -59,7 +59,6 @@ export class Feed {
     const socket = new WebSocket(this.url);
     this.socket = socket;
     this.opened = 0;
-    this.awaited = null; // when the ping was sent that is not answered yet
     const send = (request) => socket.readyState === WebSocket.OPEN && socket.send(JSON.stringify(request));
     this.conversation = new Conversation(send, this.listener, () => this.pong());
     if (this.wanted) this.conversation.want(...this.wanted);
@@ -76,13 +75,13 @@ export class Feed {
     let cid = 0;
     this.pulse = setInterval(() => {
       if (this.heldUp()) return;
-      const now = this.clock.now();
-      if (this.awaited !== null && now - this.awaited > PONG_WITHIN) {
+      const { askedAt } = this.listener;
+      if (askedAt === null) {
+        this.listener.asked();
+        send({ event: "ping", cid: (cid += 1) });
+      } else if (this.clock.now() - askedAt > PONG_WITHIN) {
         this.lost("the daemon has stopped answering");
-        return;
       }
-      this.awaited ??= now;
-      send({ event: "ping", cid: (cid += 1) });
     }, PING_EVERY);
   }
 
@@ -94,9 +93,8 @@ export class Feed {
   }
 
   pong() {
-    this.awaited = null;
     if (this.clock.now() - this.opened > HEALTHY) this.pause = FIRST_PAUSE;
-    this.listener.heard();
+    this.listener.answered();
   }
 
   message(text) {

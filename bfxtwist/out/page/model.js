@@ -11,6 +11,9 @@ const SAMPLE_EVERY = 500;
 /** A heartbeat comes every 15 s, and a pong more often: after so many ms nobody can be there. */
 const SILENT_AFTER = 20000;
 
+/** It is asked each second whether it is there, and answers within milliseconds: a cut cable or a stopped process shows within 3 s. */
+const ANSWER_WITHIN = 2000;
+
 /** What the five-minute line shows, in ms. */
 export const HISTORY = 5 * 60 * 1000;
 
@@ -21,6 +24,7 @@ export class Model {
     this.now = now;
     this.link = { open: false, reason: "", since: now(), retryAt: 0 };
     this.daemon = null; // what GET /status says of this pair: {book, trades, recorder}
+    this.askedAt = null; // when the daemon was asked for an answer that has not come yet
     this.undrawn = ""; // why this could not be shown
     this.begin("", null);
   }
@@ -59,7 +63,7 @@ export class Model {
   }
 
   get live() {
-    return this.link.open && this.open && !this.pausedFor && !this.wrong && !this.silent;
+    return this.link.open && this.open && !this.pausedFor && !this.wrong && !this.silent && !this.unanswered;
   }
 
   /** Whether nothing was heard for too long, as after a sleep of this machine. While the feed pauses nothing need come. */
@@ -67,11 +71,27 @@ export class Model {
     return this.heardAt !== null && !this.pausedFor && this.now() - this.heardAt > SILENT_AFTER;
   }
 
+  /** Whether the daemon keeps an answer back. While it does, whatever else comes may have been on its way for as long. */
+  get unanswered() {
+    return this.askedAt !== null && this.now() - this.askedAt > ANSWER_WITHIN;
+  }
+
   // --- what the feed tells ---
 
   connected() {
     this.link = { open: true, reason: "", since: this.now(), retryAt: 0 };
     this.heardAt = this.now();
+    this.askedAt = null;
+  }
+
+  /** The daemon, whether it is there. */
+  asked() {
+    this.askedAt = this.now();
+  }
+
+  answered() {
+    this.askedAt = null;
+    this.heard();
   }
 
   disconnected(reason, retryAt) {

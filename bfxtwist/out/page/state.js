@@ -34,6 +34,7 @@ export function judge(model, now) {
   if (!model.open) return verdict("syncing", "Syncing", age, "Waiting for the snapshot.");
   if (model.undrawn) return verdict("stale", "Not drawn", "These numbers are not the latest.", sentence(model.undrawn));
   if (model.silent) return verdict("stale", `Silent for ${ago(now - model.heardAt)}`, age, "The daemon says nothing.");
+  if (model.unanswered) return verdict("stale", `No answer for ${ago(now - model.askedAt)}`, age, "The daemon says nothing.");
   if (!model.carried) return verdict("live", "Live", "in sequence, trades only");
   if (!model.tradesLate) return verdict("live", "Live", `in sequence, ${checked(model, now)}`);
   return verdict("live", "Live", `the book is in sequence, ${checked(model, now)}.`, `The trades are not live: ${model.tradesLate}.`);
