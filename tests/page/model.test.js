@@ -146,6 +146,45 @@ test("a trade that comes late stands where it belongs, and those of another exch
   assert.deepEqual(shown().slice(0, 3), ["4", "2", "10"]);
 });
 
+const tradeRows = (newest, oldest) => Array.from({ length: newest - oldest + 1 }, (_, i) => [String(newest - i), String(newest - i), "1", "6"]);
+const holes = (model) => model.trades.filter(({ hole }) => hole).map(({ id }) => id);
+
+test("where the snapshot after a gap does not reach back, the tape has a hole", () => {
+  const { model } = modelAt();
+  model.connected();
+  model.tradeSnapshot(tradeRows(30, 1));
+  model.disconnected("the daemon does not answer", 500);
+  model.connected();
+  model.tradeSnapshot(tradeRows(59, 30));
+  assert.deepEqual(holes(model), []);
+  model.disconnected("the daemon does not answer", 500);
+  model.disconnected("the daemon does not answer", 1000);
+  model.connected();
+  model.tradeSnapshot(tradeRows(89, 60));
+  assert.deepEqual(holes(model), ["60"]);
+  model.trade(["95", "95", "1", "6"]);
+  model.tradeSnapshot(tradeRows(95, 66)); // as of trades that were left, and came again
+  assert.deepEqual(holes(model), ["60"]);
+});
+
+test("what is told after a gap of the daemon's own, before its end, hides no hole", () => {
+  const { model } = modelAt();
+  model.connected();
+  model.paused(); // nothing is known yet
+  model.resumed();
+  model.tradeSnapshot(tradeRows(30, 1));
+  model.paused();
+  for (const row of tradeRows(70, 41).reverse()) model.trade(row);
+  model.resumed();
+  model.tradeSnapshot(tradeRows(70, 41));
+  assert.deepEqual(holes(model), ["41"]);
+  model.paused();
+  for (const row of tradeRows(75, 71).reverse()) model.trade(row);
+  model.resumed();
+  model.tradeSnapshot(tradeRows(75, 46));
+  assert.deepEqual(holes(model), ["41"]);
+});
+
 test("rate and samples forget", () => {
   const { clock, model } = modelAt();
   model.connected();

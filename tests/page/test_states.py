@@ -68,6 +68,7 @@ class StateTest(PageTest):
         self.served.faults.clear()
         await self.becomes(_STATE, "live")
         self.assertIs(self.served.market.books["tBTCUSD"].state, FeedState.LIVE)
+        self.assertEqual(await self.browser.js("document.querySelectorAll('.hole').length"), 0, "few trades came meanwhile")
         await self.assert_no_complaints()
 
     async def test_daemon_gone(self) -> None:
@@ -80,6 +81,23 @@ class StateTest(PageTest):
         self.assertIn("Trying again", detail)
         self.served.relay.startService()
         await self.becomes(_STATE, "live")
+
+    async def test_a_hole_in_the_tape(self) -> None:
+        """More trades while the page was not connected than it is told of afterwards do not look consecutive."""
+        await self.page()
+        await self.becomes("document.getElementById('trades').rows.length >= 30", True)
+        await self.quiet()
+        await self.served.relay.stopService()
+        await self.becomes(_STATE, "disconnected")
+        latest = self.served.market.trades["tBTCUSD"].latest
+        newest = latest[-1]
+        latest.extend(Trade(newest.id + more, newest.mts + more, b"1", b"64000") for more in range(1, 41))
+        self.served.relay.startService()
+        await self.becomes(_STATE, "live")
+        classes = "[...document.getElementById('trades').rows].map((row) => row.className)"
+        side = "sell" if newest.amount.startswith(b"-") else "buy"
+        await self.becomes(f"{classes}.slice(29, 32).join()", f"buy,hole,{side}")
+        self.assertEqual(await self.browser.text(".hole"), "trades may be missing here")
 
     async def test_daemon_stopped(self) -> None:
         """It says nothing more, and nothing is closed: grey within seconds, and live again when it goes on."""

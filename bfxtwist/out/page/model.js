@@ -41,6 +41,7 @@ export class Model {
     this.checkedAt = null;
     this.trades = [];
     this.ids = new Set();
+    this.idsBefore = null; // of the trades that were known when some may have been missed
     this.tradesOpen = null;
     this.rowTimes = []; // [ms, rows] of the last seconds
     this.samples = []; // {at, mid, spread}; null numbers where the book was not live
@@ -98,6 +99,7 @@ export class Model {
     const since = this.link.open ? this.now() : this.link.since;
     this.link = { open: false, reason, since, retryAt };
     this.bookOpen = this.tradesOpen = this.pausedFor = this.wrong = null;
+    this.missing();
   }
 
   heard() {
@@ -107,6 +109,12 @@ export class Model {
 
   paused() {
     this.pausedFor = "the feed is not live";
+    this.missing();
+  }
+
+  /** From here to the next snapshot some trades may be missed. Before that, too, the relay tells of those that it has. */
+  missing() {
+    this.idsBefore ??= new Set(this.ids);
   }
 
   resumed() {
@@ -148,16 +156,26 @@ export class Model {
   tradeSnapshot(rows) {
     this.tradesOpen = true;
     this.heard();
+    this.missing();
     for (const row of [...rows].reverse()) this.trade(row);
+    // A snapshot reaches back to what was known before, or more came meanwhile than it has.
+    if (!rows.some(([id]) => this.idsBefore.has(id))) {
+      const below = this.trades.findIndex(({ id }) => this.idsBefore.has(id));
+      if (below > 0) this.trades[below - 1].hole = true;
+    }
+    this.idsBefore = null;
   }
 
-  /** `[id, mts, amount, price]`: newest on top, each id once. One that the relay had from a late `tu` alone may be old. */
+  /** `[id, mts, amount, price]`: newest on top, each id once; below one with a `hole`, some may be missing.
+   *
+   * One that the relay had from a late `tu` alone may be old.
+   */
   trade([id, mts, amount, price]) {
     if (this.ids.has(id)) return;
     this.ids.add(id);
     const time = Number(mts);
     const bought = !amount.startsWith("-");
-    const trade = { id, time, bought, amount: amount.replace(/^-/, ""), size: Math.abs(Number(amount)), price };
+    const trade = { id, time, bought, hole: false, amount: amount.replace(/^-/, ""), size: Math.abs(Number(amount)), price };
     // Where a demo was served before, its ids are above all that come now.
     const below = this.trades.findIndex((other) => Number(other.id) < Number(id) || other.time < time - SAME_TIME);
     this.trades.splice(below < 0 ? this.trades.length : below, 0, trade);

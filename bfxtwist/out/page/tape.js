@@ -1,4 +1,4 @@
-// The tape: the latest trades, newest on top.
+// The tape: the latest trades, newest on top, and where some between them may be missing.
 
 import { padding, placesOf } from "./decimal.js";
 import { write } from "./state.js";
@@ -7,6 +7,7 @@ const SHOWN = 60;
 const AMOUNT_PLACES = 8;
 const SEEN_FOR = 4; // drawings, as in the ladder
 const SIDE = 6;
+const HOLE = "trades may be missing here";
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
@@ -16,7 +17,7 @@ export class Tape {
     this.reduced = reduced;
     this.body = document.getElementById("trades");
     this.note = document.getElementById("tape-note");
-    this.rows = new Map(); // by trade id
+    this.rows = new Map(); // by trade id, or by that of the trade above a hole
     this.lit = new Map(); // rows that are new, with the drawings for which they are seen to be
     this.scroller = this.body.closest(".scroll");
     this.clear();
@@ -39,14 +40,15 @@ export class Tape {
     const largest = Math.max(...shown.map((trade) => trade.size));
     const places = Math.max(this.places, ...shown.map((trade) => placesOf(trade.price)));
     const first = this.rows.size === 0;
-    shown.forEach((trade, index) => {
-      if (this.rows.has(trade.id)) return;
-      const row = this.row(trade);
-      this.rows.set(trade.id, row);
+    const wanted = shown.flatMap((trade) => (trade.hole ? [trade, { id: `below ${trade.id}` }] : [trade]));
+    wanted.forEach((item, index) => {
+      if (this.rows.has(item.id)) return;
+      const row = item.price ? this.row(item) : this.hole();
+      this.rows.set(item.id, row);
       this.body.insertBefore(row, this.body.rows[index] ?? null); // those above it are there
-      if (!first && !this.reduced()) this.lit.set(row, SEEN_FOR);
+      if (!first && item.price && !this.reduced()) this.lit.set(row, SEEN_FOR);
     });
-    const kept = new Set(shown.map((trade) => trade.id));
+    const kept = new Set(wanted.map((item) => item.id));
     for (const [id, row] of this.rows) {
       if (!kept.has(id)) {
         row.remove();
@@ -75,6 +77,16 @@ export class Tape {
       if (left > 0) this.lit.set(row, left - 1);
       else this.lit.delete(row);
     }
+  }
+
+  hole() {
+    const row = this.document.createElement("tr");
+    row.className = "hole";
+    const cell = this.document.createElement("td");
+    cell.colSpan = 4;
+    cell.textContent = HOLE;
+    row.append(cell);
+    return row;
   }
 
   row(trade) {
