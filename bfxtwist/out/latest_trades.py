@@ -1,11 +1,13 @@
-"""`GET /trades`: the newest trades of a pair, from its file and, before they are in there, from memory.
+"""`GET /trades`: the latest trades of a pair, from its file and, before they are in there, from memory.
 
     GET /trades?pair=BTC/USD&limit=100&since=2026-11-22T16:00:00Z
     {"symbol":"BTC/USD",…,"complete":true,"trades":[{"id":"310628121",…,"price":6443.1,"amount":0.00265425},…]}
 
-Oldest first, in ccxt's words, price and amount in the exchange's own digits. `complete` says whether every trade since the
-first of them that the daemon knows is there: after a long gap was filled, it may not be certain, nor where more is asked for
-than came since the last rotation. `format=csv` gives the rows of the file as they are.
+Oldest first, in ccxt's words, price and amount in the exchange's own digits: the newest `limit`, or with `since` the oldest
+from there on, as in ccxt. Who goes on from the time of the last one leaves none out, unless more than `limit` have that time.
+`complete` says whether every trade that the daemon knows is there, from `since`, or without it from the first of them, to the
+last: after a long gap was filled, it may not be certain, nor where more is asked for than came since the last rotation, or
+than the 3,000 rows that are looked at. `format=csv` gives the rows of the file as they are.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -62,6 +64,8 @@ class LatestTrades:
         on_file = {trade.id for trade in tail.trades}
         # What is on file has the file's times: the exchange tells of one trade by two clocks, 1 to 9 ms apart.
         more = [trade for trade in memory.values() if trade.id not in on_file and trade.mts >= since]
+        if since:
+            return Tail(sorted(tail.trades + more)[:limit], tail.certain)
         if tail.trades and len(tail.trades) == limit:
             more = [trade for trade in more if trade > tail.trades[0]]
         return Tail(sorted(tail.trades + more)[-limit:], tail.certain)

@@ -38,14 +38,14 @@ class Told(NamedTuple):
 
 
 class Tail(NamedTuple):
-    """The newest trades of a file, oldest first, and whether none is missing among them."""
+    """Trades of a file, oldest first, and whether none is missing among them."""
 
     trades: list[Told]
     certain: bool
 
 
 def read_tail(path: Path, limit: int, since: int, must_have: Sequence[int]) -> Tail:
-    """The newest `limit` trades from `since` (ms) on. Raises OSError.
+    """The newest `limit` trades, or of those from `since` (ms) on the oldest, so that who asks on finds all. Raises OSError.
 
     `must_have` are ids of the newest trades that are known from elsewhere: without one of them in the part that was read,
     it may be all of it rows for an old gap.
@@ -60,8 +60,9 @@ def read_tail(path: Path, limit: int, since: int, must_have: Sequence[int]) -> T
             reached = _reaches(rows, limit, since) and _in_order(rows) and _has(rows, must_have)
             certain = reached or (length == size and not _has_parts(path))
             if certain or length == min(TAIL_LIMIT, size):
-                newest = sorted(row for row in rows if row[0] >= since)[-limit:]
-                return Tail([told for row in newest if (told := _told(*row))], certain)
+                found = sorted(row for row in rows if row[0] >= since)
+                chosen = found[:limit] if since else found[-limit:]
+                return Tail([told for row in chosen if (told := _told(*row))], certain)
             wanted *= 4
 
 
@@ -91,7 +92,7 @@ def _has_parts(path: Path) -> bool:
 
 
 def _reaches(rows: Sequence[_Row], limit: int, since: int) -> bool:
-    return len(rows) >= limit or (bool(rows) and rows[0][0] < since)
+    return bool(rows) and rows[0][0] < since if since else len(rows) >= limit
 
 
 def _in_order(rows: Sequence[_Row]) -> bool:

@@ -52,9 +52,33 @@ class LatestTradesTest(TradesTestCase):
         self.assertEqual(self.ids(f"?since={T0 + 298_000}"), [298, 299, 300])
         self.assertEqual(self.ids("?since=2026-09-23T03:38:32.850Z"), [298, 299, 300])
         self.assertEqual(self.ids("?since=2026-09-23T03:38:32.850"), [298, 299, 300], "without a zone it is UTC")
-        self.assertEqual(self.ids(f"?since={T0 + 298_000}&limit=2"), [299, 300])
+        self.assertEqual(self.ids(f"?since={T0 + 298_000}&limit=2"), [298, 299], "the oldest, as in ccxt")
         self.assertEqual(self.ids("?since=99999999999999"), [])
         self.assertEqual(self.ids("?since=0&limit=1"), [300])
+
+    def test_who_asks_on_from_the_last_one_leaves_none_out(self) -> None:
+        """Ties among them, some not in the file yet, and one that stands below newer ones, as after a gap."""
+        second = [trade(number, T0 + (number - number % 3) * 1000) for number in range(1, 301)]
+        self.write(*second[:150], *second[151:290], second[150])
+        self.executed(*second[280:])
+        seen: list[int] = []
+        since = T0
+        while seen[-1:] != [300]:
+            page = self.document(f"?since={since}&limit=7")["trades"]
+            self.assertLessEqual(len(page), 7)
+            seen += [number for one in page if (number := int(one["id"])) not in seen]
+            since = page[-1]["timestamp"]
+        self.assertEqual(seen, list(range(1, 301)))
+
+    def test_more_since_then_than_is_looked_at(self) -> None:
+        self.write(*map(trade, range(1, 6001)))
+        document = self.document(f"?since={T0 + 1000}")
+        self.assertFalse(document["complete"])
+        self.assertEqual(len(document["trades"]), 100)
+        self.assertGreater(int(document["trades"][0]["id"]), 1000)
+        document = self.document(f"?since={T0 + 5_000_000}")
+        self.assertTrue(document["complete"])
+        self.assertEqual([int(one["id"]) for one in document["trades"]], list(range(5000, 5100)))
 
     def test_csv_is_the_rows_of_the_file(self) -> None:
         assert self.path is not None

@@ -134,6 +134,10 @@ class ReadTailTest(SynchronousTestCase):
         found = self.tail(50_000, since=T0 + 19_000_000)
         self.assertEqual((found.trades[0].mts, len(found.trades), found.certain), (T0 + 19_000_000, 1_001, True))
         self.assertFalse(self.tail(50_000, since=T0 + 1_000_000).certain)
+        self.reads.clear()
+        found = self.tail(10, since=T0 + 19_900_000)
+        self.assertEqual(([one.id for one in found.trades], found.certain), (list(range(19_900, 19_910)), True))
+        self.assertLess(sum(self.reads), 50_000, "no more than there is from then on, and a little")
 
     def test_a_trade_is_told_with_its_line(self) -> None:
         self.write(1)
