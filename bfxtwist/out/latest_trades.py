@@ -4,10 +4,10 @@
     {"symbol":"BTC/USD",…,"complete":true,"trades":[{"id":"310628121",…,"price":6443.1,"amount":0.00265425},…]}
 
 Oldest first, in ccxt's words, price and amount in the exchange's own digits: the newest `limit`, or with `since` the oldest
-from there on, as in ccxt. Who goes on from the time of the last one leaves none out, unless more than `limit` have that time.
-`complete` says whether every trade that the daemon knows is there, from `since`, or without it from the first of them, to the
-last: after a long gap was filled, it may not be certain, nor where more is asked for than came since the last rotation, or
-than the 3,000 rows that are looked at. `format=csv` gives the rows of the file as they are.
+from there on, as in ccxt. Who goes on from the time of the last one leaves none out, unless more than `limit` have that one.
+`complete` says whether every trade that the daemon knows is there, from `since`, or without it from the first of these, to
+the last: after a long gap was filled, it may not be certain, nor where more is asked for than came since the last rotation,
+or than the 3,000 rows that are looked at. `format=csv` gives the rows of the file as they are.
 """
 
 from collections.abc import Callable, Iterable, Mapping
