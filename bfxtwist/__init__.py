@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Bitfinex", "FeedFailed", "FeedState", "Level", "OrderBook", "run", "service"]
+__all__ = ["Bitfinex", "FeedFailed", "FeedState", "Level", "OrderBook", "Trade", "run", "service"]
 
 if TYPE_CHECKING:
-    from bfxtwist.bitfinex import Bitfinex, FeedFailed, Level, OrderBook, run, service
+    from bfxtwist.bitfinex import Bitfinex, FeedFailed, Level, OrderBook, Trade, run, service
     from bfxtwist.core.feed_state import FeedState
 else:  # type checkers would take any name for one that this has
 

@@ -8,6 +8,7 @@ It gathers what `twistd bfx` would be told and hands it to the same service.
 """
 
 import asyncio
+import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,6 +27,7 @@ from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.feed_state import Feed, FeedState
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Row
+from bfxtwist.core.trade_rows import Arrival
 from bfxtwist.settings import (
     LISTEN,
     REST_URL,
@@ -75,6 +77,16 @@ class OrderBook(NamedTuple):
     asks: tuple[Level, ...]
 
 
+class Trade(NamedTuple):
+    """One trade as it stands in trade.csv, exact to the exchange's digit."""
+
+    id: int
+    timestamp: int  # ms, the exchange's
+    side: str  # the taker's: buy or sell
+    price: Decimal
+    amount: Decimal  # positive
+
+
 class Bitfinex:
     """One pair on one channel: `book` keeps the live order book, `trades` writes trade.csv into `file_path`.
 
@@ -98,6 +110,7 @@ class Bitfinex:
         )
         self.ws_url = checked_url("ws_url", ws_url, ("wss", "ws"))
         self.rest_url = checked_rest_url("rest_url", rest_url)
+        self._on_trade: list[Callable[[Trade], object]] = []
         self._live: Deferred[Bitfinex] | None = None
         self._feed: Feed | None = None
         self._reactor: Any = None
@@ -145,6 +158,19 @@ class Bitfinex:
         self._live = Deferred()
         return self._live
 
+    def on_trade(self, function: Callable[[Trade], _T]) -> Callable[[Trade], _T]:
+        """Call `function` with each trade from now on when its row is in trade.csv: once, in the order of the rows.
+
+        Those that are fetched for a gap are among them. The reactor calls it, and does nothing else meanwhile; what it
+        raises is logged. It is returned, so that this can decorate it. Raises ValueError for what would never be called.
+        """
+        if self.settings.channel is not ChannelName.TRADES:
+            raise ValueError(f"{self.settings.subscription} has no trades: make a Bitfinex with channel='trades'")
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            raise ValueError(f"{function!r} cannot be called with a trade: name a plain function")
+        self._on_trade.append(function)
+        return function
+
     @property
     def status(self) -> FeedState:
         """Whether the feed may be trusted."""
@@ -179,6 +205,16 @@ class Bitfinex:
         if self._live is not None:
             self._live.addErrback(lambda _: None)
 
+    def _written(self, arrivals: Sequence[Arrival]) -> None:
+        if not self._on_trade:
+            return
+        for trade in map(_trade, arrivals):
+            for function in tuple(self._on_trade):
+                try:
+                    function(trade)
+                except Exception:  # noqa: BLE001 - the caller's bug, and the file is written all the same
+                    _log.failure("{function!r} of {feed!r}.on_trade failed", function=function, feed=self)
+
     def _changed(self, changed: Feed) -> None:
         if changed.state is FeedState.LIVE and self._live is not None and not self._live.called:
             self._live.callback(self)
@@ -205,6 +241,12 @@ def _order_book(feed: BookFeed) -> OrderBook:
 def _levels(rows: Iterable[Row], columns: tuple[int, int, int]) -> tuple[Level, ...]:
     price, amount, count = columns
     return tuple(Level(Decimal(row[price].decode()), abs(Decimal(row[amount].decode())), int(row[count])) for row in rows)
+
+
+def _trade(arrival: Arrival) -> Trade:
+    trade = arrival.trade
+    amount = Decimal(trade.amount.decode())
+    return Trade(trade.id, trade.mts, "sell" if amount < 0 else "buy", Decimal(trade.price.decode()), abs(amount))
 
 
 def service(
@@ -295,6 +337,8 @@ def _daemon(
     daemon = Daemon(reactor, chosen, now, ended=give_up, stopping=stopping)
     for one in feeds:
         one.attach(daemon.market, reactor)
+        if one.settings.channel is ChannelName.TRADES:
+            daemon.recorders.told[one.settings.subscription.symbol] = one._written
     return daemon
 
 

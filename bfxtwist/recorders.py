@@ -1,7 +1,7 @@
 """The trade files of the daemon: one recorder for each pair that is recorded."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.symbols import parse_pair
+from bfxtwist.core.trade_rows import Arrival
 from bfxtwist.out.closed_parts import Compression
 from bfxtwist.out.measured import TimedThread
 from bfxtwist.out.metric_figures import recorder_figures
@@ -44,6 +45,8 @@ class Recorders:
         demo: bool = False,
     ) -> None:
         self.by_symbol: dict[str, TradeRecorder] = {}
+        #: By symbol, who is told of the rows that are in the file now. To be set before it is opened.
+        self.told: dict[str, Callable[[Sequence[Arrival]], None]] = {}
         self._reactor = reactor
         self._market = market
         self._moment = moment
@@ -72,6 +75,7 @@ class Recorders:
             sync=self._sync,
             in_thread=flushes,
             gave_up=self._failed,
+            written=self.told.get(symbol),
             rotation=self._rotation(feed.folder),
             demo=self._demo,
         )

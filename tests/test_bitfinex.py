@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from decimal import Decimal
+from pathlib import Path
 from threading import get_ident
 from typing import Any
 
@@ -17,7 +18,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 import bfxtwist
-from bfxtwist import Bitfinex, FeedFailed, Level, OrderBook, run, service
+from bfxtwist import Bitfinex, FeedFailed, Level, OrderBook, Trade, run, service
 from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.market import Market
@@ -29,6 +30,10 @@ from tests.running import ROOT, WholeTest
 
 PAIRS = ("BTC/USD", "ETH/USD")
 MOMENT = Moment(1.0, 1_790_134_414_850_000)
+
+
+async def _later(trade: Trade) -> None:
+    """Nobody would wait for it."""
 
 
 class Asking(SynchronousTestCase):
@@ -63,6 +68,9 @@ class Asking(SynchronousTestCase):
             (lambda: Bitfinex(symbol="BTC", channel="book"), "write it like BTC/USD"),
             (lambda: Bitfinex(symbol="BTC/USD", channel="ticker"), "use one of book, trades"),
             (lambda: Bitfinex(symbol="BTC/USD", channel="trades"), "file_path="),
+            (lambda: book.on_trade(print), "make a Bitfinex with channel='trades'"),
+            (lambda: made("BTC/USD", "trades", "data/").on_trade("print"), "'print' cannot be called with a trade"),
+            (lambda: Bitfinex("BTC/USD", "trades", "data/").on_trade(_later), "name a plain function"),
             (lambda: book.subscribe(endpoint, payload), "use get_subscribe_order_book_payload()"),
             (lambda: book.subscribe(own, endpoint), "is not a URL: write it like wss://"),
             (lambda: book.subscribe("https://example.org/", own), "is not a URL: write it like wss://"),
@@ -267,6 +275,37 @@ class Programs(WholeTest):
         await second.stopService()
         await second.stopService()
 
+    async def test_a_function_is_called_with_each_trade_as_the_file_has_it(self) -> None:
+        """Over a lost connection, whose trades are fetched, and though it raises; not with what was on file before."""
+        exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD",), rate=100))
+        folder = self.mktemp()
+        heard: list[Trade] = []
+
+        async def record() -> None:
+            own = {"ws_url": exchange.ws_url, "rest_url": exchange.rest_url}
+            trades = Bitfinex("BTC/USD", "trades", folder, **own)
+
+            @trades.on_trade
+            def hear(trade: Trade) -> None:
+                heard.append(trade)
+                if len(heard) == 5:
+                    raise KeyError("mine")
+
+            daemon: Any = service(trades, reactor=reactor, listen="tcp:0:interface=127.0.0.1")
+            daemon.startService()
+            self.addCleanup(lambda: daemon.stopService() if daemon.running else None)
+            await self.until(lambda: trades.status is FeedState.LIVE and heard)
+            exchange.faults.set("drop")
+            await self.until(lambda: daemon.recorders.by_symbol["tBTCUSD"].status().counters.backfilled)
+            await daemon.stopService()
+
+        await record()
+        await record()
+        rows = [line.split(",") for line in (Path(folder) / "trade.csv").read_text().splitlines()[1:]]
+        told = [(str(trade.id), str(trade.timestamp * 1000), trade.side, trade.price, trade.amount) for trade in heard]
+        self.assertEqual(told, [(row[4], row[2], row[5], Decimal(row[6]), Decimal(row[7])) for row in rows])
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
     async def test_a_service_that_is_started_again_logs_again(self) -> None:
         exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD",)))
         book = Bitfinex("BTC/USD", "book", ws_url=exchange.ws_url, rest_url=exchange.rest_url)
@@ -325,7 +364,7 @@ class Programs(WholeTest):
         exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD",)))
         written = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
         here = f'channel="book", ws_url={exchange.ws_url!r}, rest_url={exchange.rest_url!r}'
-        own, shared, thread = (program.replace('channel="book"', here) for program in written)
+        own, shared, thread = (program.replace('channel="book"', here) for program in written[1:])
         port = '"tcp:0:interface=127.0.0.1"'
         for program in (
             own.replace("tcp:8080", "tcp:0").replace("bids[0])", "bids[0]) or reactor.stop()"),

@@ -56,9 +56,13 @@ class TradeCsv:
         *,
         forgotten: Callable[[list[Arrival]], None],
         drained: Callable[[], None],
+        written: Callable[[Sequence[Arrival]], None] | None = None,
         limit: int = LIMITS.queue,
     ) -> None:
-        """`forgotten` hears of rows that are given up, `drained` that every row is in the file."""
+        """`forgotten` hears of rows that are given up, `drained` that every row is in the file, `written` of each that is.
+
+        `written` must not raise.
+        """
         self.error: str | None = None  # why the disk does not take rows, while it does not
         self.failures = 0  # writes in a row that a broken disk has refused
         self.rows_written = self.bytes_written = 0  # since the start
@@ -67,6 +71,7 @@ class TradeCsv:
         self._clock = clock
         self._forgotten = forgotten
         self._drained = drained
+        self._written = written
         self._limit = limit
         self._queue: list[Arrival] = []
         self._lines: list[bytes] = []  # of the same, in the same order
@@ -134,9 +139,12 @@ class TradeCsv:
             self._failed(error)
             return False
         self.bytes_written += len(lines)
+        arrivals = self._queue[:count] if self._written is not None else ()
         del self._queue[:count], self._lines[:count]
         self.rows_written += count
         self._is_well()
+        if self._written is not None:
+            self._written(arrivals)
         return True
 
     def _is_well(self) -> None:

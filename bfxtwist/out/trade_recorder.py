@@ -92,11 +92,14 @@ class TradeRecorder:
         disk: Disk | None = None,
         in_thread: InThread = deferToThread,
         gave_up: Callable[[TradeFileError], None] | None = None,
+        written: Callable[[Sequence[Arrival]], None] | None = None,
         limits: Limits = LIMITS,
         rotation: Rotation | None = None,
         demo: bool = False,
     ) -> None:
-        """`symbol` is the exchange's (`tBTCUSD`). `gave_up` hears, once, that the disk has failed three times in a row."""
+        """`symbol` is the exchange's (`tBTCUSD`). `gave_up` hears, once, that the disk has failed three times in a row,
+        `written` of the rows that are in the file now.
+        """
         self.symbol = symbol
         self.folder = Path(os.path.abspath(folder))
         self._history = history
@@ -109,7 +112,13 @@ class TradeRecorder:
         self._lock = LockFile(self._disk, f"{path}.lock")
         self._file = TradeFile(self._disk, path, layout, limits.unsynced)
         self._csv = TradeCsv(
-            self._file, layout, clock, forgotten=self._forgotten, drained=self._drained, limit=limits.queue
+            self._file,
+            layout,
+            clock,
+            forgotten=self._forgotten,
+            drained=self._drained,
+            written=written,
+            limit=limits.queue,
         )
         self._saving = TradeSaving(
             self._file,

@@ -1,5 +1,6 @@
 """The consumer of trades: its queue, its Deferreds, its patience."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from msgspec.structs import replace
@@ -30,8 +31,15 @@ class TradeCsvTests(SynchronousTestCase):
             self.clock,
             forgotten=lambda rows: self.heard.append([row.trade.id for row in rows]),
             drained=lambda: self.heard.append("drained"),
+            written=self.told,
             limit=10,
         )
+        self.written: list[int] = []
+
+    def told(self, rows: Sequence[Arrival]) -> None:
+        """Rows are in the file."""
+        self.written += [row.trade.id for row in rows]
+        self.assertEqual(self.rows()[-len(rows) :], self.written[-len(rows) :])
 
     def rows(self) -> list[int]:
         """The ids in the file."""
@@ -51,6 +59,24 @@ class TradeCsvTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(first))
         self.assertIsNone(self.successResultOf(second))
         self.assertEqual((self.rows(), self.heard), ([1, 2], ["drained"]))
+
+    def test_who_wants_to_hear_of_each_row_does_when_it_is_in_the_file(self) -> None:
+        """Once, in their order, whatever the disk does; not of those that are given up."""
+        self.csv.put(arrivals(1, 2))
+        self.assertEqual(self.written, [])
+        self.clock.advance(0)
+        self.assertEqual(self.written, [1, 2])
+        self.disk.room = 0
+        self.csv.put(arrivals(3, 6))
+        self.clock.advance(0)
+        self.csv.put(arrivals(9, 5))
+        self.assertEqual((self.written, self.heard[-1]), ([1, 2], list(range(8, 14))))
+        self.disk.mend()
+        self.clock.advance(1)
+        self.assertEqual(self.written, [1, 2, 3, 4, 5, 6, 7])
+        self.csv.put(arrivals(14))
+        self.csv.stop()
+        self.assertEqual((self.written, self.rows()), ([*range(1, 8), 14], [*range(1, 8), 14]))
 
     def test_nothing_to_write(self) -> None:
         """Fires when what came before is in the file, and not at once."""
