@@ -38,14 +38,16 @@ def check(settings: Settings) -> None:
 
 
 def _check_folders(folders: Iterable[Path]) -> None:
-    """One folder for two: the settings see that of two spellings, but not of data/ and Data/ on macOS, or of two mounts."""
+    """Each is for one pair. The settings part those that share one, but do not see that data/ and Data/ are one on macOS, or
+    two mounts, nor that another pair asks for what is made of data/.
+    """
     found: dict[tuple[int, int], Path] = {}
     for folder in folders:
         check_folder(folder)
         status = folder.stat()
-        other = found.setdefault((status.st_dev, status.st_ino), folder)
-        if other != folder:
+        if other := found.get(place := (status.st_dev, status.st_ino)):
             raise ValueError(f"--file-path {other} and {folder} are one folder, and each pair needs its own: name another")
+        found[place] = folder
 
 
 def _check_endpoint(description: str) -> None:

@@ -188,14 +188,10 @@ def _apart(feeds: Sequence[FeedSettings]) -> tuple[FeedSettings, ...]:
         real = [feed.folder and realpath(feed.folder) for feed in feeds]  # the same however it is written
     except FileNotFoundError:  # of a part of the path it would not complain
         raise ValueError("--file-path is within the folder of the start, which is gone: go to another") from None
-    placed = [
+    return tuple(
         replace(feed, folder=feed.folder / feed.pair.file_name) if feed.folder and real.count(folder) > 1 else feed
         for feed, folder in zip(feeds, real, strict=True)
-    ]
-    taken = [realpath(feed.folder) for feed in placed if feed.folder]
-    if twice := next((folder for folder in taken if taken.count(folder) > 1), None):
-        raise ValueError(f"--file-path {twice} is wanted for two pairs: name another for one of them")
-    return tuple(placed)
+    )
 
 
 def _several(name: str, what: str, value: str | Iterable[str], example: str) -> tuple[str, ...]:

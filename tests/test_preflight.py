@@ -130,6 +130,12 @@ class Checks(CommandLineTest):
         one.mkdir()
         self.assertIn("are one folder", str(self.assertRaises(ValueError, check, made)))
 
+    def test_what_is_made_of_a_shared_folder_is_taken(self) -> None:
+        shared = Path(self.mktemp())
+        places = {"BTC/USD": shared, "ETH/USD": shared, "LTC/USD": shared / "BTC-USD"}
+        feeds = [feed(pair=pair, channel="trades", file_path=path) for pair, path in places.items()]
+        self.assertIn("are one folder", str(self.assertRaises(ValueError, self.check, feeds=feeds)))
+
     def test_a_folder_that_cannot_be_made(self) -> None:
         in_the_way = Path(self.mktemp())
         in_the_way.touch()

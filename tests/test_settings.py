@@ -106,9 +106,6 @@ class WhatIsSubscribed(SynchronousTestCase):
         again = feed(pair="ETH/USD", channel="trades", file_path=Path("d").absolute())
         both = settings(feeds=[one, again]).feeds
         self.assertEqual([f.folder for f in both], [Path("d/BTC-USD"), Path("d").absolute() / "ETH-USD"])
-        taken = feed(pair="LTC/USD", channel="trades", file_path="d/BTC-USD")
-        error = self.assertRaises(ValueError, settings, feeds=[one, two, taken])
-        self.assertIn("d/BTC-USD is wanted for two pairs", str(error))
 
     def test_the_defaults_are_the_exchange_and_loopback(self) -> None:
         chosen = settings(feeds=[feed(pair="BTC/USD", channel="book")])
