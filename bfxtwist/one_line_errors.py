@@ -37,12 +37,16 @@ class OneLineErrors(usage.Options):
             _check_files(self.parent or {})
         except usage.UsageError as error:
             hint = f": see twistd {self.command} --help" if "recognized" in str(error) or "requires" in str(error) else ""
-            sys.stderr.write(f"{self.command}: {error}{hint}\n")
+            if sys.stderr is not None:  # it may be closed
+                sys.stderr.write(f"{self.command}: {error}{hint}\n")
             raise SystemExit(error.exit_code if isinstance(error, Refusal) else os.EX_USAGE) from None
 
 
 def _check_files(twistd: Mapping[str, Any]) -> None:
-    """Of files that cannot be made twistd tells by a traceback. Raises Refusal, with the fix."""
+    """Of files that cannot be made, or are closed, twistd tells by a traceback. Raises Refusal, with the fix."""
+    # In the background it puts /dev/null in their place, where the reactor's own files are then.
+    if not twistd.get("nodaemon", True) and None in (sys.__stdin__, sys.__stdout__, sys.__stderr__):
+        raise Refusal("the background needs standard input, output and error: not <&- but </dev/null, or -n", os.EX_USAGE)
     pid = twistd.get("pidfile")
     if not _can_be_written(pid):
         raise Refusal(f"--pidfile {pid} cannot be written: name another, or --pidfile= for none", os.EX_CANTCREAT)

@@ -32,6 +32,15 @@ class OfTwistd(CommandLineTest):
         for log in ("-", "/dev/null", f"{there}/a.log"):
             ServerOptions().parseOptions(["-n", "--logfile", log, f"--pidfile={there}/a.pid", *words])
 
+    def test_no_background_with_files_that_are_closed(self) -> None:
+        """As `twistd bfx … <&-` has them: its reactor would lose its own file."""
+        words = ("bfx", "-p", "BTC/USD", "-c", "book")
+        for name in ("__stdin__", "__stdout__", "__stderr__"):
+            patched = self.patch(sys, name, None)
+            self.assertIn("</dev/null", self.refused("", os.EX_USAGE, "--pidfile=", *words, command=ServerOptions))
+            ServerOptions().parseOptions(["-n", "--pidfile=", *words])
+            patched.restore()
+
     def test_the_folder_in_which_it_was_started_is_gone(self) -> None:
         """As that of a shell is while a checkout is made anew."""
         there = Path(self.mktemp())
