@@ -1,7 +1,8 @@
 """Past trades over REST: `GET /v2/trades/{symbol}/hist`, at the rate that the exchange allows.
 
 The documents allow 15 questions a minute and block the address for 60 s when there are more; all recorders of the process
-share ten, first come, first served. A recorder has one question under way at a time, so each pair has its turn.
+share ten, first come, first served. A recorder has one question under way at a time, so each pair has its turn. While no
+page comes the questions are further apart.
 """
 
 from collections import deque
@@ -22,6 +23,11 @@ from bfxtwist.feed.retry_after import TOO_MANY, seconds_to_wait
 #: 18 came within a minute to an exchange that was busy (measured).
 PER_MINUTE = 10
 MINUTE = 65.0
+
+#: Seconds from one question to the next. They double, up to the longest, with each that brings no page: where all fail at
+#: once there are questions left of the minute when the exchange answers again, and one is asked soon after.
+APART = 0.25
+LONGEST_APART = 16.0
 
 #: There may be a cache in between that goes by the whole URL (an extra parameter misses Cloudflare's: measured in 2026). A
 #: question without an end therefore gets one that says nothing and is never the same: the year 2100, and a few ms.
@@ -45,13 +51,14 @@ class NotHistory(HistoryUnavailable):
 
 
 class RateBudget:
-    """Turns, at most so many in any minute, first come, first served."""
+    """Turns, at most so many in any minute and one after the other, first come, first served."""
 
     def __init__(self, clock: IReactorTime, per_minute: int = PER_MINUTE) -> None:
         self._clock = clock
         self._taken: deque[float] = deque([float("-inf")] * per_minute, maxlen=per_minute)
         self._waiting: deque[Deferred[None]] = deque()
         self._blocked_until = float("-inf")
+        self._apart = APART
         self._call: IDelayedCall | None = None
 
     def turn(self) -> Deferred[None]:
@@ -65,9 +72,22 @@ class RateBudget:
         """Nobody's turn for a while."""
         self._blocked_until = max(self._blocked_until, self._clock.seconds() + seconds)
 
+    def failed(self) -> None:
+        """A question brought no page: the next one may not either."""
+        self._apart = min(2 * self._apart, LONGEST_APART)
+
+    def answered(self) -> None:
+        """A question brought its page."""
+        if self._apart > APART:
+            self._apart = APART
+            if self._call is not None:
+                self._call.cancel()
+                self._later()
+
     def _give(self) -> None:
         while self._waiting:
-            wait = max(self._taken[0] + MINUTE, self._blocked_until) - self._clock.seconds()
+            next_at = max(self._taken[0] + MINUTE, self._taken[-1] + self._apart, self._blocked_until)
+            wait = next_at - self._clock.seconds()
             if wait > 0:
                 if self._call is None:
                     self._call = self._clock.callLater(wait, self._later)
@@ -97,6 +117,15 @@ class RestHistory:
 
     async def page(self, symbol: str, request: PageRequest) -> Page:
         """One page, asked for now. Raises HistoryUnavailable."""
+        try:
+            page = await self._ask(symbol, request)
+        except HistoryUnavailable:
+            self._budget.failed()
+            raise
+        self._budget.answered()
+        return page
+
+    async def _ask(self, symbol: str, request: PageRequest) -> Page:
         end = request.end if request.end is not None else _FAR_FUTURE + next(self._numbers)
         params = {
             "limit": str(request.limit),

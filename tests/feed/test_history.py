@@ -1,5 +1,6 @@
 """Pages of history over treq, in memory: at the allowed rate, with an end to everything, and no page where it is wrong."""
 
+from itertools import pairwise
 from typing import Any
 
 from treq.testing import StubTreq
@@ -14,7 +15,17 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from bfxtwist.core.history import Page, PageRequest
 from bfxtwist.core.messages import Trade
-from bfxtwist.feed.history import HistoryRefused, NoAnswer, NotHistory, RateBudget, RateLimited, RestHistory
+from bfxtwist.feed.history import (
+    APART,
+    LONGEST_APART,
+    PER_MINUTE,
+    HistoryRefused,
+    NoAnswer,
+    NotHistory,
+    RateBudget,
+    RateLimited,
+    RestHistory,
+)
 
 BODY = b"[[310628121,1542045947738,0.00265425,6443.1],[310628122,1542045947738,-2.8e-7,6443]]"
 TRADES = [
@@ -78,6 +89,7 @@ class HistoryTests(SynchronousTestCase):
         """Path and parameters of both directions."""
         self.successResultOf(self.ask(PageRequest(5)))
         self.exchange.body = b"[]"
+        self.clock.advance(APART)
         self.successResultOf(self.ask(PageRequest(7, 7, newest_first=True, limit=3)))
         (path, first), (_, second) = self.exchange.asked
         self.assertEqual(path, b"/v2/trades/tBTCUSD/hist")
@@ -88,6 +100,7 @@ class HistoryTests(SynchronousTestCase):
     def test_no_two_questions_are_the_same_for_a_cache(self) -> None:
         """The same page asked for again is another URL."""
         self.successResultOf(self.ask())
+        self.clock.advance(APART)
         self.successResultOf(self.ask())
         self.assertNotEqual(self.exchange.asked[0], self.exchange.asked[1])
 
@@ -131,6 +144,7 @@ class HistoryTests(SynchronousTestCase):
         ]
         for status, body in cases:
             self.exchange.status, self.exchange.body = status, body
+            self.clock.advance(APART)
             self.failureResultOf(self.ask(), RateLimited)
             asked = len(self.exchange.asked)
             self.exchange.status, self.exchange.body = 200, BODY
@@ -146,6 +160,7 @@ class HistoryTests(SynchronousTestCase):
         cases = [(429, b"150", 150), (429, b"5", 60), (503, b"90", 90), (503, b"99999", 600), (403, b"30", 30)]
         for status, header, wait in cases:
             self.exchange.status, self.exchange.headers = status, {b"retry-after": header}
+            self.clock.advance(APART)
             refused = self.failureResultOf(self.ask(), RateLimited, HistoryRefused)
             self.assertIn(f"nothing is asked for {wait} s", str(refused.value))
             self.exchange.status, self.exchange.headers = 200, {}
@@ -159,9 +174,26 @@ class HistoryTests(SynchronousTestCase):
         """A date is not read, and a page that came was not refused."""
         for status, header in ((503, b"Wed, 21 Oct 2026 07:28:00 GMT"), (503, b"0"), (200, b"90")):
             self.exchange.status, self.exchange.headers = status, {b"retry-after": header}
+            self.clock.advance(APART)
             self.ask().addErrback(lambda failure: failure.trap(HistoryRefused))
             self.exchange.status = 200
+            self.clock.advance(2 * APART)
             self.successResultOf(self.ask())
+
+    def test_questions_without_a_page_are_further_apart(self) -> None:
+        """Whatever came instead of it; with the first page the next question has its turn at once."""
+        self.exchange.status = 502
+        for wait in (0.0, 0.5, 1.0, 2.0):
+            self.clock.advance(wait)
+            self.failureResultOf(self.ask(), HistoryRefused)
+        self.exchange.status = 200
+        first, second = self.ask(), self.ask()
+        self.clock.advance(3.9)
+        self.assertNoResult(first)
+        self.clock.advance(0.1)
+        self.successResultOf(first)
+        self.clock.advance(APART)
+        self.successResultOf(second)
 
     def test_body_that_stalls_ends(self) -> None:
         """treq's own timeout would not end this one."""
@@ -229,7 +261,59 @@ class BudgetTests(SynchronousTestCase):
         times = [at for at, _ in turns]
         spans = [later - earlier for earlier, later in zip(times, times[10:], strict=False)]
         self.assertGreaterEqual(min(spans), 65, "five seconds more, since some take longer to the exchange than others")
-        self.assertLess(times[-1], 131)
+        self.assertLess(times[-1], 134)
+
+    def test_questions_that_all_fail_at_once(self) -> None:
+        """Six recorders that ask again at once: a minute has questions left, and who waits has his turn after an answer."""
+        clock = Clock()
+        budget = RateBudget(clock)
+        turns: list[float] = []
+        answers = False
+
+        async def ask() -> None:
+            while not answers:
+                await budget.turn()
+                turns.append(clock.seconds())
+                (budget.answered if answers else budget.failed)()
+
+        for _ in range(6):
+            Deferred.fromCoroutine(ask())
+        for _ in range(560):
+            clock.advance(0.1)
+        self.assertLess(len(turns), PER_MINUTE)
+        self.assertLessEqual(max(later - earlier for earlier, later in pairwise(turns)), LONGEST_APART + 0.1)
+        answers = True
+        before = len(turns)
+        clock.advance(LONGEST_APART)
+        clock.advance(APART)
+        self.assertEqual(len(turns), before + 2, "the one that was answered, and the next at once")
+
+    def test_answer_ends_the_waiting(self) -> None:
+        """Whose turn was put off while there were no answers."""
+        clock = Clock()
+        budget = RateBudget(clock)
+        self.successResultOf(budget.turn())
+        for _ in range(20):
+            budget.failed()
+        waiting = budget.turn()
+        clock.advance(LONGEST_APART - 1)
+        self.assertNoResult(waiting)
+        budget.answered()  # a question that was under way
+        self.successResultOf(waiting)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_answer_ends_no_block(self) -> None:
+        """What the exchange asked for stands."""
+        clock = Clock()
+        budget = RateBudget(clock)
+        budget.failed()
+        budget.block(60)
+        waiting = budget.turn()
+        budget.answered()
+        clock.advance(59)
+        self.assertNoResult(waiting)
+        clock.advance(1)
+        self.successResultOf(waiting)
 
     def test_who_does_not_wait_any_more_has_no_turn(self) -> None:
         """A recorder that stops leaves its place to the next."""
