@@ -101,7 +101,7 @@ class Web(Service):
             lambda: uplink_figures(connections()),
             recorders.figures,
             lambda: http_figures(site),
-            lambda: relay_figures(self.relay.status()),
+            lambda: relay_figures(self.relay.status(), market),
         ):
             self._metrics.add(figures)
 

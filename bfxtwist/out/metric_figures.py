@@ -251,13 +251,13 @@ def http_figures(site: Site) -> Iterator[Metric]:
     yield GaugeMetricFamily("bfxtwist_http_connections", text, site.connections)
 
 
-def relay_figures(status: RelayStatus) -> Iterator[Metric]:
-    """The relay, from what `/status` says of it."""
+def relay_figures(status: RelayStatus, market: Market) -> Iterator[Metric]:
+    """The relay, from what `/status` says of it, and what it has to offer."""
     yield GaugeMetricFamily("bfxtwist_relay_connections", "Clients of the relay.", status.connections)
     yield GaugeMetricFamily("bfxtwist_relay_choked", "Clients of it that do not read at the moment.", status.choked)
     yield CounterMetricFamily("bfxtwist_relay_refused", "Clients that were too many for the relay.", status.refused)
     subscribers = GaugeMetricFamily("bfxtwist_relay_subscribers", "Subscriptions of the relay's clients.", labels=_FEED)
-    readers: dict[tuple[str, str], int] = {}
+    readers = {(feed.name, feed.subscription.channel.value): 0 for feed in market.feeds()}
     for one in status.readers:  # of one book there are several, by precision and length
         labels = parse_pair(one.symbol).name, one.channel.value
         readers[labels] = readers.get(labels, 0) + one.readers

@@ -100,6 +100,8 @@ class FiguresTest(MetricsTestCase):
 
     def test_the_relay(self) -> None:
         self.assertEqual(self.value("bfxtwist_relay_subscribers", pair="BTC/USD", channel="book"), 3)
+        nobody = self.value("bfxtwist_relay_subscribers", pair="ETH/USD", channel="trades")
+        self.assertEqual(nobody, 0, "what can be read is there before the first who does")
         self.assertEqual(self.value("bfxtwist_relay_drops_total", reason="too slow"), 4)
         self.assertEqual(self.value("bfxtwist_relay_drops_total", reason="too long"), 0)
 
@@ -190,7 +192,8 @@ class EachIsItsOwn(SynchronousTestCase):
         self.assertEqual(values(http_figures(site), code="500"), {"http_requests": 0})
 
     def test_of_the_relay(self) -> None:
-        self.assertEqual(values(relay_figures(RELAY)), {"relay_connections": 3, "relay_choked": 1, "relay_refused": 2})
+        told = values(relay_figures(RELAY, Market()))
+        self.assertEqual(told, {"relay_connections": 3, "relay_choked": 1, "relay_refused": 2})
 
     def test_since_when_it_runs(self) -> None:
         self.assertEqual(values(build_figures("1", moment(8))), {"start_time_seconds": 1_790_134_422.85})

@@ -105,7 +105,7 @@ class Told:
         metrics.add(lambda: uplink_figures(self.uplink))
         metrics.add(lambda: recorder_figures({"tETHUSD": RECORDER}, {"tETHUSD": self.flushes}, moment(5)))
         metrics.add(lambda: http_figures(self.site))
-        metrics.add(lambda: relay_figures(RELAY))
+        metrics.add(lambda: relay_figures(RELAY, self.market))
 
     def families(self) -> set[str]:
         """The names, without the suffixes of samples."""
