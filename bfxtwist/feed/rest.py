@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, NoReturn
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed
+from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -95,18 +95,22 @@ async def get(
     """Ask. `client` is a treq HTTPClient, or anything that has its `get`. Raises RequestFailed; CancelledError if it is."""
     asking = Deferred.fromCoroutine(_get(client, url, params, largest))
     asking.addTimeout(timeout, clock, _too_late)
+
+    def stop(answer: Deferred[Answer]) -> None:
+        # Names, connections, requests and bodies have each an error of their own for this, and names that of one not found.
+        answer.errback(CancelledError())
+        asking.cancel()
+
+    def tell(result: Answer | Failure) -> None:
+        if not answer.called:
+            answer.callback(result)
+
+    answer: Deferred[Answer] = Deferred(stop)
+    asking.addBoth(tell)
     try:
-        return await asking
-    except (ConnectingCancelledError, *_FAILURES) as error:
-        if _is_cancelled(error):
-            raise CancelledError from None
+        return await answer
+    except _FAILURES as error:
         raise RequestFailed(_text(error)) from error
-
-
-def _is_cancelled(error: BaseException) -> bool:
-    """Endpoints and requests that are cancelled have words of their own for it."""
-    reasons = getattr(error, "reasons", ())
-    return isinstance(error, ConnectingCancelledError) or any(reason.check(CancelledError) for reason in reasons)
 
 
 def _too_late(_: object, timeout: float) -> NoReturn:

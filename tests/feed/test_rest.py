@@ -6,9 +6,11 @@ from typing import Any
 
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IHostnameResolver, IResolutionReceiver
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent
+from zope.interface import implementer
 
 from bfxtwist.feed.rest import Answer, AsSent, RequestFailed, get
 
@@ -44,6 +46,23 @@ class Stuck(SynchronousTestCase):
                 self.connect()
             asking.cancel()
             self.failureResultOf(asking, CancelledError)
+
+
+    def test_a_stop_while_the_name_is_looked_up(self) -> None:
+        """It is not told as a name that was not found; nor does what comes of it later matter."""
+        questions: list[IResolutionReceiver] = []
+
+        @implementer(IHostnameResolver)
+        class Slow:
+            def resolveHostName(self, resolutionReceiver: IResolutionReceiver, *_: Any, **_more: Any) -> Any:
+                questions.append(resolutionReceiver)
+
+        self.reactor.installNameResolver(Slow())
+        asking = Deferred.fromCoroutine(get(HTTPClient(Agent(self.reactor)), "http://slow.example/v2", {}, self.reactor))
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+        [question] = questions
+        question.resolutionComplete()
 
 
 class Asked(SynchronousTestCase):
