@@ -26,6 +26,7 @@ close 1008), and not reading (close 1008 with the reason, and TCP is cut if that
 and the name of the host are the site's to check (`guard.py`), for the upgrade as for every request.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from uuid import uuid4
@@ -55,6 +56,12 @@ from bfxtwist.out.relay_venue import MarketVenue
 #: RFC 6455, 7.4.1.
 _GOING_AWAY = 1001
 
+#: Of the protocol, that Autobahn speaks: RFC 6455, and a draft of it that differs in nothing that matters here.
+_VERSIONS = ("13", "8")
+
+#: 16 bytes in base64.
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
+
 #: Seconds that the clients have to take a close frame and what is before it, when the daemon stops.
 _STOP_SECONDS = 1.0
 
@@ -82,8 +89,27 @@ class Door(Resource):
         if len(self._factory.sockets) >= self._connections:
             self.refused += 1
             return Problem(503, "too many connections", headers={"Retry-After": str(RETRY_AFTER)}).answer(request)
+        wrong = _wrong_with_handshake(request)
+        if wrong is not None:
+            return wrong.answer(request)
         result: bytes | int = self._upgrade.render(request)
         return result
+
+
+def _wrong_with_handshake(request: Request) -> Problem | None:
+    """What a WebSocket's request lacks (RFC 6455, 4.2.1). Autobahn refuses it with a status and no body."""
+
+    def header(name: str) -> str:
+        return ",".join(request.requestHeaders.getRawHeaders(name, ()))
+
+    if "upgrade" not in map(str.strip, header("Connection").lower().split(",")):
+        return Problem(400, "the handshake lacks Connection: Upgrade, which a proxy in between must pass on")
+    if header("Sec-WebSocket-Version") not in _VERSIONS:
+        headers = {"Upgrade": "websocket", "Sec-WebSocket-Version": _VERSIONS[0]}
+        return Problem(426, f"the handshake must say Sec-WebSocket-Version: {_VERSIONS[0]}", headers=headers)
+    if not _KEY.fullmatch(header("Sec-WebSocket-Key")):
+        return Problem(400, "the handshake lacks a Sec-WebSocket-Key, or has one that is not 16 bytes in base64")
+    return None
 
 
 class ReaderStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

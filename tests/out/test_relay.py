@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.out.guard import guard
 from tests.out.relayed import OB_CHECKSUM, UPGRADE, KeptBook, Relayed
-from tests.out.served import Client
+from tests.out.served import Client, request
 
 _BOOK = {"event": "subscribed", "channel": "book", "chanId": 1, "symbol": "tBTCUSD", "prec": "P0", "freq": "F0", "len": "25"}
 
@@ -180,6 +180,35 @@ class Bounds(SynchronousTestCase):
         """A browser that is pointed at it is told what it is."""
         response = Client(Relayed().site).get("/ws/2")
         self.assertEqual((response.status, response.headers["Upgrade"]), (426, "websocket"))
+
+    def test_handshake_that_is_none(self) -> None:
+        """What is wrong with it is told like every other problem, and the connection goes on."""
+        key = UPGRADE[-1]
+        cases = (
+            (("Connection: keep-alive", "Sec-WebSocket-Version: 13", key), 400, "Connection: Upgrade"),
+            (("Connection: Upgrade", key), 426, "Sec-WebSocket-Version: 13"),
+            (("Connection: Upgrade", "Sec-WebSocket-Version: 12", key), 426, "Sec-WebSocket-Version: 13"),
+            (("Connection: Upgrade", "Sec-WebSocket-Version: 13"), 400, "Sec-WebSocket-Key"),
+            (("Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: short=="), 400, "Sec-WebSocket-Key"),
+            (("Connection: Upgrade", "Sec-WebSocket-Version: 13", key, key), 400, "Sec-WebSocket-Key"),
+        )
+        client = Client(Relayed().site)
+        for headers, status, detail in cases:
+            with self.subTest(headers=headers):
+                response = client.get("/ws/2", "Upgrade: websocket", *headers)
+                self.assertEqual(response.status, status)
+                self.assertIn(detail, msgspec.json.decode(response.body)["detail"])
+                self.assertEqual(response.headers["Content-Type"], "application/problem+json")
+                self.assertEqual(response.headers.get("Sec-Websocket-Version"), "13" if status == 426 else None)
+
+    def test_handshakes_that_are_one(self) -> None:
+        """As browsers and other clients write them."""
+        browser = "upgrade: WebSocket", "connection: keep-alive, Upgrade"
+        for headers in (browser, ("Upgrade: websocket", "Connection: UPGRADE")):
+            client = Client(Relayed().site)
+            client.transport.protocol = client.channel  # type: ignore[attr-defined]  # as a real one has
+            client.send(request("/ws/2", *headers, *UPGRADE[2:]))
+            self.assertTrue(client.transport.value().startswith(b"HTTP/1.1 101 "), headers)
 
     def test_nonsense(self) -> None:
         """What is no JSON has no answer, as at the exchange; what asks for nothing known has."""
