@@ -32,6 +32,7 @@ class ModelExchange:
         self.fault: str = ""  # of history: "down", "short", "unsorted", "early", "empty"
         self.horizon = 0  # history has forgotten what is older, ms
         self.tells_time = True
+        self.ahead = 0  # of the time that it tells with a page, ms
         self.asked: list[float] = []
         self.delay: Callable[[], object] = lambda: None  # called for each page
         self._clock = clock
@@ -87,4 +88,4 @@ class ModelExchange:
             found = [replace(trades[0], mts=max(request.start - 5, 1)), *found][: request.limit]
         elif self.fault == "empty":
             found = []
-        return Page(found, self.now() // 1000 * 1000 if self.tells_time else None)
+        return Page(found, (self.now() + self.ahead) // 1000 * 1000 if self.tells_time else None)

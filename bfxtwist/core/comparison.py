@@ -207,7 +207,9 @@ class Comparison:
         job, self._asked = self._asked, None
         self.pages += 1
         self.error = ""
-        self._exchange_time = max(self._exchange_time, page.date or 0, *(trade.mts for trade in page.trades), 0)
+        # Whoever stands in between may have told the time, an hour ahead: of two clocks the one behind promises less.
+        date = min(page.date or 0, moment.wall // 1000)
+        self._exchange_time = max(self._exchange_time, date, *(trade.mts for trade in page.trades), 0)
         if job is None or not (job is self._onward or job in self._repairs):
             return None
         step = job.walk.take(page.trades, self._known.__contains__, moment.monotonic)

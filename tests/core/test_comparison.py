@@ -1,6 +1,6 @@
 """Comparing with history: how far the frontier goes, and what is asked for when."""
 
-from bfxtwist.core.comparison import LACKS
+from bfxtwist.core.comparison import FIRST_AUDIT, LACKS
 from bfxtwist.core.gaps import Gap, GapState, Mark
 from bfxtwist.core.history import OVERLAP, Page
 from bfxtwist.core.hold import HOLD
@@ -152,6 +152,19 @@ class ComparisonTests(TapeTest):
         through = self.tape.comparison.through()
         assert through is not None
         self.assertLessEqual(self.exchange.now() - through, 155_000)
+
+    def test_clock_of_a_server_in_between(self) -> None:
+        """An hour ahead it makes nothing verified that has not happened, and no trade old enough to be the frontier."""
+        self.exchange.ahead = 3_600_000
+        self.trade()
+        self.connect()
+        self.wait(300)
+        self.assertLessEqual(self.tape.comparison.through() or 0, self.exchange.now() - 90_000)
+        newest = self.trade(pause=0)
+        self.tape.comparison.live(self.moment.monotonic - FIRST_AUDIT)
+        self.ask()
+        assert self.progress.frontier is not None
+        self.assertLess(self.progress.frontier.id, newest.id)
 
     def test_nothing_is_verified_on_the_word_of_rows_that_were_forgotten(self) -> None:
         """History ended with the newest of them, and they are not on file any more."""
