@@ -75,7 +75,8 @@ class Connection:
         displaced: Callable[[Subscription], None],
     ) -> None:
         self.number = number
-        self.capacity = capacity
+        self.capacity = capacity  # as many channels as its session takes
+        self._usual_capacity = capacity
         self.subscriptions: list[Subscription] = []
         self.state = ConnectionState.STOPPED
         self._uplink = uplink
@@ -166,6 +167,7 @@ class Connection:
         return protocol
 
     def _begin_session(self, send: Callable[[bytes], None]) -> Session:
+        self.capacity = self._usual_capacity  # what the last one was refused may have been for that moment
         return Session(self._uplink.market, self.subscriptions, send, self, self._uplink.tally)
 
     async def _hold(self, protocol: FeedProtocol) -> Exception:

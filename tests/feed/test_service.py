@@ -106,6 +106,28 @@ class Spreading(SynchronousTestCase):
         world.seconds_until(lambda: world.live, 20)
         self.assertEqual(world.uplink.tally.refusals, 2, "of the first time")
 
+    def test_a_limit_is_believed_for_as_long_as_the_session_lasts(self) -> None:
+        """It may have been for a moment only. What moved stays where it is; what is wanted later fills the first again."""
+        one, *others = many(6)
+        world = World([*others, one]).start()
+
+        def want_one_again() -> list[int]:
+            world.service.drop(one)
+            world.advance(2)
+            world.service.want(one)
+            world.seconds_until(lambda: world.live, 60)
+            return [len(connection.subscriptions) for connection in world.service.connections]
+
+        world.exchange.faults.set("channel-limit", 11)
+        self.assertEqual(want_one_again(), [11, 1])
+        world.exchange.faults.clear()
+        self.assertEqual(want_one_again(), [11, 1])
+        world.network.cut()
+        world.seconds_until(lambda: not world.live, 10)
+        world.seconds_until(lambda: world.live, 20)
+        self.assertEqual([len(connection.subscriptions) for connection in world.service.connections], [11, 1])
+        self.assertEqual(want_one_again(), [12])
+
     def test_one_connection_lost_leaves_the_others_live(self) -> None:
         world = World(many(2), channels_per_connection=2).start()
         pump = world.network.pumps[0]
