@@ -42,6 +42,10 @@ PONG_TIMEOUT = 10
 CLOSE_TIMEOUT = 2.0
 
 
+#: Before it says why, and in the first person.
+_AUTOBAHN_SAYS = "I dropped the WebSocket TCP connection: "
+
+
 class _Silence:
     """Autobahn logs each drop, twice and without its cause, which `Connection` tells in one line."""
 
@@ -105,7 +109,8 @@ class FeedProtocol(FastFrames):
         except Exception as error:  # noqa: BLE001 - `fail` logs what is not the exchange's
             # Autobahn logs the header as UTF-8, which it need not be.
             unreadable = self.state == self.STATE_CONNECTING and isinstance(error, ValueError)
-            self.fail(HandshakeRefused(f"an unreadable answer: {error}"[:200]) if unreadable else error)
+            why = "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)[:200]
+            self.fail(HandshakeRefused(f"an unreadable answer: {why}") if unreadable else error)
 
     def onCloseFrame(self, code: int, reasonRaw: bytes) -> bool | None:
         """The exchange says goodbye, or answers ours: nothing comes after this, and the socket may outlive it."""
@@ -201,7 +206,7 @@ class FeedProtocol(FastFrames):
         if self._goodbye:
             return self._goodbye
         if self.droppedByMe and self.wasNotCleanReason:  # by Autobahn: a message too long, a ping without a pong
-            return str(self.wasNotCleanReason)
+            return str(self.wasNotCleanReason).removeprefix(_AUTOBAHN_SAYS)
         return f"the connection was lost: {reason.value}"
 
     def _words_of_close(self) -> str:

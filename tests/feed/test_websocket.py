@@ -150,6 +150,10 @@ class Handshakes(Connected):
             self.refuse(answer)
             self.assertTrue(self.transport.aborted)
 
+    def test_an_answer_that_cannot_be_read(self) -> None:
+        error = self.refuse(b"HTTP/1.1 101 Switching Protocols\r\nX-Front: \xff\xfe\r\n\r\n")
+        self.assertEqual(str(error), "an unreadable answer: it is not UTF-8")
+
     def test_deflate_that_was_not_offered(self) -> None:
         answer = accept(self.transport.value())
         self.refuse(answer[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
@@ -211,7 +215,9 @@ class Frames(Connected):
             self.setUp()
             self.protocol.dataReceived(data)
             self.assertTrue(self.transport.aborted)
-            self.assertIsInstance(self.lose(), ConnectionEnded)
+            error = self.lose()
+            self.assertIsInstance(error, ConnectionEnded)
+            self.assertTrue(str(error).startswith("received WebSocket "), error)
 
     def test_a_deflated_message(self) -> None:
         self.protocol.dataReceived(b"\xc1\x03abc")
