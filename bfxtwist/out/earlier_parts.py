@@ -8,6 +8,7 @@ the newest back; one that is not there, or cannot be read, is done without, and 
 import os
 from array import array
 from collections.abc import Iterator
+from itertools import chain
 
 from twisted.logger import Logger
 
@@ -36,13 +37,14 @@ class EarlierParts:
 
     def ids(self, lowest: int, since: int) -> KnownIds:
         """Those from `lowest` up; none of their trades happened before `since` (ms). Raises OSError. Blocks."""
-        found = array("q")
+        found: list[array[int]] = []  # newest part first
         for name in reversed(closed_parts(self._disk.list_folder(self._folder))):
-            last = b""
+            ids, last = array("q"), b""
+            found.append(ids)
             unreadable: tuple[type[Exception], ...] = (OSError, MissingDecompressor, *errors_of(_packed(name)))
             try:
                 for lines in self._lines(name):
-                    found.extend(trade_id for trade_id in self._ids(lines) if trade_id >= lowest)
+                    ids.extend(trade_id for trade_id in self._ids(lines) if trade_id >= lowest)
                     last = lines[lines.rfind(b"\n", 0, -1) + 1 :]
             except unreadable as error:
                 text = "{part} cannot be read: {error}: trades that it has may be written once more"
@@ -51,7 +53,7 @@ class EarlierParts:
                 came = int(last.split(b",")[_LOCAL_TIMESTAMP])
                 if came < since * 1000 - _CLOCKS_AGREE:
                     break  # all that is in older parts came even earlier
-        return KnownIds(found)
+        return KnownIds(chain.from_iterable(reversed(found)))
 
     def _ids(self, lines: bytes) -> Iterator[int]:
         ids = self._layout.ids(lines)

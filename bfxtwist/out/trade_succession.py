@@ -68,7 +68,7 @@ class TradeSuccession:
             _log.warn("{path}: {note}", path=self._file.path, note=note)
         first = _known_from(plan, saved)
         if saved is not None and self._parts_have_more(saved, plan, first):
-            first = self._learn_from_parts(plan, first)
+            plan, first = self._with_parts(plan, first)
         self._tape = Tape(plan.known, plan.progress, self._limits, plan.newest)
         self._begin_at(first)
         self._saving.follow(self._tape)
@@ -84,15 +84,15 @@ class TradeSuccession:
         as_it_was_left = saved.file == self._file.file and saved.synced <= self._file.base
         return not as_it_was_left or first is None or first > plan.progress.wanted
 
-    def _learn_from_parts(self, plan: Plan, first: int | None) -> int:
-        """Know all that is wanted. From which id on all is known then."""
-        known, progress = plan.known, plan.progress
-        unknown = known.unknown(self._parts.ids(progress.wanted, progress.since))
-        known.update(unknown)
-        if unknown:
+    def _with_parts(self, plan: Plan, first: int | None) -> tuple[Plan, int]:
+        """The plan that knows all that is wanted, and from which id on all is known then."""
+        wanted = plan.progress.wanted
+        known, before = self._parts.ids(wanted, plan.progress.since), len(plan.known)
+        known.update(known.unknown(plan.known))  # of the two it is parts that may have millions
+        if len(known) > before:
             text = "{path}: its closed parts have {count} trades that the state beside it does not know"
-            _log.info(text, path=self._file.path, count=len(unknown))
-        return progress.wanted if first is None else min(first, progress.wanted)
+            _log.info(text, path=self._file.path, count=len(known) - before)
+        return plan._replace(known=known), wanted if first is None else min(first, wanted)
 
     def start(self) -> None:
         """Compress the parts that an earlier run has left plain."""
