@@ -6,6 +6,7 @@ the newest back; one that is not there, or cannot be read, is done without, and 
 """
 
 import os
+import sys
 from array import array
 from collections.abc import Iterator
 from itertools import chain
@@ -49,11 +50,15 @@ class EarlierParts:
             except unreadable as error:
                 text = "{part} cannot be read: {error}: trades that it has may be written once more"
                 _log.warn(text, part=os.path.join(self._folder, name), error=getattr(error, "strerror", None) or str(error))
-            if self._layout.read(last.removesuffix(b"\n")) is not None:
-                came = int(last.split(b",")[_LOCAL_TIMESTAMP])
-                if came < since * 1000 - _CLOCKS_AGREE:
-                    break  # all that is in older parts came even earlier
+            # Neither alone would do: a part may have but rows of an old gap, and a clock may have been wrong.
+            if not ids and self._came(last) < since * 1000 - _CLOCKS_AGREE:
+                break
         return KnownIds(chain.from_iterable(reversed(found)))
+
+    def _came(self, line: bytes) -> int:
+        """When a row came, µs; of what is no row nothing follows."""
+        is_row = self._layout.read(line.removesuffix(b"\n")) is not None
+        return int(line.split(b",")[_LOCAL_TIMESTAMP]) if is_row else sys.maxsize
 
     def _ids(self, lines: bytes) -> Iterator[int]:
         ids = self._layout.ids(lines)

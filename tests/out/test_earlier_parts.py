@@ -73,6 +73,11 @@ class Reading(RotationTest):
         self.disk.put("/trade-2023-11-14-2.csv", part(range(10, 20)))
         self.assertEqual(self.ids(lowest=55), [*range(55, 60)])
 
+    def test_rows_that_came_by_a_clock_that_was_wrong_hide_no_older_part(self) -> None:
+        self.disk.put("/trade-2023-11-14.csv", part(range(50, 60)))
+        self.disk.put("/trade-2023-11-14-2.csv", part(range(60, 70)))
+        self.assertEqual(self.ids(lowest=55, from_day=9), [*range(55, 70)])
+
     def test_a_part_that_is_damaged_is_read_as_far_as_it_goes(self) -> None:
         """The others are read all the same, and the log says which one it is."""
         self.disk.put("/trade-2023-11-14.csv", part(range(1, 3)))
