@@ -67,7 +67,7 @@ class TradeSuccession:
         for note in plan.notes:
             _log.warn("{path}: {note}", path=self._file.path, note=note)
         first = _known_from(plan, saved)
-        if saved is not None and self._parts_have_more(saved, plan, first):
+        if saved is not None and self._parts_have_more(saved, plan):
             plan, first = self._with_parts(plan, first)
         self._tape = Tape(plan.known, plan.progress, self._limits, plan.newest)
         self._begin_at(first)
@@ -77,12 +77,12 @@ class TradeSuccession:
             self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
         return self._tape
 
-    def _parts_have_more(self, saved: Saved, plan: Plan, first: int | None) -> bool:
+    def _parts_have_more(self, saved: Saved, plan: Plan) -> bool:
         """Whether closed parts may have what is wanted and neither the open file nor the state knows."""
         if plan.progress.frontier is None:
             return False
         as_it_was_left = saved.file == self._file.file and saved.synced <= self._file.base
-        return not as_it_was_left or first is None or first > plan.progress.wanted
+        return not as_it_was_left or not saved.earlier or saved.earlier[0] > plan.progress.wanted
 
     def _with_parts(self, plan: Plan, first: int | None) -> tuple[Plan, int]:
         """The plan that knows all that is wanted, and from which id on all is known then."""

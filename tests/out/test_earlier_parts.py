@@ -4,13 +4,17 @@ import gzip
 
 from twisted.logger import capturedLogs, formatEvent
 
+from bfxtwist.core.gaps import Mark
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.messages import Trade
+from bfxtwist.core.progress import Progress
+from bfxtwist.core.recovery import FileId, Saved
 from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.files import trade_file
 from bfxtwist.files.trade_file import MissingDecompressor, zstandard
 from bfxtwist.out import closed_parts
 from bfxtwist.out.earlier_parts import EarlierParts
+from bfxtwist.out.trade_state import StateFile
 from tests.crash_disk import CrashDisk
 from tests.out.recording import LAYOUT, Recording, live
 from tests.out.rotating import RotationTest
@@ -141,3 +145,18 @@ class AtAStart(RotationTest):
         recording.connect()
         recording.trades(3)
         self.assert_whole(recording)
+
+    def test_a_row_of_an_old_gap_from_which_on_trades_are_wanted(self) -> None:
+        """It is in the live file; its neighbours are in a part, and more than the state could hold."""
+        recording = self.rotating()
+        disk = recording.crash_disk
+        disk.put("/trade-2023-11-14.csv", part(range(1, 20)) + part(range(21, 61))[len(HEADER) :])
+        disk.put("/trade.csv", part(range(20, 21)) + part(range(61, 71))[len(HEADER) :])
+        live, progress = disk.find("/trade.csv"), Progress(20, Mark(50, since(0) + 50), 20)
+        assert live is not None
+        file = FileId(live.device, live.inode)
+        state = Saved("bitfinex", "BTCUSD", file, live.size, 70, progress, [*range(66, 71)])
+        StateFile(disk, "/trade.csv.state").save(state)
+        recording.recorder.open()
+        known = recording.recorder.tape.known
+        self.assertEqual([trade_id for trade_id in range(80) if trade_id in known], [*range(20, 71)])

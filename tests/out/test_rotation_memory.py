@@ -102,8 +102,12 @@ class Memory(RotationTest):
         self.assertEqual(len(recording.recorder.tape.known), 203)
 
     def test_whatever_happens(self) -> None:
-        """Connections and histories that come and go, trades that are late or never told, a disk that is full, and kills."""
-        for seed in range(15):
+        """Connections and histories that come and go, trades that are late or never told, a disk that is full, and kills.
+
+        With states that hold as many ids as they want to, and with such that can not.
+        """
+        for seed in range(16):
+            self.patch(trade_saving, "EARLIER_AT_MOST", 10 if seed % 2 else 1_000)
             recording = self.rotating(limits=LIMITS._replace(page=20, held_back=12, recent=10, queue=6)).live()
             self.live_through(recording, Random(seed))
             recording.crash_disk.mend()
