@@ -87,8 +87,9 @@ class TradeSuccession:
     def _with_parts(self, plan: Plan, first: int | None) -> tuple[Plan, int]:
         """The plan that knows all that is wanted, and from which id on all is known then."""
         wanted = plan.progress.wanted
-        known, before = self._parts.ids(wanted, plan.progress.since), len(plan.known)
-        known.update(known.unknown(plan.known))  # of the two it is parts that may have millions
+        before = len(plan.known)
+        fewer, known = sorted((self._parts.ids(wanted, plan.progress.since), plan.known), key=len)
+        known.update(known.unknown(fewer))  # one of the two may have millions
         if len(known) > before:
             text = "{path}: its closed parts have {count} trades that the state beside it does not know"
             _log.info(text, path=self._file.path, count=len(known) - before)
