@@ -42,6 +42,29 @@ _PANELS = """[...document.querySelectorAll(".panel")].map((one) => one.getBoundi
 _LINK = """[headline, headline.appendChild(Object.assign(document.createElement("a"), {href: "/book"}))]
     .map((one) => getComputedStyle(one).color)"""
 
+#: Texts, their colours and those behind them, as `[red, green, blue]`, however the browser has mixed them: the headline of a
+#: live book, and what stands on the bars of the ladder and of the tape, each of which is taken for as long as its row.
+_MIXED = """(() => {
+    const pixel = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+    const over = (...colours) => {
+        for (const colour of colours) {
+            pixel.fillStyle = colour;
+            pixel.fillRect(0, 0, 1, 1);
+        }
+        return [...pixel.getImageData(0, 0, 1, 1).data].slice(0, 3);
+    };
+    const root = getComputedStyle(document.documentElement);
+    const ground = (cell) => {
+        const bar = getComputedStyle(cell.parentNode).backgroundImage.match(/gradient\\(to left, (.*?\\)) /)[1];
+        return over(root.getPropertyValue("--panel"), bar);
+    };
+    const cells = ["#asks", "#bids", "#trades .buy", "#trades .sell"].flatMap((rows) =>
+        [...document.querySelectorAll(`${rows} :is(th, td)`)].filter((cell) => cell.textContent).slice(0, 4));
+    const banner = document.querySelector(".banner");
+    return [[headline, over(getComputedStyle(banner).backgroundColor)], ...cells.map((cell) => [cell, ground(cell)])]
+        .map(([one, behind]) => [one.textContent, over(getComputedStyle(one).color), behind]);
+})()"""
+
 #: Whether a changed amount is of another colour than its row, and whether a new trade has a ground of its own.
 _SEEN = (
     """[...document.querySelectorAll(".ladder .changed")]
@@ -112,6 +135,20 @@ class ScreenTest(PageTest):
             for state in ("syncing", "stale", "disconnected", "absent"):
                 ground = await self.browser.js(f"{style}.getPropertyValue('--{state}')")
                 self.assertGreaterEqual(_contrast("#ffffff", ground), 4.5, f"{state}, {scheme}")
+
+    async def test_contrast_of_what_is_mixed(self) -> None:
+        """The same of text on a ground that is tinted: the strip of a live book, and the bars behind the numbers."""
+        await self.page()
+        await self.quiet()
+        for scheme in ("light", "dark"):
+            await self.browser.prefer(color_scheme=scheme)
+            for _ in range(2):
+                await self.browser.press("c")
+                mixed = await self.browser.js(_MIXED)
+                self.assertGreaterEqual(len(mixed), 17)
+                for text, *colours in mixed:
+                    contrast = _contrast(*(f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in colours))
+                    self.assertGreaterEqual(contrast, 4.5, f"{text}, {scheme}, {colours}")
 
     async def test_paper(self) -> None:
         """There nothing can be scrolled to: every level and every trade is printed, and none on another."""
