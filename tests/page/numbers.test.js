@@ -83,6 +83,7 @@ test("words for times, spreads and gaps", () => {
   assert.deepEqual(steps(64250, "64200", "64300").slice(0, 2), ["100", "500"]);
   assert.deepEqual(steps(1e-17, "1e-17"), []);
   assert.equal(gapsInWords(null).text, "not recorded");
+  assert.equal(gapsInWords(undefined).text, "–"); // the daemon has not said yet
   assert.equal(gapsInWords({ gaps: { open: 0, filled: 0, lost: 0 }, lag_ms: 65000 }).note, "compared until 65 s ago");
   assert.deepEqual(gapsInWords({ gaps: { open: 1, filled: 2, lost: 0 }, lag_ms: null }), { text: "1 open, 0 lost", note: "2 filled", bad: true });
 });

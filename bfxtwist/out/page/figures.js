@@ -10,8 +10,9 @@ export function basisPoints(top) {
   return points.toFixed(points < 10 ? 2 : 1);
 }
 
-/** What the trade file lacks, in words: `{text, bad}`. */
+/** What the trade file lacks, in words: `{text, note, bad}`. There is no `recorder` (null), or nothing is known yet (undefined). */
 export function gapsInWords(recorder) {
+  if (recorder === undefined) return { text: "–", note: "", bad: false };
   if (!recorder) return { text: "not recorded", note: "", bad: false };
   const { open, filled, lost } = recorder.gaps;
   const text = open || lost ? `${open} open, ${lost} lost` : filled ? `${filled} filled, none open` : "no gaps";

@@ -242,7 +242,7 @@ class Page {
     this.figures.draw(model, now);
     const caption = top ? `spread ${format(top.spread)} · ${basisPoints(top)} bp` : `${model.book.empty ? "the book" : "one side"} is empty`;
     const step = this.steps?.includes(this.choices.step) ? parse(this.choices.step) : 0n; // a URL may say anything
-    this.ladder.draw(model.book, step, top ? format(top.mid) : "", model.bookOpen || top ? caption : model.carried ? "no book yet" : "no book");
+    this.ladder.draw(model.book, step, top ? format(top.mid) : "", model.bookOpen || top ? caption : model.carried || !model.daemon ? "no book yet" : "no book");
     this.depth.draw(model.book);
     this.line.draw(model.samples, now);
     this.tape.draw(model.trades, this.tapeNote(), Boolean(model.tradesLate));
