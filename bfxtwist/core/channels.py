@@ -6,6 +6,7 @@ ExchangeError that leaves this module ends the connection.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Protocol
 
 from bfxtwist.core.channel import Channel, ChannelState
@@ -172,7 +173,7 @@ class Channels:
             self.unsubscribed(refusal.request.get("chanId", -1), operative, moment)
         elif channel is None or channel.state is not ChannelState.REQUESTED:
             self._observer.noted("the exchange refuses: {text} ({code})", text=refusal.text, code=refusal.code)
-        elif refusal.code == Code.CHANNEL_LIMIT and len(self._channels) > 1:  # no other connection has room for a lone one
+        elif refusal.code == Code.CHANNEL_LIMIT and self._has_others(channel):
             channel.feed.lost(f"{refusal.text} ({refusal.code})", moment)
             del self._channels[channel.subscription]
             if channel.wanted:
@@ -185,6 +186,15 @@ class Channels:
                 text = "{what} is refused for now: {text} ({code})"
                 self._observer.noted(text, what=str(channel.subscription), text=refusal.text, code=refusal.code)
             self._forget_if_gone(channel)
+
+    def _has_others(self, channel: Channel) -> bool:
+        """Whether the exchange carries others here, or has yet to answer for such as were asked for before this one.
+
+        Where it has refused them all, the connection is not full, and nothing tells that another would have room.
+        """
+        before = takewhile(lambda other: other is not channel, self._channels.values())
+        carried = any(other.id is not None for other in self._channels.values() if other is not channel)
+        return carried or any(other.state is ChannelState.REQUESTED for other in before)
 
     def _asked_by(self, echo: Mapping[str, Any]) -> Channel | None:
         """The channel whose request this answer echoes: by our own id, or by every field that we sent."""

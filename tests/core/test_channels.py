@@ -256,6 +256,17 @@ class Refusals(SynchronousTestCase):
         self.assertEqual(talk.session.subscriptions, [TRADES])
         self.assertEqual((talk.book.state, talk.book.reason), (FeedState.CONNECTING, "subscribe: no (10305)"))
 
+    def test_a_limit_that_leaves_no_channel_displaces_none(self) -> None:
+        """The exchange refuses whatever it is asked: on another connection it would, too."""
+        talk = Conversation([TRADES, BOOK]).ready()
+        for subscription, sub_id in ((TRADES, "1"), (BOOK, "2")):
+            echo = {"channel": subscription.channel, "symbol": subscription.symbol, "subId": sub_id}
+            talk.event({"event": "error", "msg": "subscribe: limit", "code": 10305, **echo})
+        self.assertEqual(["refused for now" in text for text in talk.happened], [True, True])
+        talk.taken()
+        talk.advance(1)
+        self.assertEqual([m["event"] for m in talk.taken()], ["subscribe", "subscribe"])
+
     def test_a_lone_channel_is_not_displaced_but_asked_again(self) -> None:
         talk = Conversation().ready()
         self.refuse(talk, 10305)

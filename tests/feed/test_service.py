@@ -128,6 +128,16 @@ class Spreading(SynchronousTestCase):
         self.assertEqual([len(connection.subscriptions) for connection in world.service.connections], [11, 1])
         self.assertEqual(want_one_again(), [12])
 
+    def test_a_refusal_of_everything_spreads_nothing(self) -> None:
+        """For a while; then all of it comes on as many connections as it needs."""
+        world = World(many(13))
+        world.exchange.faults.set("refuse", "10305")
+        world.start()
+        world.advance(40)
+        world.exchange.faults.clear()
+        world.seconds_until(lambda: world.live, 65)
+        self.assertEqual([len(connection.subscriptions) for connection in world.service.connections], [25, 1])
+
     def test_one_connection_lost_leaves_the_others_live(self) -> None:
         world = World(many(2), channels_per_connection=2).start()
         pump = world.network.pumps[0]
