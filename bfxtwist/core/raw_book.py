@@ -57,9 +57,9 @@ class RawBook(Book):
         if not amount or price < 0 or 0 < price < SMALLEST_PRICE:
             raise ValueError("a row of a raw book has an id, a price and an amount that is not 0")
         id_token, price_token, _ = text.split(b",")
-        order_id = int(id_token)  # its float would have 15 digits
-        if order_id <= 0:
-            raise ValueError("the id of an order is positive")
+        order_id = int(id_token) if id_token.isdigit() else 0  # its float would have 15 digits
+        if not order_id:
+            raise ValueError("the id of an order is a positive integer")
         exact = self.exact or len(price_token) > FLOAT_DIGITS
         key = self._exactly(price_token) if exact else price
         side = self.bids if amount > 0 else self.asks

@@ -104,6 +104,7 @@ _rows_frame = msgspec.json.Decoder(_RowsFrame).decode
 _trade_frame = msgspec.json.Decoder(_TradeFrame).decode
 _checksum_frame = msgspec.json.Decoder(_ChecksumFrame).decode
 _kind_frame = msgspec.json.Decoder(_KindFrame).decode
+_any_json = msgspec.json.Decoder().decode
 _any_list = msgspec.json.Decoder(list[Any]).decode
 _event_object = msgspec.json.Decoder(dict[str, Any]).decode
 _rest_rows = msgspec.json.Decoder(_AnyRows).decode
@@ -145,14 +146,27 @@ def _rarer_message(payload: bytes) -> Frame | Event:
     try:
         return _decode(payload)
     except (ValueError, TypeError, IndexError, RecursionError) as error:  # msgspec's errors are ValueErrors
-        raise MalformedMessage(str(error) or type(error).__name__, payload) from None
+        raise MalformedMessage(_why(error, payload), payload) from None
+
+
+def _why(error: Exception, payload: bytes) -> str:
+    """In words of JSON first: what is none is met by Python as an index that is out of range, and the like."""
+    try:
+        _any_json(payload)
+    except RecursionError:
+        return "nested too deep"
+    except UnicodeDecodeError:
+        return "not UTF-8"
+    except msgspec.MsgspecError as no_json:
+        return str(no_json)
+    return str(error)
 
 
 def _decode(payload: bytes) -> Frame | Event:
     try:
         if payload[0] == _OBJECT:
             return _event(_event_object(payload))
-        if payload[0] == _ARRAY:
+        if payload[0] == _ARRAY and b"," in payload:
             return _frame(payload, payload.index(b",") + 1)
         if payload[0] in _WHITE_SPACE:
             return _decode(payload.lstrip())
@@ -248,12 +262,15 @@ def _event(event: Mapping[str, Any]) -> Event:
         return UnknownEvent(name)
     try:
         return decoder(event)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError) as error:
         raise ValueError(f"{name} event, missing or wrong field: {error}") from None
 
 
 def _info(event: Mapping[str, Any]) -> Info:
-    status = (event.get("platform") or {}).get("status")
+    platform = event.get("platform") or {}
+    if not isinstance(platform, dict):
+        raise TypeError("platform is not an object")
+    status = platform.get("status")
     return Info(
         _major(event.get("version")),
         _integer_or_none(event.get("code")),
@@ -269,7 +286,7 @@ def _major(version: object) -> int | None:
 
 def _integer(value: object) -> int:
     if type(value) is not int:
-        raise TypeError(f"{value!r} is not an integer")
+        raise TypeError("not an integer")
     return value
 
 
