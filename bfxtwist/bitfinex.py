@@ -14,9 +14,8 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from decimal import Decimal
 from os import PathLike
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, globalLogBeginner
@@ -26,8 +25,9 @@ from twisted.python.failure import Failure
 from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.feed_state import Feed, FeedState
 from bfxtwist.core.market import Market
-from bfxtwist.core.messages import ChannelName, Row
+from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.trade_rows import Arrival
+from bfxtwist.exact import OrderBook, Trade, order_book, trade_of
 from bfxtwist.settings import (
     LISTEN,
     REST_URL,
@@ -56,35 +56,6 @@ _LOOK_ROUND = 0.1
 
 class FeedFailed(Exception):
     """It is of no use to go on: the exchange does not know the pair, say, or the disk failed. The text names the fix."""
-
-
-class Level(NamedTuple):
-    """One level of a book, exact to the exchange's digit. `orders` is how many make it up; of a raw book, the order's id."""
-
-    price: Decimal
-    amount: Decimal
-    orders: int
-
-
-class OrderBook(NamedTuple):
-    """A book at one moment: best first, amounts positive. Only one whose `status` is `live` may be trusted."""
-
-    symbol: str
-    status: FeedState
-    timestamp: int | None  # ms, when its last frame came
-    nonce: int | None  # the sequence number of that frame
-    bids: tuple[Level, ...]
-    asks: tuple[Level, ...]
-
-
-class Trade(NamedTuple):
-    """One trade as it stands in trade.csv, exact to the exchange's digit."""
-
-    id: int
-    timestamp: int  # ms, the exchange's
-    side: str  # the taker's: buy or sell
-    price: Decimal
-    amount: Decimal  # positive
 
 
 class Bitfinex:
@@ -187,7 +158,7 @@ class Bitfinex:
         feed = self._feed
         if not isinstance(feed, BookFeed):
             return OrderBook(self.settings.pair.name, FeedState.CONNECTING, None, None, (), ())
-        return _in_reactor(self._reactor, lambda: _order_book(feed))
+        return _in_reactor(self._reactor, lambda: order_book(feed))
 
     def attach(self, market: Market, reactor: Any) -> None:
         """Read from the feed in `market`, which `reactor` changes, from now on. The service does this when it is made."""
@@ -208,7 +179,7 @@ class Bitfinex:
     def _written(self, arrivals: Sequence[Arrival]) -> None:
         if not self._on_trade:
             return
-        for trade in map(_trade, arrivals):
+        for trade in map(trade_of, arrivals):
             for function in tuple(self._on_trade):
                 try:
                     function(trade)
@@ -224,29 +195,6 @@ class Bitfinex:
         """An error in a callback. Deferreds tell of one when they are garbage, and this one is kept here."""
         _log.failure("a callback of {feed!r}.subscribe(…) failed", failure, feed=self)
         return failure
-
-
-def _order_book(feed: BookFeed) -> OrderBook:
-    book, updated, length = feed.book, feed.updated, feed.subscription.length
-    return OrderBook(
-        feed.name,
-        feed.status_now,
-        updated and updated.wall // 1000,
-        feed.nonce,
-        _levels(book.bids.rows[:length], book.columns),
-        _levels(book.asks.rows[:length], book.columns),
-    )
-
-
-def _levels(rows: Iterable[Row], columns: tuple[int, int, int]) -> tuple[Level, ...]:
-    price, amount, count = columns
-    return tuple(Level(Decimal(row[price].decode()), abs(Decimal(row[amount].decode())), int(row[count])) for row in rows)
-
-
-def _trade(arrival: Arrival) -> Trade:
-    trade = arrival.trade
-    amount = Decimal(trade.amount.decode())
-    return Trade(trade.id, trade.mts, "sell" if amount < 0 else "buy", Decimal(trade.price.decode()), abs(amount))
 
 
 def service(

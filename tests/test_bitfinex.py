@@ -24,6 +24,7 @@ from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import Rows
 from bfxtwist.core.moment import Moment
+from bfxtwist.core.trades import Mode
 from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.out.trade_errors import TradeFileError
 from tests.running import ROOT, WholeTest
@@ -295,8 +296,15 @@ class Programs(WholeTest):
             daemon.startService()
             self.addCleanup(lambda: daemon.stopService() if daemon.running else None)
             await self.until(lambda: trades.status is FeedState.LIVE and heard)
-            exchange.faults.set("drop")
-            await self.until(lambda: daemon.recorders.by_symbol["tBTCUSD"].status().counters.backfilled)
+            feed, status = daemon.market.trades["tBTCUSD"], daemon.recorders.by_symbol["tBTCUSD"].status
+
+            async def reconnect() -> None:
+                before = feed.counts.snapshots
+                exchange.faults.set("drop")
+                await self.until(lambda: feed.counts.snapshots > before and status().mode is Mode.LIVE)
+
+            while not status().counters.backfilled:  # where it was back at once, the snapshot has all that was missed
+                await reconnect()
             await daemon.stopService()
 
         await record()
