@@ -31,8 +31,9 @@ _log = Logger()
 _NAME_ANOTHER = "name another with privateKey= and certKey="
 _EXAMPLE = "ssl:8443:privateKey=privkey.pem:certKey=cert.pem:extraCertChain=chain.pem"
 
-#: How a private key with a passphrase begins in PEM: RFC 7468 (11), and RFC 1421 (4.6.1.1) before it.
-_ENCRYPTED = re.compile(rb"^-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: *4, *ENCRYPTED", re.MULTILINE)
+#: How a private key begins in PEM, and what says that it has a passphrase: RFC 7468 (11), and RFC 1421 (4.6.1.1) before it.
+_KEY = re.compile(rb"^-----BEGIN (?:(ENCRYPTED) |[A-Z]+ )?PRIVATE KEY-----\s*(Proc-Type: *4, *ENCRYPTED)?", re.MULTILINE)
+_CERTIFICATE = re.compile(rb"^-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----", re.MULTILINE)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -75,9 +76,8 @@ class Certificate:
 def read_certificate(description: str) -> CertificateOptions:
     """What the files of an `ssl:` address hold now. Raises ValueError with one line that names the fix."""
     said = f"--listen {description!r}"
-    if name := _asks_for_passphrase(description):
-        plain = f"openssl pkey -in {quote(name)} -out plain.pem"
-        raise ValueError(f"{said} names a key with a passphrase, which nobody is there to type: {plain}, and name that")
+    if fix := _without_passphrase(description):
+        raise ValueError(f"{said} names a key with a passphrase, which nobody is there to type: {fix}, and name that")
     reader = _Reader()
     try:
         serverFromString(reader, description).listen(Factory())
@@ -95,21 +95,27 @@ def read_certificate(description: str) -> CertificateOptions:
     return reader.read
 
 
-def _asks_for_passphrase(description: str) -> str | None:
-    """The file for which OpenSSL would ask on the terminal, again at each SIGHUP, while the reactor waits for an answer."""
+def _without_passphrase(description: str) -> str | None:
+    """How to take off a passphrase, where OpenSSL would ask for it on the terminal, at each SIGHUP, and all else waits.
+
+    Of several keys OpenSSL takes the first.
+    """
     for name in _key_files(description):
         with suppress(OSError, ValueError):  # what cannot be read is explained where Twisted reads it
-            if _ENCRYPTED.search(Path(name).read_bytes()):
-                return name
+            content = Path(name).read_bytes()
+            if key := _KEY.search(content):
+                file = quote(name)
+                both = f" && openssl x509 -in {file} >>plain.pem" if _CERTIFICATE.search(content) else ""
+                return f"openssl pkey -in {file} -out plain.pem{both}" if any(key.groups()) else None
     return None
 
 
 def _key_files(description: str) -> tuple[str, str]:
-    """The files of an `ssl:` address in which Twisted looks for the private key: its own, and the certificate's."""
+    """The files of an `ssl:` address in which Twisted looks for the private key: the certificate's, and then its own."""
     unnamed, named = apart(description)
     _, _, key, certificate, *_ = *unnamed, "", "", "", ""
     key = named.get("privateKey") or key or "server.pem"  # Twisted's default
-    return key, named.get("certKey") or certificate or key
+    return named.get("certKey") or certificate or key, key
 
 
 class _Reader:

@@ -57,10 +57,24 @@ class Refused(CertificateTest):
             self.assertTrue(self.refusal().endswith(f"names a key with a passphrase, which nobody is there to type{fix}"))
         self.chain.write_bytes(self.chain.read_bytes() + encrypted)
         self.key.write_bytes(b"")
-        self.assertIn(f"openssl pkey -in {self.chain} ", self.refusal())
+        both = f"openssl pkey -in {self.chain} -out plain.pem && openssl x509 -in {self.chain} >>plain.pem, and name that"
+        self.assertIn(both, self.refusal())
         for words in (f"privateKey={self.chain}", f"{self.key}:{self.chain}", str(self.chain)):
             self.where = f"ssl:8443:{words}"
             self.assertIn(f"openssl pkey -in {self.chain} ", self.refusal())
+
+    def test_a_passphrase_that_nobody_asks_for(self) -> None:
+        """OpenSSL takes the first key that there is, and Twisted gives it the certificate's file before the key's own."""
+        plain = self.key.read_bytes()
+        key = load_pem_private_key(plain, None)
+        for form in (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL):
+            encrypted = key.private_bytes(Encoding.PEM, form, BestAvailableEncryption(b"secret"))
+            self.key.write_bytes(plain + encrypted)
+            read_certificate(self.where)
+            self.key.write_bytes((encrypted + plain).replace(b"\n", b"\r\n"))
+            self.assertIn("passphrase", self.refusal())
+        self.chain.write_bytes(self.chain.read_bytes() + plain)
+        read_certificate(self.where)
 
     def test_a_key_of_another(self) -> None:
         self.key.write_bytes(AUTHORITY.issue_cert("book.example").private_key_pem.bytes())
