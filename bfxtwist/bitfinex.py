@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
@@ -183,7 +184,7 @@ class Bitfinex:
             for function in tuple(self._on_trade):
                 try:
                     function(trade)
-                except Exception:  # noqa: BLE001 - the caller's bug, and the file is written all the same
+                except BaseException:  # noqa: BLE001 - the caller's bug, or sys.exit(), which Twisted would but log as well
                     _log.failure("{function!r} of {feed!r}.on_trade failed", function=function, feed=self)
 
     def _changed(self, changed: Feed) -> None:
@@ -283,11 +284,18 @@ def _daemon(
             one.forget()
 
     daemon = Daemon(reactor, chosen, now, ended=give_up, stopping=stopping)
-    for one in feeds:
+    hearing: dict[str, list[Bitfinex]] = {}
+    for one in dict.fromkeys(feeds):
         one.attach(daemon.market, reactor)
         if one.settings.channel is ChannelName.TRADES:
-            daemon.recorders.told[one.settings.subscription.symbol] = one._written
+            hearing.setdefault(one.settings.subscription.symbol, []).append(one)
+    daemon.recorders.told |= {symbol: partial(_tell, those) for symbol, those in hearing.items()}
     return daemon
+
+
+def _tell(feeds: Iterable[Bitfinex], arrivals: Sequence[Arrival]) -> None:
+    for one in feeds:
+        one._written(arrivals)
 
 
 def _check_feeds(feeds: Sequence[Bitfinex]) -> None:

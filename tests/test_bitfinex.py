@@ -281,6 +281,7 @@ class Programs(WholeTest):
         exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD",), rate=100))
         folder = self.mktemp()
         heard: list[Trade] = []
+        also_heard: list[Trade] = []
 
         async def record() -> None:
             own = {"ws_url": exchange.ws_url, "rest_url": exchange.rest_url}
@@ -291,8 +292,12 @@ class Programs(WholeTest):
                 heard.append(trade)
                 if len(heard) == 5:
                     raise KeyError("mine")
+                if len(heard) == 7:
+                    sys.exit("mine")
 
-            daemon: Any = service(trades, reactor=reactor, listen="tcp:0:interface=127.0.0.1")
+            same = Bitfinex("BTC/USD", "trades", folder, **own)
+            same.on_trade(also_heard.append)
+            daemon: Any = service(trades, same, trades, reactor=reactor, listen="tcp:0:interface=127.0.0.1")
             daemon.startService()
             self.addCleanup(lambda: daemon.stopService() if daemon.running else None)
             await self.until(lambda: trades.status is FeedState.LIVE and heard)
@@ -312,7 +317,8 @@ class Programs(WholeTest):
         rows = [line.split(",") for line in (Path(folder) / "trade.csv").read_text().splitlines()[1:]]
         told = [(str(trade.id), str(trade.timestamp * 1000), trade.side, trade.price, trade.amount) for trade in heard]
         self.assertEqual(told, [(row[4], row[2], row[5], Decimal(row[6]), Decimal(row[7])) for row in rows])
-        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertEqual(also_heard, heard)
+        self.assertEqual([len(self.flushLoggedErrors(kind)) for kind in (KeyError, SystemExit)], [1, 1])
 
     async def test_a_service_that_is_started_again_logs_again(self) -> None:
         exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD",)))
