@@ -1,8 +1,8 @@
 """The ids in the parts that are closed, for a start at which the state beside trade.csv does not know all that are wanted.
 
-Two things make that so: history was out of reach for so long that the state could not hold an id for each trade since, or
-somebody has renamed trade.csv while no daemon ran. What is asked for then would be written once more. Parts are read from
-the newest back; one that is not there, or cannot be read, is done without, and the log says so.
+Three things make that so: history was out of reach for so long that the state could not hold an id for each trade since,
+somebody has renamed trade.csv while no daemon ran, or there is no state. What is asked for then would be written once more.
+Parts are read from the newest back; one that is not there, or cannot be read, is done without, and the log says so.
 """
 
 import os

@@ -67,7 +67,7 @@ class TradeSuccession:
         for note in plan.notes:
             _log.warn("{path}: {note}", path=self._file.path, note=note)
         first = _known_from(plan, saved)
-        if saved is not None and self._parts_have_more(saved, plan):
+        if self._parts_have_more(saved, plan):
             plan, first = self._with_parts(plan, first)
         self._tape = Tape(plan.known, plan.progress, self._limits, plan.newest)
         self._begin_at(first)
@@ -77,10 +77,12 @@ class TradeSuccession:
             self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
         return self._tape
 
-    def _parts_have_more(self, saved: Saved, plan: Plan) -> bool:
+    def _parts_have_more(self, saved: Saved | None, plan: Plan) -> bool:
         """Whether closed parts may have what is wanted and neither the open file nor the state knows."""
         if plan.progress.frontier is None:
             return False
+        if saved is None:
+            return True
         as_it_was_left = saved.file == self._file.file and saved.synced <= self._file.base
         return not as_it_was_left or not saved.earlier or saved.earlier[0] > plan.progress.wanted
 
@@ -91,7 +93,7 @@ class TradeSuccession:
         fewer, known = sorted((self._parts.ids(wanted, plan.progress.since), plan.known), key=len)
         known.update(known.unknown(fewer))  # one of the two may have millions
         if len(known) > before:
-            text = "{path}: its closed parts have {count} trades that the state beside it does not know"
+            text = "{path}: its closed parts have {count} trades that neither it nor a state beside it knows"
             _log.info(text, path=self._file.path, count=len(known) - before)
         return plan._replace(known=known), wanted if first is None else min(first, wanted)
 

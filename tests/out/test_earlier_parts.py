@@ -146,6 +146,19 @@ class AtAStart(RotationTest):
         recording.trades(3)
         self.assert_whole(recording)
 
+    def test_no_state_beside_rows_of_an_old_gap(self) -> None:
+        """It was not copied with the rest, say: what is compared again from these rows on, parts have as well."""
+        recording = self.rotating(800).live()
+        recording.trades(20)
+        recording.trade(told=False, publish_after=20)
+        recording.trades(20)
+        recording.wait(200)
+        del recording.crash_disk.names["/trade.csv.state"]
+        recording.restart()
+        recording.connect()
+        recording.wait(100)
+        self.assert_whole(recording)
+
     def test_a_row_of_an_old_gap_from_which_on_trades_are_wanted(self) -> None:
         """It is in the live file; its neighbours are in a part, and more than the state could hold."""
         recording = self.rotating()
