@@ -75,6 +75,7 @@ class TradeCsv:
         self._limit = limit
         self._queue: list[Arrival] = []
         self._lines: list[bytes] = []  # of the same, in the same order
+        self._untold: list[list[Arrival]] = []  # written, and the first of them just being told
         self._waiters: deque[_Waiter] = deque()
         self._call: IDelayedCall | None = None
         self._delay = RETRY_FIRST
@@ -139,13 +140,23 @@ class TradeCsv:
             self._failed(error)
             return False
         self.bytes_written += len(lines)
-        arrivals = self._queue[:count] if self._written is not None else ()
+        written = self._queue[:count] if self._written is not None else []
         del self._queue[:count], self._lines[:count]
         self.rows_written += count
         self._is_well()
-        if self._written is not None:
-            self._written(arrivals)
+        self._tell(written)
         return True
+
+    def _tell(self, written: list[Arrival]) -> None:
+        """In the order of the rows, though who is told of some may stop the recorder, which writes the others at once."""
+        if self._written is None:
+            return
+        self._untold.append(written)
+        if len(self._untold) > 1:
+            return
+        while self._untold:
+            self._written(self._untold[0])
+            del self._untold[0]
 
     def _is_well(self) -> None:
         if self.error is not None:

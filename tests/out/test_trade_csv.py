@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.trade_rows import HEADER, Arrival
+from bfxtwist.out import trade_csv
 from bfxtwist.out.trade_csv import BATCH_LIMIT, RowsForgotten, TradeCsv
 from bfxtwist.out.trade_file import TradeFile
 from tests.crash_disk import CrashDisk
@@ -25,7 +26,12 @@ class TradeCsvTests(SynchronousTestCase):
         self.file = TradeFile(self.disk, "/trade.csv", LAYOUT)
         self.file.open(None, 0)
         self.heard: list[object] = []
-        self.csv = TradeCsv(
+        self.csv = self.consumer()
+        self.written: list[int] = []
+
+    def consumer(self) -> TradeCsv:
+        """One that tells this test what it does."""
+        return TradeCsv(
             self.file,
             LAYOUT,
             self.clock,
@@ -34,7 +40,6 @@ class TradeCsvTests(SynchronousTestCase):
             written=self.told,
             limit=10,
         )
-        self.written: list[int] = []
 
     def told(self, rows: Sequence[Arrival]) -> None:
         """Rows are in the file."""
@@ -77,6 +82,22 @@ class TradeCsvTests(SynchronousTestCase):
         self.csv.put(arrivals(14))
         self.csv.stop()
         self.assertEqual((self.written, self.rows()), ([*range(1, 8), 14], [*range(1, 8), 14]))
+
+    def test_who_stops_it_when_told_of_a_row_hears_of_the_others_after_that(self) -> None:
+        """They are written before the stop returns."""
+        self.patch(trade_csv, "BATCH_ROWS", 2)
+
+        def stop(rows: Sequence[Arrival]) -> None:
+            if not self.written:
+                self.assertEqual(self.csv.stop(), 0)
+            self.written += [row.trade.id for row in rows]
+
+        self.patch(self, "told", stop)
+        self.csv = self.consumer()
+        self.csv.put(arrivals(1, 5))
+        self.clock.advance(0)
+        self.assertEqual((self.written, self.rows()), ([1, 2, 3, 4, 5], [1, 2, 3, 4, 5]))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_nothing_to_write(self) -> None:
         """Fires when what came before is in the file, and not at once."""
