@@ -125,7 +125,8 @@ class HttpService(Service):
         super().privilegedStartService()
         for what, endpoint in self._endpoints:
             if given := _other_family(endpoint):
-                raise CannotListen(f"cannot listen on {what} (systemd gives a socket of another kind): write domain={given}")
+                fix = "listen on unix:, or on a TCP socket" if given == "UNIX" else f"write domain={given}"
+                raise CannotListen(f"cannot listen on {what} (systemd gives a socket of another kind): {fix}")
             failures: list[Failure] = []
             listening = endpoint.listen(self._site)
             listening.addCallbacks(lambda port, what=what: self._ports.append((what, port)), failures.append)

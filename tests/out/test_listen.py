@@ -226,6 +226,14 @@ class HttpServiceTests(TestCase):
                     self.assertIn("write domain=INET", str(error))
                     os.close(endpoint.fileno)
 
+    async def test_a_unix_socket_of_systemds_that_is_said_to_be_another(self) -> None:
+        """The advice is not to call it what it is, which would be refused next."""
+        with socket.socket(socket.AF_UNIX) as given:
+            service = HttpService(reactor, [], Site(self.api.resource(), reactor, Guard()))
+            endpoint = AdoptedStreamServerEndpoint(reactor, given.fileno(), socket.AF_INET)
+            service._endpoints = [("systemd:domain=INET:index=0", endpoint)]
+            self.assertIn("): listen on unix:", str(self.assertRaises(CannotListen, service.privilegedStartService)))
+
     async def test_several_addresses(self) -> None:
         service = await self.serve("tcp:0:interface=127.0.0.1", r"tcp6:0:interface=\:\:1") if socket.has_ipv6 else None
         if service is not None:
