@@ -4,7 +4,8 @@
     {"symbol":"BTC/USD",…,"complete":true,"trades":[{"id":"310628121",…,"price":6443.1,"amount":0.00265425},…]}
 
 Oldest first, in ccxt's words, price and amount in the exchange's own digits: the newest `limit`, or with `since` the oldest
-from there on, as in ccxt. Who goes on from the time of the last one leaves none out, unless more than `limit` have that one.
+from there on, as in ccxt. Who goes on from the time of the last one leaves none out that was known then, unless more than
+`limit` have that one; what is fetched later for a gap lies before it.
 `complete` says whether every trade that the daemon knows is there, from `since`, or without it from the first of these, to
 the last: after a long gap was filled, it may not be certain, nor where more is asked for than came since the last rotation,
 or than the 3,000 rows that are looked at. `format=csv` gives the rows of the file as they are.
