@@ -48,6 +48,9 @@ _log = Logger()
 
 _T = TypeVar("_T")
 
+#: What a mere call of does not run.
+_UNRUN_BY_A_CALL = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
+
 #: What a request to subscribe may have (docs ws-public-books).
 _PAYLOAD = frozenset({"event", "channel", "symbol", "prec", "freq", "len", "subId"})
 
@@ -138,7 +141,7 @@ class Bitfinex:
         """
         if self.settings.channel is not ChannelName.TRADES:
             raise ValueError(f"{self.settings.subscription} has no trades: make a Bitfinex with channel='trades'")
-        if not callable(function) or inspect.iscoroutinefunction(function):
+        if not callable(function) or any(is_one(function) for is_one in _UNRUN_BY_A_CALL):
             raise ValueError(f"{function!r} cannot be called with a trade: name a plain function")
         self._on_trade.append(function)
         return function

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from threading import get_ident
@@ -35,6 +36,11 @@ MOMENT = Moment(1.0, 1_790_134_414_850_000)
 
 async def _later(trade: Trade) -> None:
     """Nobody would wait for it."""
+
+
+def _in_parts(trade: Trade) -> Iterator[Trade]:
+    """Nobody would ask it for the first."""
+    yield trade
 
 
 class Asking(SynchronousTestCase):
@@ -72,6 +78,7 @@ class Asking(SynchronousTestCase):
             (lambda: book.on_trade(print), "make a Bitfinex with channel='trades'"),
             (lambda: made("BTC/USD", "trades", "data/").on_trade("print"), "'print' cannot be called with a trade"),
             (lambda: Bitfinex("BTC/USD", "trades", "data/").on_trade(_later), "name a plain function"),
+            (lambda: Bitfinex("BTC/USD", "trades", "data/").on_trade(_in_parts), "name a plain function"),
             (lambda: book.subscribe(endpoint, payload), "use get_subscribe_order_book_payload()"),
             (lambda: book.subscribe(own, endpoint), "is not a URL: write it like wss://"),
             (lambda: book.subscribe("https://example.org/", own), "is not a URL: write it like wss://"),
