@@ -1,8 +1,9 @@
-"""The ids in the parts that are closed, for a start at which the state beside trade.csv does not know all that are wanted.
+"""What is in the parts that are closed, for a start at which the state beside trade.csv does not know all that is wanted.
 
 Three things make that so: history was out of reach for so long that the state could not hold an id for each trade since,
-somebody has renamed trade.csv while no daemon ran, or there is no state. What is asked for then would be written once more.
-Parts are read from the newest back; one that is not there, or cannot be read, is done without, and the log says so.
+somebody has renamed trade.csv while no daemon ran, or there is no state. What is asked for then would be written once more;
+and where nothing else tells how far the recording had come, what happened since would not be asked for at all. Parts are
+read from the newest back; one that is not there, or cannot be read, is done without, and the log says so.
 """
 
 import os
@@ -13,6 +14,7 @@ from itertools import chain
 
 from twisted.logger import Logger
 
+from bfxtwist.core.gaps import Mark
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.trade_rows import HEADER, Layout
 from bfxtwist.files.recording import closed_parts
@@ -42,18 +44,22 @@ class EarlierParts:
         for name in reversed(closed_parts(self._disk.list_folder(self._folder))):
             ids, last = array("q"), b""
             found.append(ids)
-            unreadable: tuple[type[Exception], ...] = (OSError, MissingDecompressor, *errors_of(_packed(name)))
-            try:
-                for lines in self._lines(name):
-                    ids.extend(trade_id for trade_id in self._ids(lines) if trade_id >= lowest)
-                    last = lines[lines.rfind(b"\n", 0, -1) + 1 :]
-            except unreadable as error:
-                text = "{part} cannot be read: {error}: trades that it has may be written once more"
-                _log.warn(text, part=os.path.join(self._folder, name), error=getattr(error, "strerror", None) or str(error))
+            for lines in self._readable(name):
+                ids.extend(trade_id for trade_id in self._ids(lines) if trade_id >= lowest)
+                last = lines[lines.rfind(b"\n", 0, -1) + 1 :]
             # Neither alone would do: a part may have but rows of an old gap, and a clock may have been wrong.
             if not ids and self._came(last) < since * 1000 - _CLOCKS_AGREE:
                 break
         return KnownIds(chain.from_iterable(reversed(found)))
+
+    def first_of_newest(self) -> tuple[str, Mark] | None:
+        """The name of the newest part that has a row of this pair, and its first one. Raises OSError. Blocks."""
+        for name in reversed(closed_parts(self._disk.list_folder(self._folder))):
+            for lines in self._readable(name):
+                for row in map(self._layout.read, lines.split(b"\n")):
+                    if row is not None:
+                        return name, Mark(*row)
+        return None
 
     def _came(self, line: bytes) -> int:
         """When a row came, µs; of what is no row nothing follows."""
@@ -65,6 +71,15 @@ class EarlierParts:
         if ids is not None:
             return map(int, ids)
         return (row[0] for line in lines.split(b"\n") if (row := self._layout.read(line)) is not None)
+
+    def _readable(self, name: str) -> Iterator[bytes]:
+        """A part in pieces of whole lines, as far as it can be read."""
+        unreadable: tuple[type[Exception], ...] = (OSError, MissingDecompressor, *errors_of(_packed(name)))
+        try:
+            yield from self._lines(name)
+        except unreadable as error:
+            text = "{part} cannot be read: {error}: trades that it has may be written once more"
+            _log.warn(text, part=os.path.join(self._folder, name), error=getattr(error, "strerror", None) or str(error))
 
     def _lines(self, name: str) -> Iterator[bytes]:
         """A part in pieces of whole lines."""

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.limits import Limits
 from bfxtwist.core.moment import Moment
+from bfxtwist.core.progress import Progress
 from bfxtwist.core.recovery import FileId, Plan, Saved
 from bfxtwist.core.trades import Tape
 from bfxtwist.out.earlier_parts import EarlierParts
@@ -63,7 +64,7 @@ class TradeSuccession:
         """Open the file, as `saved` says or as it is. The tape that goes on from it. Raises TradeFileError or OSError."""
         if self._rotation is not None:
             self._rotation.tidy()
-        plan = self._file.open(saved, self._moment().wall)
+        plan = self._from_parts(self._file.open(saved, self._moment().wall))
         for note in plan.notes:
             _log.warn("{path}: {note}", path=self._file.path, note=note)
         first = _known_from(plan, saved)
@@ -76,6 +77,18 @@ class TradeSuccession:
         if saved is not None and (saved.exchange, saved.symbol, saved.file) != (own.exchange, own.symbol, own.file):
             self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
         return self._tape
+
+    def _from_parts(self, plan: Plan) -> Plan:
+        """The plan that begins with the newest closed part, where neither the open file nor the state has a trade.
+
+        As without a state that file would be compared with history from its first row on.
+        """
+        found = self._parts.first_of_newest() if plan.progress.frontier is None else None
+        if found is None:
+            return plan
+        part, first = found
+        note = f"neither it nor a state has a trade: all from the first row of {part} on will be compared with history"
+        return plan._replace(progress=Progress(first.id, first, first.id, plan.progress.gaps), notes=[*plan.notes, note])
 
     def _parts_have_more(self, saved: Saved | None, plan: Plan) -> bool:
         """Whether closed parts may have what is wanted and neither the open file nor the state knows."""

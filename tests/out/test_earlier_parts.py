@@ -159,6 +159,54 @@ class AtAStart(RotationTest):
         recording.wait(100)
         self.assert_whole(recording)
 
+    def test_no_state_beside_a_file_that_has_just_been_begun(self) -> None:
+        """Nothing but the newest part tells how far the recording had come. What happened since is in no snapshot."""
+        for live_file in (HEADER, None):
+            recording = self.rotating().live()
+            recording.trades(20)
+            recording.clock.calls.clear()
+            disk = recording.crash_disk
+            del disk.names["/trade.csv.state"], disk.names["/trade.csv"]
+            if live_file is not None:
+                disk.put("/trade.csv", live_file)
+            for _ in range(20):
+                recording.trade(told=False)
+            with capturedLogs() as logs:
+                recording.restart()
+            self.assertIn("all from the first row of trade-", " ".join(map(str, map(formatEvent, logs))))
+            recording.connect(count=3)
+            recording.wait(100)
+            self.assert_whole(recording)
+
+    def test_a_file_that_was_renamed_before_there_was_a_state(self) -> None:
+        """By logrotate, after a kill in the first second of a recording."""
+        recording = Recording().start()
+        recording.trade(told=False, pause=1)
+        recording.connect()
+        recording.trade(pause=0)
+        disk = recording.crash_disk
+        assert recording.saved() is None or recording.saved().progress.frontier is None
+        recording.clock.calls.clear()
+        disk.names["/trade.csv.1"] = disk.names.pop("/trade.csv")
+        for _ in range(20):
+            recording.trade(told=False)
+        recording.restart()
+        recording.connect(count=3)
+        recording.wait(100)
+        older = LAYOUT.ids(disk.content("/trade.csv.1")[len(HEADER) :]) or []
+        self.assertEqual([*map(int, older), *recording.ids()], recording.ledger())
+
+    def test_parts_without_a_row_of_this_pair(self) -> None:
+        """The recording begins anew."""
+        recording = Recording()
+        recording.crash_disk.put("/trade.csv.1", HEADER)
+        recording.crash_disk.put("/trade.csv.2", part(range(1, 3)).replace(b"BTCUSD", b"ETHUSD"))
+        recording.start()
+        recording.trade(told=False, pause=1)
+        recording.connect()
+        recording.wait(1)
+        self.assertEqual(recording.ids(), recording.ledger())
+
     def test_a_row_of_an_old_gap_from_which_on_trades_are_wanted(self) -> None:
         """It is in the live file; its neighbours are in a part, and more than the state could hold."""
         recording = self.rotating()
