@@ -8,7 +8,6 @@ It gathers what `twistd bfx` would be told and hands it to the same service.
 """
 
 import asyncio
-import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +22,7 @@ from twisted.logger import Logger, globalLogBeginner
 from twisted.python import threadable
 from twisted.python.failure import Failure
 
+from bfxtwist.callbacks import Callbacks, TurnWise
 from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.feed_state import Feed, FeedState
 from bfxtwist.core.market import Market
@@ -47,9 +47,6 @@ if TYPE_CHECKING:
 _log = Logger()
 
 _T = TypeVar("_T")
-
-#: What a mere call of does not run.
-_UNRUN_BY_A_CALL = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
 
 #: What a request to subscribe may have (docs ws-public-books).
 _PAYLOAD = frozenset({"event", "channel", "symbol", "prec", "freq", "len", "subId"})
@@ -85,7 +82,8 @@ class Bitfinex:
         )
         self.ws_url = checked_url("ws_url", ws_url, ("wss", "ws"))
         self.rest_url = checked_rest_url("rest_url", rest_url)
-        self._on_trade: list[Callable[[Trade], object]] = []
+        self._on_book: Callbacks[OrderBook] = Callbacks(f"{self!r}.on_book", "book")
+        self._on_trade: Callbacks[Trade] = Callbacks(f"{self!r}.on_trade", "trade")
         self._live: Deferred[Bitfinex] | None = None
         self._feed: Feed | None = None
         self._reactor: Any = None
@@ -133,17 +131,29 @@ class Bitfinex:
         self._live = Deferred()
         return self._live
 
+    def on_book(self, function: Callable[[OrderBook], _T]) -> Callable[[OrderBook], _T]:
+        """Call `function` with the book, as `order_book` has it, when that or its status has changed since the last call.
+
+        At most once a turn of the reactor, and of a book that is not live any more, too. The reactor calls it, and does
+        nothing else meanwhile; what it raises is logged. It is returned, so that this can decorate it. Raises ValueError
+        for what would never be called.
+        """
+        if self.settings.channel is not ChannelName.BOOK:
+            raise ValueError(f"{self.settings.subscription} has no order book: make a Bitfinex with channel='book'")
+        is_first = not self._on_book
+        self._on_book.add(function)
+        if is_first and self._feed is not None:
+            self._listen()
+        return function
+
     def on_trade(self, function: Callable[[Trade], _T]) -> Callable[[Trade], _T]:
         """Call `function` with each trade from now on when its row is in trade.csv: once, in the order of the rows.
 
-        Those that are fetched for a gap are among them. The reactor calls it, and does nothing else meanwhile; what it
-        raises is logged. It is returned, so that this can decorate it. Raises ValueError for what would never be called.
+        Those that are fetched for a gap are among them. For all else see `on_book`.
         """
         if self.settings.channel is not ChannelName.TRADES:
             raise ValueError(f"{self.settings.subscription} has no trades: make a Bitfinex with channel='trades'")
-        if not callable(function) or any(is_one(function) for is_one in _UNRUN_BY_A_CALL):
-            raise ValueError(f"{function!r} cannot be called with a trade: name a plain function")
-        self._on_trade.append(function)
+        self._on_trade.add(function)
         return function
 
     @property
@@ -169,6 +179,12 @@ class Bitfinex:
         self._reactor = reactor
         self._feed = market.feed(self.settings.subscription)
         self._feed.watchers.append(self._changed)
+        if self._on_book:
+            self._listen()
+
+    def _listen(self) -> None:
+        assert isinstance(self._feed, BookFeed)
+        TurnWise(self._feed, self._reactor, lambda: self._on_book.call(self.order_book))
 
     def fail(self, line: str) -> None:
         """It never becomes live. The service says so."""
@@ -181,14 +197,9 @@ class Bitfinex:
             self._live.addErrback(lambda _: None)
 
     def _written(self, arrivals: Sequence[Arrival]) -> None:
-        if not self._on_trade:
-            return
-        for trade in map(trade_of, arrivals):
-            for function in tuple(self._on_trade):
-                try:
-                    function(trade)
-                except BaseException:  # noqa: BLE001 - the caller's bug, or sys.exit(), which Twisted would but log as well
-                    _log.failure("{function!r} of {feed!r}.on_trade failed", function=function, feed=self)
+        if self._on_trade:
+            for trade in map(trade_of, arrivals):
+                self._on_trade.call(trade)
 
     def _changed(self, changed: Feed) -> None:
         if changed.state is FeedState.LIVE and self._live is not None and not self._live.called:

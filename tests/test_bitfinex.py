@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from threading import get_ident
@@ -32,15 +31,6 @@ from tests.running import ROOT, WholeTest
 
 PAIRS = ("BTC/USD", "ETH/USD")
 MOMENT = Moment(1.0, 1_790_134_414_850_000)
-
-
-async def _later(trade: Trade) -> None:
-    """Nobody would wait for it."""
-
-
-def _in_parts(trade: Trade) -> Iterator[Trade]:
-    """Nobody would ask it for the first."""
-    yield trade
 
 
 class Asking(SynchronousTestCase):
@@ -76,9 +66,9 @@ class Asking(SynchronousTestCase):
             (lambda: Bitfinex(symbol="BTC/USD", channel="ticker"), "use one of book, trades"),
             (lambda: Bitfinex(symbol="BTC/USD", channel="trades"), "file_path="),
             (lambda: book.on_trade(print), "make a Bitfinex with channel='trades'"),
+            (lambda: Bitfinex("BTC/USD", "trades", "data/").on_book(print), "make a Bitfinex with channel='book'"),
             (lambda: made("BTC/USD", "trades", "data/").on_trade("print"), "'print' cannot be called with a trade"),
-            (lambda: Bitfinex("BTC/USD", "trades", "data/").on_trade(_later), "name a plain function"),
-            (lambda: Bitfinex("BTC/USD", "trades", "data/").on_trade(_in_parts), "name a plain function"),
+            (lambda: book.on_book("print"), "'print' cannot be called with a book"),
             (lambda: book.subscribe(endpoint, payload), "use get_subscribe_order_book_payload()"),
             (lambda: book.subscribe(own, endpoint), "is not a URL: write it like wss://"),
             (lambda: book.subscribe("https://example.org/", own), "is not a URL: write it like wss://"),
@@ -327,6 +317,24 @@ class Programs(WholeTest):
         self.assertEqual(also_heard, heard)
         self.assertEqual([len(self.flushLoggedErrors(kind)) for kind in (KeyError, SystemExit)], [1, 1])
 
+    async def test_a_function_is_called_with_each_book(self) -> None:
+        """As it is read over HTTP by anybody else, and when it is not to be trusted any more; whenever it was named."""
+        exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD",), rate=100))
+        book = Bitfinex("BTC/USD", "book", ws_url=exchange.ws_url, rest_url=exchange.rest_url)
+        heard: list[OrderBook] = []
+        book.on_book(heard.append)
+        daemon: Any = service(book, reactor=reactor, listen="tcp:0:interface=127.0.0.1")
+        late: list[OrderBook] = []
+        book.on_book(late.append)
+        daemon.startService()
+        self.addCleanup(lambda: daemon.stopService() if daemon.running else None)
+        await self.until(lambda: len({one.nonce for one in heard if one.status is FeedState.LIVE}) > 3)
+        self.assertEqual(heard[-1], book.order_book)
+        exchange.faults.set("drop")
+        await self.until(lambda: any(one.status is FeedState.STALE for one in heard))
+        await self.until(lambda: heard[-1].status is FeedState.LIVE)
+        self.assertEqual(late, heard)
+
     async def test_a_service_that_is_started_again_logs_again(self) -> None:
         exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD",)))
         book = Bitfinex("BTC/USD", "book", ws_url=exchange.ws_url, rest_url=exchange.rest_url)
@@ -387,6 +395,13 @@ class Programs(WholeTest):
         here = f'channel="book", ws_url={exchange.ws_url!r}, rest_url={exchange.rest_url!r}'
         own, shared, thread = (program.replace('channel="book"', here) for program in written[1:])
         port = '"tcp:0:interface=127.0.0.1"'
+        feeds = "book, trade = Bitfinex('BTC/USD', 'book'), Bitfinex('BTC/USD', 'trades', 'data')\n"
+        enough = "@trade.on_trade\ndef enough(_):\n    if book.status == 'live': reactor.stop()\n"
+        called = f"from twisted.internet import reactor\nfrom bfxtwist import *\n{feeds}{written[0]}{enough}"
+        out, errors, code = await self.output(f"{called}run(book, trade, demo=True, listen={port})")
+        self.assertRegex(out, r"(?m)^[0-9.]+ [0-9.]+$")
+        self.assertRegex(out, r"(?m)^(buy|sell) [0-9.]+ at [0-9.]+$")
+        self.assertEqual((errors, code), ("", 0))
         for program in (
             own.replace("tcp:8080", "tcp:0").replace("bids[0])", "bids[0]) or reactor.stop()"),
             shared.replace("service(book)", f"service(book, listen={port})"),
