@@ -208,6 +208,11 @@ class TradeFile:
 
     # --- syncing ------------------------------------------------------------------------------------------
 
+    @property
+    def crowded(self) -> bool:
+        """Whether so much is not synced that it should wait no longer: beyond twice as much nothing is written."""
+        return 2 * len(self._ring) > self._limit
+
     def sync_job(self) -> Callable[[], None]:
         """What makes everything up to the present `base` durable: blocks, so call it in a thread. Raises OSError.
 

@@ -142,7 +142,7 @@ class TradeSaving:
         self._next[call] = None
 
     def drained(self) -> None:
-        """Every row is in the file: with `always` they are synced at once."""
+        """Every row is in the file: with `always`, or if there are very many, they are synced at once."""
         if self._syncs_at_once:
             self._begin()
 
@@ -155,7 +155,10 @@ class TradeSaving:
 
     @property
     def _syncs_at_once(self) -> bool:
-        return self._sync_policy is SyncPolicy.ALWAYS and self._file.synced < self._file.base
+        """Not where that has just failed: all that is not synced is written again then, and each second will do for it."""
+        file = self._file
+        wanted = file.crowded or (self._sync_policy is SyncPolicy.ALWAYS and file.synced < file.base)
+        return wanted and not file.sync_failures
 
     @property
     def _followed(self) -> Tape:

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.gaps import Gap, GapLedger, GapState, Mark
+from bfxtwist.core.limits import Limits
 from bfxtwist.core.trades import Mode
 from bfxtwist.out.trade_saving import SyncPolicy
 from tests.crash_disk import CrashDisk
@@ -295,6 +296,27 @@ class SavingTests(SynchronousTestCase):
         self.assertEqual(len(jobs), 1)
         work()
         self.assertEqual(recording.recorder.status().bytes, recording.recorder.status().bytes_synced)
+
+    def test_more_rows_than_may_wait_for_a_sync(self) -> None:
+        """They are synced before their time: else the next ones would not be written, and be given up before long."""
+        for policy in (SyncPolicy.SECOND, SyncPolicy.NO):
+            recording = live(sync=policy, limits=Limits(unsynced=2000, queue=10))
+            for _ in range(200):
+                recording.trade(pause=0)
+                self.assertIsNone(recording.recorder.not_ready())
+            self.assertEqual((recording.ids(), recording.recorder.tape.counters.forgotten), (recording.ledger(), 0))
+
+    def test_a_disk_that_fails_to_sync_has_its_peace(self) -> None:
+        """Each attempt writes again all that is not synced: it is made once a second, not with each row."""
+        for policy in (SyncPolicy.SECOND, SyncPolicy.ALWAYS):
+            recording = live(sync=policy, limits=Limits(unsynced=20_000))
+            calls: list[str] = []
+            recording.crash_disk.before = calls.append
+            recording.crash_disk.failing_syncs = 10**6
+            for _ in range(400):
+                recording.trade(pause=0.01)
+            self.assertGreater(len(recording.content()), 10_000)
+            self.assertLess(calls.count("sync"), 10)
 
     def test_the_state_knows_its_file_and_all_ids_that_history_may_tell_again(self) -> None:
         """Down to the lowest that is to be fetched for a gap, however many they are: the rows may be rotated away."""
