@@ -52,6 +52,16 @@ class TapeTest(SynchronousTestCase):
         self.tape.snapshot(self.exchange.snapshot(count), self.moment)
         self.write()
 
+    def live(self) -> None:
+        """Connected for the first time, with one trade on file."""
+        self.trade()
+        self.connect()
+
+    def cut_off(self, reason: str) -> None:
+        """Live, and then not any more."""
+        self.live()
+        self.tape.lost(reason)
+
     def tell(self, *trades: Trade) -> None:
         """On the socket."""
         for trade in trades:
@@ -70,6 +80,16 @@ class TapeTest(SynchronousTestCase):
             self.tell(made.told)
         self.clock.advance(pause)
         return made.told
+
+    def missed(self, count: int, pause: float = 1.0) -> None:
+        """So many trades of which the socket tells nothing."""
+        for _ in range(count):
+            self.trade(told=False, pause=pause)
+
+    def save(self) -> None:
+        """The progress is durable, and what was released for it is in the file."""
+        self.tape.saved(self.tape.comparison.revision, self.moment)
+        self.write()
 
     def ask(self, write: bool = True) -> PageRequest | None:
         """One page, answered if it was asked for."""

@@ -16,8 +16,7 @@ class ComparisonTests(TapeTest):
 
     def test_trade_that_the_socket_never_told_is_found(self) -> None:
         """Within two minutes."""
-        self.trade()
-        self.connect()
+        self.live()
         self.trade(told=False)
         self.trade()
         self.wait(95)
@@ -25,8 +24,7 @@ class ComparisonTests(TapeTest):
 
     def test_trade_that_is_published_late_is_found(self) -> None:
         """The frontier stays behind what may still be under way."""
-        self.trade()
-        self.connect()
+        self.live()
         self.wait(20)
         late = self.trade(told=False, publish_after=28.0)
         self.trade()
@@ -38,8 +36,7 @@ class ComparisonTests(TapeTest):
 
     def test_frontier_moves_only_over_what_history_showed(self) -> None:
         """A trade on file that history lacks is looked for three times, then the ledger names the place."""
-        self.trade()
-        self.connect()
+        self.live()
         self.trade()
         hidden = self.trade(publish_after=float("inf"))
         last = self.trade()
@@ -54,8 +51,7 @@ class ComparisonTests(TapeTest):
         self.assertEqual(self.progress.frontier.id, last.id)
 
     def test_the_ledger_names_the_whole_interval_that_history_tells_with_something_missing(self) -> None:
-        self.trade()
-        self.connect()
+        self.live()
         first = self.trade(publish_after=float("inf"))
         self.trade()
         second = self.trade(publish_after=float("inf"))
@@ -66,8 +62,7 @@ class ComparisonTests(TapeTest):
 
     def test_trade_that_history_shows_at_the_second_look_is_no_loss(self) -> None:
         """Full pages had led past it: each look begins anew."""
-        self.trade()
-        self.connect()
+        self.live()
         self.trade(publish_after=93)
         for _ in range(20):
             self.trade(pause=0.5)
@@ -76,8 +71,7 @@ class ComparisonTests(TapeTest):
 
     def test_ids_that_history_may_still_show_are_not_below_the_floor(self) -> None:
         """They are kept for the day when their rows are rotated away. The floor follows the frontier all the same."""
-        self.trade()
-        self.connect()
+        self.live()
         for _ in range(300):
             self.trade(pause=0)
             self.wait(1)
@@ -89,12 +83,10 @@ class ComparisonTests(TapeTest):
 
     def test_frontier_waits_for_its_witness_while_pages_are_full(self) -> None:
         """The trade at the frontier is gone, and none before it is on file: what comes next to it proves nothing."""
-        for _ in range(4):
-            self.trade(told=False)
+        self.missed(4)
         gone = self.trade(told=False, pause=0.1)
         del self.exchange.ledger[gone.id]
-        for _ in range(4):
-            self.trade(told=False, pause=0.1)
+        self.missed(4, pause=0.1)
         self.clock.advance(40)
         mark = Mark(gone.id, gone.mts)
         last = self.exchange.ledger[gone.id + 4].told
@@ -108,8 +100,7 @@ class ComparisonTests(TapeTest):
         self.assertEqual(gap.left, mark)
 
     def test_each_trade_is_looked_for_however_many_have_come_since(self) -> None:
-        self.trade()
-        self.connect()
+        self.live()
         hidden = self.trade(publish_after=float("inf"))
         for _ in range(60):
             self.trade(pause=0.25)
@@ -120,8 +111,7 @@ class ComparisonTests(TapeTest):
 
     def test_older_trades_than_the_first_are_not_wanted(self) -> None:
         """The overlap shows them at every audit."""
-        for _ in range(8):
-            self.trade(told=False)
+        self.missed(8)
         self.connect(2)
         self.wait(200)
         self.assertEqual(self.file, self.everything()[-2:])
@@ -129,8 +119,7 @@ class ComparisonTests(TapeTest):
     def test_verified_through_follows_the_exchanges_clock_in_a_quiet_market(self) -> None:
         """Where history ends with our own newest trade, there was nothing else to compare."""
         self.assertIsNone(self.tape.comparison.through())
-        self.trade()
-        self.connect()
+        self.live()
         self.wait(300)
         newest = self.tape.last_trade
         assert newest is not None
@@ -143,8 +132,7 @@ class ComparisonTests(TapeTest):
 
     def test_verified_through_goes_on_in_a_quiet_market_after_a_restart(self) -> None:
         """No trade came since the start, and none was there to come."""
-        self.trade()
-        self.connect()
+        self.live()
         self.wait(300)
         self.resume(self.file, self.progress.copy())
         self.connect()
@@ -156,8 +144,7 @@ class ComparisonTests(TapeTest):
     def test_clock_of_a_server_in_between(self) -> None:
         """An hour ahead it makes nothing verified that has not happened, and no trade old enough to be the frontier."""
         self.exchange.ahead = 3_600_000
-        self.trade()
-        self.connect()
+        self.live()
         self.wait(300)
         self.assertLessEqual(self.tape.comparison.through() or 0, self.exchange.now() - 90_000)
         newest = self.trade(pause=0)
@@ -168,8 +155,7 @@ class ComparisonTests(TapeTest):
 
     def test_nothing_is_verified_on_the_word_of_rows_that_were_forgotten(self) -> None:
         """History ended with the newest of them, and they are not on file any more."""
-        self.trade()
-        self.connect()
+        self.live()
         self.wait(200)
         first = self.tape.last_trade
         assert first is not None
@@ -183,8 +169,7 @@ class ComparisonTests(TapeTest):
 
     def test_resume_from_the_frontier_and_not_from_the_last_row(self) -> None:
         """A trade that was lost silently before the kill lies before the last row on file."""
-        for _ in range(6):
-            self.trade(told=False)
+        self.missed(6)
         ids = self.everything()
         first = self.exchange.ledger[ids[0]].told
         self.resume([ids[0], ids[1], ids[5]], Progress(ids[0], Mark(first.id, first.mts), ids[0]))
@@ -192,14 +177,15 @@ class ComparisonTests(TapeTest):
         self.wait(3)
         self.assertEqual(sorted(self.file), ids)
 
-    def resume_with_a_gap(self) -> tuple[list[int], list[Mark], Gap]:
-        """After a restart: of twenty trades the first and the last two are on file, what is between them is an open gap."""
-        for _ in range(20):
-            self.trade(told=False)
+    def resume_with_a_gap(
+        self, count: int = 20, end: int = -2, pause: float = 1.0
+    ) -> tuple[list[int], list[Mark], Gap]:
+        """After a restart: of so many trades the first and those from `end` on are on file, and a gap is open in between."""
+        self.missed(count, pause)
         ids = self.everything()
         marks = [Mark(i, self.exchange.ledger[i].told.mts) for i in ids]
-        gap = Gap(marks[0], marks[-2], "x", 0, marks[0], ids[0])
-        self.resume([ids[0], ids[-2], ids[-1]], Progress(ids[0], marks[-2], ids[0], [gap]))
+        gap = Gap(marks[0], marks[end], "x", 0, marks[0], ids[0])
+        self.resume([ids[0], *ids[end:]], Progress(ids[0], marks[-1], ids[0], [gap]))
         self.clock.advance(100)
         return ids, marks, gap
 
@@ -220,13 +206,12 @@ class ComparisonTests(TapeTest):
         self.connect(1)
         request = self.tape.request(self.moment)
         assert request is not None
-        self.assertEqual(request.start, marks[-2].mts - OVERLAP)
+        self.assertEqual(request.start, marks[-1].mts - OVERLAP)
 
     def test_a_gap_with_a_full_page_in_one_millisecond(self) -> None:
         """Its edge stays until there is a later time to move it to."""
         first = self.trade(told=False)
-        for _ in range(8):
-            self.trade(told=False, pause=0)
+        self.missed(8, pause=0)
         self.clock.advance(1)
         last = self.trade(told=False)
         self.clock.advance(100)
@@ -242,12 +227,7 @@ class ComparisonTests(TapeTest):
 
     def test_a_gap_is_closed_when_its_end_is_passed(self) -> None:
         """What came after it is not asked for once more: that may have been weeks."""
-        for _ in range(60):
-            self.trade(told=False, pause=5)
-        ids = self.everything()
-        marks = [Mark(i, self.exchange.ledger[i].told.mts) for i in ids]
-        gap = Gap(marks[0], marks[3], "x", 0, marks[0], ids[0])
-        self.resume([ids[0], *ids[3:]], Progress(ids[0], marks[-1], ids[0], [gap]))
+        ids, _, _ = self.resume_with_a_gap(60, end=3, pause=5)
         while self.ask():
             pass
         self.assertEqual((sorted(self.file), self.progress.gaps), (ids, []))
@@ -255,8 +235,7 @@ class ComparisonTests(TapeTest):
 
     def test_a_trade_that_an_audit_finds_beside_an_open_gap_is_not_counted_for_it(self) -> None:
         """The ledger counts what lies between its edges."""
-        self.trade()
-        self.connect()
+        self.live()
         gap = Gap(Mark(1, 1), Mark(2, 2), "x", 0, Mark(1, 1), 1)
         self.progress.gaps.append(gap)
         self.trade(told=False)
@@ -266,12 +245,7 @@ class ComparisonTests(TapeTest):
 
     def test_a_gap_that_was_filled_with_rows_that_were_forgotten_is_open_again(self) -> None:
         """In the ledger, too."""
-        for _ in range(4):
-            self.trade(told=False)
-        ids = self.everything()
-        marks = [Mark(i, self.exchange.ledger[i].told.mts) for i in ids]
-        gap = Gap(marks[0], marks[-1], "x", 0, marks[0], ids[0])
-        self.resume([ids[0], ids[-1]], Progress(ids[0], marks[-1], ids[0], [gap]))
+        ids, _, _ = self.resume_with_a_gap(4, end=-1)
         self.ask(write=False)
         self.assertEqual([gap.state for gap in self.tape.comparison.changes], [GapState.FILLED])
         self.tape.forgot(self.tape.released(), self.moment)
@@ -291,8 +265,7 @@ class ComparisonTests(TapeTest):
 
     def test_full_page_of_a_long_walk_moves_the_frontier(self) -> None:
         """A restart in the middle goes on from there."""
-        for _ in range(30):
-            self.trade(told=False)
+        self.missed(30)
         self.clock.advance(100)
         first = self.exchange.ledger[1001].told
         self.resume([1001], Progress(1001, Mark(1001, first.mts), 1001))
@@ -305,9 +278,7 @@ class ComparisonTests(TapeTest):
 
     def test_one_question_at_a_time_and_longer_waits_after_failures(self) -> None:
         """1, 2, 4 … 16 seconds while live trades wait."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
+        self.cut_off("sequence")
         self.connect()
         waits = []
         for _ in range(6):
@@ -325,11 +296,8 @@ class ComparisonTests(TapeTest):
 
     def test_waits_are_short_again_after_an_answer(self) -> None:
         """A long walk is not slowed down by failures at its beginning."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
-        for _ in range(20):
-            self.trade(told=False)
+        self.cut_off("sequence")
+        self.missed(20)
         self.connect(1)
         for _ in range(3):
             self.assertIsNotNone(self.tape.request(self.moment))
@@ -343,9 +311,7 @@ class ComparisonTests(TapeTest):
 
     def test_answer_for_a_walk_that_is_over_is_not_used(self) -> None:
         """The socket was lost while the page was on its way."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
+        self.cut_off("sequence")
         self.connect()
         self.assertIsNotNone(self.tape.request(self.moment))
         self.tape.lost("again")
@@ -357,17 +323,13 @@ class ComparisonTests(TapeTest):
 
     def test_answer_that_comes_after_the_gap_was_opened_fills_it(self) -> None:
         """Where many pairs share the questions, each has one in some minutes."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
-        for _ in range(3):
-            self.trade(told=False)
+        self.cut_off("sequence")
+        self.missed(3)
         self.connect(1)
         self.assertIsNotNone(self.tape.request(self.moment))
         self.clock.advance(61)
         self.tape.tick(self.moment)
-        self.tape.saved(self.tape.comparison.revision, self.moment)
-        self.write()
+        self.save()
         self.assertEqual((self.tape.mode, len(self.progress.gaps)), (Mode.LIVE, 1))
         self.tape.page(Page(self.exchange.history()), self.moment)
         self.write()
@@ -375,16 +337,13 @@ class ComparisonTests(TapeTest):
 
     def test_an_audit_does_not_keep_a_gap_from_being_filled(self) -> None:
         """Where many pairs share the questions, an audit is due whenever there is one to ask."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
+        self.cut_off("sequence")
         self.trade(told=False)
         self.exchange.fault = "down"
         self.connect(1)
         self.clock.advance(61)
         self.tape.tick(self.moment)
-        self.tape.saved(self.tape.comparison.revision, self.moment)
-        self.write()
+        self.save()
         self.exchange.fault = ""
         for open_gaps in (1, 0):
             self.assertEqual((self.tape.mode, len(self.progress.gaps)), (Mode.LIVE, open_gaps))
@@ -393,11 +352,8 @@ class ComparisonTests(TapeTest):
 
     def test_answer_that_comes_after_its_rows_were_forgotten_moves_nothing(self) -> None:
         """The frontier would pass trades that are not on file."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
-        for _ in range(20):
-            self.trade(told=False)
+        self.cut_off("sequence")
+        self.missed(20)
         self.connect(1)
         self.clock.advance(100)
         first = self.progress.frontier

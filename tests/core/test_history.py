@@ -11,12 +11,10 @@ class PageTests(TapeTest):
 
     def test_page_that_cannot_be_right_did_not_come(self) -> None:
         """Unsorted, or from before what was asked for."""
-        self.trade()
-        self.connect()
+        self.live()
         for fault in ("unsorted", "early"):
             self.tape.lost("sequence")
-            for _ in range(3):
-                self.trade(told=False)
+            self.missed(3)
             self.exchange.fault = fault
             self.connect(1)
             self.ask()

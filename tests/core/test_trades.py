@@ -1,6 +1,7 @@
 """The tape, one rule at a time: each test here fails for one way of getting it wrong."""
 
 from itertools import pairwise
+from math import inf
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,11 +9,12 @@ from msgspec.structs import replace
 
 from bfxtwist.core.gaps import Mark
 from bfxtwist.core.known_ids import KnownIds
+from bfxtwist.core.limits import Limits
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.progress import Progress
-from bfxtwist.core.trades import Mode, Tape
+from bfxtwist.core.trades import STRANGE, Mode, Tape
 from tests.core.taped import TapeTest
-from tests.model_exchange import EPOCH
+from tests.model_exchange import EPOCH, ModelExchange
 
 _NUMBERS = st.sampled_from([b"1", b"2"])
 _TOLD = st.builds(Trade, st.sampled_from([*range(1, 9), 10**30]), st.just(EPOCH), _NUMBERS, _NUMBERS)
@@ -25,8 +27,7 @@ class TapeTests(TapeTest):
 
     def test_first_snapshot_is_written_oldest_first(self) -> None:
         """A first start writes it at once and is live: there is nothing to compare it with."""
-        for _ in range(8):
-            self.trade(told=False)
+        self.missed(8)
         self.connect(5)
         self.assertEqual(self.file, self.everything()[3:])
         self.assertEqual(self.tape.mode, Mode.LIVE)
@@ -49,8 +50,7 @@ class TapeTests(TapeTest):
 
     def test_each_id_once_whoever_repeats_it(self) -> None:
         """te, tu, te again, a snapshot after a reconnect, REST: one row."""
-        self.trade()
-        self.connect()
+        self.live()
         made = self.trade()
         self.tell(made, made)
         self.tape.lost("sequence")
@@ -60,8 +60,7 @@ class TapeTests(TapeTest):
 
     def test_tu_without_te_is_written(self) -> None:
         """Whichever is first counts."""
-        self.trade()
-        self.connect()
+        self.live()
         made = self.exchange.trade()
         self.tape.executed([made.stored], self.moment)
         self.write()
@@ -69,8 +68,7 @@ class TapeTests(TapeTest):
 
     def test_same_id_with_another_time_is_the_same_trade(self) -> None:
         """History has the time of the database, some milliseconds off."""
-        self.trade()
-        self.connect()
+        self.live()
         for _ in range(3):
             self.trade(skew=9)
         self.wait(120)
@@ -78,8 +76,7 @@ class TapeTests(TapeTest):
 
     def test_same_id_with_another_price_or_amount_is_counted_and_not_written(self) -> None:
         """The first one stands."""
-        self.trade()
-        self.connect()
+        self.live()
         made = self.trade()
         self.tell(replace(made, price=b"1"), replace(made, amount=b"1"))
         self.assertEqual((self.file, self.tape.counters.conflicts), (self.everything(), 2))
@@ -94,9 +91,7 @@ class TapeTests(TapeTest):
 
     def test_what_is_told_twice_while_it_is_held_back(self) -> None:
         """The first one stands here, too."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
+        self.cut_off("sequence")
         self.connect()
         made = self.trade(skew=5)
         self.tell(replace(made, price=b"1"))
@@ -109,8 +104,7 @@ class TapeTests(TapeTest):
 
     def test_what_is_told_twice_in_one_run_is_written_once(self) -> None:
         """With the first one's price, and in the order in which they came."""
-        self.trade()
-        self.connect()
+        self.live()
         later, first, second = (self.exchange.trade().told for _ in range(3))
         self.tell_together(first, replace(first, mts=first.mts + 3), replace(second, price=b"1"), second, later)
         self.assertEqual(self.file[1:], [first.id, second.id, later.id])
@@ -119,8 +113,7 @@ class TapeTests(TapeTest):
 
     def test_the_last_trade_is_the_newest(self) -> None:
         """Whichever came last."""
-        self.trade()
-        self.connect()
+        self.live()
         late, later, one, other = (self.exchange.trade().told for _ in range(4))
         self.tell_together(one, other, later)
         self.tell(late)
@@ -150,18 +143,77 @@ class TapeTests(TapeTest):
 
     def test_what_no_row_can_hold_is_rejected(self) -> None:
         """An id beyond 64 bits would be damage at the next start."""
-        self.trade()
-        self.connect()
+        self.live()
         self.tell(Trade(10**30, EPOCH, b"1", b"1"), Trade(5000, EPOCH, b"1" * 100, b"1"))
         self.assertEqual((self.file, self.tape.counters.rejected), (self.everything(), 2))
 
     def test_trades_that_come_while_the_socket_is_not_believed(self) -> None:
         """Between lost and the next snapshot nothing counts; history tells it."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
+        self.cut_off("sequence")
         self.trade()
         self.assertEqual(len(self.file), 1)
         self.connect()
         self.wait(3)
         self.assertEqual(self.file, self.everything())
+
+
+class StrangeHistoryTests(TapeTest):
+    """History of another pair; or of another exchange, where --ws-url was given and --rest-url forgotten."""
+
+    limits = Limits(page=1000)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.others = ModelExchange(self.clock)
+
+    def both_trade(self, count: int, told: bool) -> None:
+        """Ids are counted over all pairs."""
+        for _ in range(count):
+            made = self.exchange.trade(id_step=2, publish_after=0)
+            self.others.trade(id_step=2, publish_after=0)
+            if told:
+                self.tell(made.told)
+            self.clock.advance(1)
+
+    def test_it_is_not_written(self) -> None:
+        """Nor does the frontier move over it: everything is there in the end."""
+        self.others.trade(id_step=1)
+        self.see_that_it_is_not_written()
+
+    def test_it_is_not_written_where_ids_are_of_another_kind(self) -> None:
+        """As they are where one of the two is a small exchange for tests."""
+        self.others.trade(id_step=1_000_000)
+        self.see_that_it_is_not_written()
+
+    def see_that_it_is_not_written(self) -> None:
+        self.both_trade(3, told=False)
+        self.connect()
+        self.both_trade(70, told=True)
+        page, self.exchange.page = self.exchange.page, self.others.page  # type: ignore[method-assign]
+        self.both_trade(20, told=False)
+        self.tape.lost("sequence")
+        self.both_trade(20, told=False)
+        self.connect()
+        for _ in range(100):
+            self.both_trade(1, told=True)
+            self.wait(1)
+        self.assertEqual(set(self.file) & set(self.others.ledger), set())
+        self.assertIn("it is of another pair or exchange: of ", self.tape.comparison.error)
+        self.exchange.page = page  # type: ignore[method-assign]
+        self.wait(200)
+        self.assertEqual(sorted(self.file), self.everything())
+        self.assertEqual(self.tape.comparison.progress.gaps, [])
+
+    def test_history_may_lack_some_of_what_is_known(self) -> None:
+        """What the socket alone told, and what is held back, are known as well."""
+        self.both_trade(3, told=False)
+        self.connect()
+        self.both_trade(5, told=True)
+        for _ in range(STRANGE - 1):
+            self.tell(self.exchange.trade(publish_after=inf).told)
+        self.both_trade(5, told=True)
+        self.tape.lost("sequence")
+        self.both_trade(5, told=False)
+        self.connect()
+        self.wait(5)
+        self.assertEqual((self.tape.mode, sorted(self.file)), (Mode.LIVE, self.everything()))

@@ -1,14 +1,10 @@
 """The tape when connections end and the disk is full: what is held back, what becomes a gap, and what is fetched again."""
 
-from math import inf
-
 from bfxtwist.core.gaps import GapState, Mark
 from bfxtwist.core.history import Page
 from bfxtwist.core.hold import HOLD
-from bfxtwist.core.limits import Limits
-from bfxtwist.core.trades import STRANGE, Mode
+from bfxtwist.core.trades import Mode
 from tests.core.taped import TapeTest
-from tests.model_exchange import ModelExchange
 
 
 class HoldingBackTests(TapeTest):
@@ -18,11 +14,8 @@ class HoldingBackTests(TapeTest):
 
     def test_what_happened_meanwhile_is_written_before_live_trades(self) -> None:
         """Back-filled rows first, then the snapshot and what came since, in order: within one round of REST."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
-        for _ in range(20):
-            self.trade(told=False)
+        self.cut_off("sequence")
+        self.missed(20)
         self.connect(3)
         self.trade()
         self.assertEqual(len(self.file), 1)  # held back
@@ -35,8 +28,7 @@ class HoldingBackTests(TapeTest):
 
     def test_each_gap_is_counted_for_itself(self) -> None:
         """Trades of the millisecond in which the socket goes on are told with those after it, and count."""
-        self.trade()
-        self.connect()
+        self.live()
         for _ in range(2):
             self.tape.lost("sequence")
             self.trade(told=False, pause=0)
@@ -49,16 +41,13 @@ class HoldingBackTests(TapeTest):
 
     def test_the_ledger_counts_what_lies_between_its_edges(self) -> None:
         """Trades that the socket left out before and after the gap are found by the same page."""
-        self.trade()
-        self.connect()
-        for _ in range(3):
-            self.trade(told=False, pause=0)
+        self.live()
+        self.missed(3, pause=0)
         self.trade()
         self.tape.lost("sequence")
         between = [self.trade(told=False) for _ in range(2)]
         self.connect(1)
-        for _ in range(3):
-            self.trade(told=False, pause=0)
+        self.missed(3, pause=0)
         self.trade()
         self.wait(3)
         self.assertEqual((sorted(self.file), self.tape.mode), (self.everything(), Mode.LIVE))
@@ -67,8 +56,7 @@ class HoldingBackTests(TapeTest):
 
     def test_where_the_socket_left_trades_out_and_nothing_was_missed_there_is_no_gap(self) -> None:
         """Its snapshot begins before the last trade that it told."""
-        self.trade()
-        self.connect()
+        self.live()
         self.trade(told=False)
         self.trade()
         self.tape.lost("sequence")
@@ -78,12 +66,10 @@ class HoldingBackTests(TapeTest):
 
     def test_after_a_restart_the_gap_begins_at_the_last_row(self) -> None:
         """And not where history had been compared to by then, two minutes before."""
-        self.trade()
-        self.connect()
+        self.live()
         last = [self.trade() for _ in range(5)][-1]
         self.resume(self.file, self.progress.copy(), Mark(last.id, last.mts))
-        self.trade(told=False)
-        self.trade(told=False)
+        self.missed(2)
         self.connect(1)
         self.wait(3)
         [gap] = self.tape.comparison.changes
@@ -94,8 +80,7 @@ class HoldingBackTests(TapeTest):
         first = self.trade()
         self.connect()
         self.resume(self.file, self.progress.copy())
-        self.trade(told=False)
-        self.trade(told=False)
+        self.missed(2)
         self.connect(1)
         self.wait(3)
         [gap] = self.tape.comparison.changes
@@ -103,9 +88,7 @@ class HoldingBackTests(TapeTest):
 
     def test_history_that_lags_behind_the_socket_is_not_the_end(self) -> None:
         """A page that is not full ends nothing until it shows what the socket has told: the right witness."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
+        self.cut_off("sequence")
         self.trade(told=False)
         known = self.trade(told=False, publish_after=3.0, pause=0.0)
         self.tape.snapshot([known], self.moment)
@@ -116,9 +99,7 @@ class HoldingBackTests(TapeTest):
 
     def test_page_that_is_long_on_its_way(self) -> None:
         """Every second it is asked whether there is another one to ask for."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
+        self.cut_off("sequence")
         self.trade(told=False)
         self.connect(1)
         self.assertIsNotNone(self.tape.request(self.moment))
@@ -128,9 +109,7 @@ class HoldingBackTests(TapeTest):
 
     def test_held_back_trades_survive_another_disconnect(self) -> None:
         """A te that history will never tell is only known to us."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
+        self.cut_off("sequence")
         self.connect()
         never = self.trade(publish_after=float("inf"))
         self.tape.lost("sequence")
@@ -140,11 +119,8 @@ class HoldingBackTests(TapeTest):
 
     def test_frontier_does_not_pass_what_is_held_back(self) -> None:
         """The frontier is saved while live trades wait in memory: a kill must not find it beyond them."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
-        for _ in range(12):
-            self.trade(told=False)
+        self.cut_off("sequence")
+        self.missed(12)
         self.connect(12)
         self.clock.advance(40)
         self.ask()  # a full page, of trades that are all held back
@@ -155,11 +131,8 @@ class HoldingBackTests(TapeTest):
 
     def test_history_that_does_not_come_becomes_an_open_gap(self) -> None:
         """After a minute: first the gap is durable, then live trades are released; and it is filled when REST is back."""
-        self.trade()
-        self.connect()
-        self.tape.lost("restart")
-        for _ in range(9):
-            self.trade(told=False)
+        self.cut_off("restart")
+        self.missed(9)
         self.exchange.fault = "empty"
         self.connect(2)
         live = self.trade()
@@ -171,8 +144,7 @@ class HoldingBackTests(TapeTest):
         self.assertEqual((self.progress.frontier, self.tape.comparison.changes), (gap.end, [gap]))
         self.tape.saved(without_gap, self.moment)  # that one was under way
         self.assertEqual(self.tape.mode, Mode.SYNC)
-        self.tape.saved(self.tape.comparison.revision, self.moment)
-        self.write()
+        self.save()
         self.assertEqual((self.file[1:], self.tape.mode, self.tape.urgent), ([1009, 1010, live.id], Mode.LIVE, False))
         self.exchange.fault = ""
         self.wait(660)
@@ -181,9 +153,7 @@ class HoldingBackTests(TapeTest):
 
     def test_history_that_comes_while_the_gap_is_being_saved(self) -> None:
         """It fills the gap; live trades wait all the same until the gap is durable."""
-        self.trade()
-        self.connect()
-        self.tape.lost("restart")
+        self.cut_off("restart")
         self.trade(told=False)
         self.exchange.fault = "empty"
         self.connect(1)
@@ -197,9 +167,7 @@ class HoldingBackTests(TapeTest):
 
     def test_connection_that_is_lost_while_the_gap_is_being_saved(self) -> None:
         """Nothing is live without one."""
-        self.trade()
-        self.connect()
-        self.tape.lost("restart")
+        self.cut_off("restart")
         self.trade(told=False)
         self.exchange.fault = "empty"
         self.connect(1)
@@ -211,13 +179,11 @@ class HoldingBackTests(TapeTest):
 
     def test_short_connections_hold_back_for_a_minute_in_all(self) -> None:
         """In an outage of the exchange history fails, too: what the socket tells now and then comes to the file."""
-        self.trade()
-        self.connect()
+        self.live()
         self.exchange.fault = "empty"
         for _ in range(4):
             self.tape.lost("going away")
-            self.trade(told=False)
-            self.trade(told=False)
+            self.missed(2)
             self.connect(1)
             self.trade()
             self.wait(HOLD / 4)
@@ -232,13 +198,11 @@ class HoldingBackTests(TapeTest):
 
     def test_a_second_gap_is_opened_after_a_minute_of_its_own(self) -> None:
         """The page that fills it shows trades of the first one, too: they count there."""
-        self.trade()
-        self.connect()
+        self.live()
         self.exchange.fault = "empty"
         for _ in range(2):
             self.tape.lost("restart")
-            for _ in range(3):
-                self.trade(told=False)
+            self.missed(3)
             self.connect(1)
             self.wait(HOLD - 1)
             self.assertEqual(self.tape.mode, Mode.SYNC)
@@ -252,11 +216,8 @@ class HoldingBackTests(TapeTest):
 
     def test_what_is_held_back_at_the_end_is_written_behind_an_open_gap(self) -> None:
         """History may never tell it. The next run fetches what lies before it, and the ledger names the hole."""
-        self.trade()
-        self.connect()
-        self.tape.lost("restart")
-        self.trade(told=False)
-        self.trade(told=False)
+        self.cut_off("restart")
+        self.missed(2)
         self.exchange.fault = "empty"
         self.connect(1)
         never = self.trade(publish_after=float("inf"))
@@ -264,8 +225,7 @@ class HoldingBackTests(TapeTest):
         self.tape.stop(self.moment)
         (gap,) = self.progress.gaps
         self.assertFalse(self.tape.has_released)  # before the gap is durable
-        self.tape.saved(self.tape.comparison.revision, self.moment)
-        self.write()
+        self.save()
         self.assertEqual(self.file, [1001, 1003, never.id])
         self.assertEqual((gap.state, gap.start.id, gap.end.id), (GapState.OPEN, 1001, 1003))
         self.exchange.fault = ""
@@ -276,8 +236,7 @@ class HoldingBackTests(TapeTest):
 
     def test_an_end_with_nothing_held_back_changes_nothing(self) -> None:
         """No gap is made of every stop."""
-        self.trade()
-        self.connect()
+        self.live()
         for reason in ("sequence", "stopping"):
             self.tape.stop(self.moment)
             self.tape.lost(reason)
@@ -285,8 +244,7 @@ class HoldingBackTests(TapeTest):
 
     def test_hold_with_nothing_in_between_goes_live_without_a_gap(self) -> None:
         """The snapshot overlaps the frontier, or is empty: audits from the frontier on will find whatever there is."""
-        self.trade()
-        self.connect()
+        self.live()
         self.exchange.fault = "empty"
         for count in (5, 0):
             self.tape.lost("sequence")
@@ -296,9 +254,7 @@ class HoldingBackTests(TapeTest):
 
     def test_empty_snapshot_after_a_reconnect(self) -> None:
         """There is no right edge: what history has up to now is enough, audits do the rest."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
+        self.cut_off("sequence")
         self.trade(told=False)
         self.connect(0)
         self.trade()
@@ -307,9 +263,7 @@ class HoldingBackTests(TapeTest):
 
     def test_too_many_trades_held_back(self) -> None:
         """Memory is bounded: what is dropped, history tells."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
+        self.cut_off("sequence")
         self.connect()
         self.exchange.fault = "empty"
         for _ in range(30):
@@ -323,8 +277,7 @@ class HoldingBackTests(TapeTest):
 
     def test_rows_that_are_forgotten_are_fetched_again(self) -> None:
         """The disk was full: the frontier goes back to what is written, and the trades come from REST."""
-        self.trade()
-        self.connect()
+        self.live()
         for _ in range(3):
             self.trade()
         self.wait(95)
@@ -347,8 +300,7 @@ class HoldingBackTests(TapeTest):
 
     def test_frontier_that_was_ahead_of_the_disk_goes_back(self) -> None:
         """An audit found rows and moved the frontier; they were never written."""
-        self.trade()
-        self.connect()
+        self.live()
         self.trade(told=False)
         self.trade()
         self.clock.advance(70)
@@ -364,8 +316,7 @@ class HoldingBackTests(TapeTest):
 
     def test_another_file_while_the_frontier_is_ahead_of_the_disk(self) -> None:
         """Rows that wait may be given up yet: they are wanted from history then, whatever the next file knows."""
-        self.trade()
-        self.connect()
+        self.live()
         for _ in range(4):
             self.trade(told=False, pause=200)
             while self.ask(write=False):
@@ -379,8 +330,7 @@ class HoldingBackTests(TapeTest):
 
     def test_forgotten_while_down(self) -> None:
         """Nothing is asked for until the socket is back."""
-        self.trade()
-        self.connect()
+        self.live()
         self.tape.executed([self.exchange.trade(publish_after=0).told], self.moment)
         rows = self.tape.released()
         self.tape.lost("sequence")
@@ -406,65 +356,3 @@ class HoldingBackTests(TapeTest):
         self.tape.forgot(self.tape.released(), self.moment)
         self.wait(3)
         self.assertEqual(self.file, self.everything())
-
-
-class StrangeHistoryTests(TapeTest):
-    """History of another pair; or of another exchange, where --ws-url was given and --rest-url forgotten."""
-
-    limits = Limits(page=1000)
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.others = ModelExchange(self.clock)
-
-    def both_trade(self, count: int, told: bool) -> None:
-        """Ids are counted over all pairs."""
-        for _ in range(count):
-            made = self.exchange.trade(id_step=2, publish_after=0)
-            self.others.trade(id_step=2, publish_after=0)
-            if told:
-                self.tell(made.told)
-            self.clock.advance(1)
-
-    def test_it_is_not_written(self) -> None:
-        """Nor does the frontier move over it: everything is there in the end."""
-        self.others.trade(id_step=1)
-        self.see_that_it_is_not_written()
-
-    def test_it_is_not_written_where_ids_are_of_another_kind(self) -> None:
-        """As they are where one of the two is a small exchange for tests."""
-        self.others.trade(id_step=1_000_000)
-        self.see_that_it_is_not_written()
-
-    def see_that_it_is_not_written(self) -> None:
-        self.both_trade(3, told=False)
-        self.connect()
-        self.both_trade(70, told=True)
-        page, self.exchange.page = self.exchange.page, self.others.page  # type: ignore[method-assign]
-        self.both_trade(20, told=False)
-        self.tape.lost("sequence")
-        self.both_trade(20, told=False)
-        self.connect()
-        for _ in range(100):
-            self.both_trade(1, told=True)
-            self.wait(1)
-        self.assertEqual(set(self.file) & set(self.others.ledger), set())
-        self.assertIn("it is of another pair or exchange: of ", self.tape.comparison.error)
-        self.exchange.page = page  # type: ignore[method-assign]
-        self.wait(200)
-        self.assertEqual(sorted(self.file), self.everything())
-        self.assertEqual(self.tape.comparison.progress.gaps, [])
-
-    def test_history_may_lack_some_of_what_is_known(self) -> None:
-        """What the socket alone told, and what is held back, are known as well."""
-        self.both_trade(3, told=False)
-        self.connect()
-        self.both_trade(5, told=True)
-        for _ in range(STRANGE - 1):
-            self.tell(self.exchange.trade(publish_after=inf).told)
-        self.both_trade(5, told=True)
-        self.tape.lost("sequence")
-        self.both_trade(5, told=False)
-        self.connect()
-        self.wait(5)
-        self.assertEqual((self.tape.mode, sorted(self.file)), (Mode.LIVE, self.everything()))

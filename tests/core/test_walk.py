@@ -16,11 +16,8 @@ class WalkTests(TapeTest):
 
     def test_history_that_does_not_reach_back_is_a_loss(self) -> None:
         """Not at once: a trade may be late. Then the ledger says so, and the recorder goes on."""
-        self.trade()
-        self.connect()
-        self.tape.lost("restart")
-        for _ in range(5):
-            self.trade(told=False)
+        self.cut_off("restart")
+        self.missed(5)
         self.clock.advance(300)
         self.exchange.horizon = self.exchange.now() - 1000
         last = self.trade(told=False)
@@ -113,10 +110,8 @@ class WalkTests(TapeTest):
 
     def test_more_trades_in_a_millisecond_than_two_pages_hold(self) -> None:
         """From both ends; what is in the middle is named as lost."""
-        self.trade()
-        self.connect()
-        for _ in range(15):
-            self.trade(told=False, pause=0.0)
+        self.live()
+        self.missed(15, pause=0.0)
         self.clock.advance(1)
         self.trade()
         self.wait(120)
@@ -129,14 +124,10 @@ class WalkTests(TapeTest):
 
     def test_as_many_trades_in_a_millisecond_as_two_pages_hold(self) -> None:
         """Its two ends meet."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
-        for _ in range(9):
-            self.trade(told=False, pause=0.0)
+        self.cut_off("sequence")
+        self.missed(9, pause=0.0)
         self.clock.advance(0.0015)
-        self.trade(told=False)
-        self.trade(told=False)
+        self.missed(2)
         self.connect(1)
         while self.ask():
             pass
@@ -145,11 +136,8 @@ class WalkTests(TapeTest):
 
     def test_a_crowded_millisecond_whose_other_end_is_gone(self) -> None:
         """The exchange forgot it between two questions."""
-        self.trade()
-        self.connect()
-        self.tape.lost("sequence")
-        for _ in range(9):
-            self.trade(told=False, pause=0.0)
+        self.cut_off("sequence")
+        self.missed(9, pause=0.0)
         self.clock.advance(1)
         last = self.trade(told=False)
         self.connect(1)
@@ -174,8 +162,7 @@ class HorizonTests(TapeTest):
         self.connect()
         self.tell(*(self.exchange.trade(publish_after=0).told for _ in range(3)))
         self.tape.lost("stopped")
-        for _ in range(100):
-            self.trade(told=False, pause=3)
+        self.missed(100, pause=3)
         self.exchange.horizon = self.exchange.now() - 90_000
         self.connect(3)
         for _ in range(400):
