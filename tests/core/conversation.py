@@ -16,8 +16,9 @@ from bfxtwist.core.trade_feed import TradeFeed
 BOOK = Subscription(ChannelName.BOOK, "tBTCUSD")
 TRADES = Subscription(ChannelName.TRADES, "tBTCUSD")
 
-#: The request for BOOK, but for our own id.
-SUBSCRIBE = {"event": "subscribe", "channel": "book", "symbol": "tBTCUSD", "prec": "P0", "freq": "F0", "len": "25"}
+#: The request for BOOK, where it is the first.
+SUBSCRIBE = {"event": "subscribe", "channel": "book", "symbol": "tBTCUSD", "subId": "1"}
+SUBSCRIBE |= {"prec": "P0", "freq": "F0", "len": "25"}
 
 GREETING = {"event": "info", "version": 2, "serverId": "f9b8d150", "platform": {"status": 1}}
 GRANTED = {"event": "conf", "status": "OK", "flags": 229376}
@@ -129,11 +130,19 @@ class Conversation:
         echo = next(m for m in reversed(asked) if m["channel"] == subscription.channel)
         self.event({**echo, "event": "subscribed", "chanId": channel_id, "pair": subscription.symbol[1:], **more})
 
+    def subscribed(self, channel_id: int = 7) -> None:
+        """The book is acknowledged, and its snapshot comes."""
+        self.acknowledge(channel_id=channel_id)
+        self.frame(channel_id, ROWS)
+
+    def unsubscribed(self, channel_id: int = 7) -> None:
+        """The exchange has ended a channel, whether or not that was asked for."""
+        self.event({"event": "unsubscribed", "status": "OK", "chanId": channel_id})
+
     def live(self) -> "Conversation":
         """As far as the snapshot of the one book, on channel 7."""
         self.ready()
-        self.acknowledge()
-        self.frame(7, ROWS)
+        self.subscribed()
         self.taken()
         return self
 

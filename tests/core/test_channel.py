@@ -1,5 +1,6 @@
 """One subscription: its snapshot, its updates, and what happens when they are wrong."""
 
+from math import inf
 from zlib import crc32
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -7,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.channel import ANSWER_TIMEOUT
 from bfxtwist.core.errors import MalformedMessage, StillWrong
 from bfxtwist.core.feed_state import FeedState
-from tests.core.conversation import CHECKSUM, ROWS, SUBSCRIBE, Conversation, conversation_with_trades
+from tests.core.conversation import CHECKSUM, SUBSCRIBE, Conversation, conversation_with_trades
 
 
 class Books(SynchronousTestCase):
@@ -47,11 +48,10 @@ class Books(SynchronousTestCase):
         talk.frame(7, '"cs",12345')
         self.assertEqual((len(talk.book.book.bids.rows), talk.taken()), (2, []), "what comes then changes nothing")
         talk.frame(8, '"te",[3,1542045947738,0.1,100]')
-        talk.event({"event": "unsubscribed", "status": "OK", "chanId": 7})
-        self.assertEqual(talk.sent, [{**SUBSCRIBE, "subId": "1"}], "and only now")
+        talk.unsubscribed()
+        self.assertEqual(talk.sent, [SUBSCRIBE], "and only now")
         talk.frame(7, '"hb"')  # a late one of the old channel
-        talk.acknowledge(channel_id=17)
-        talk.frame(17, ROWS)
+        talk.subscribed(17)
         talk.frame(17, f'"cs",{CHECKSUM}')
         self.assertEqual((talk.book.state, talk.book.verified), (FeedState.LIVE, True))
         self.assertEqual(talk.book.counts.resubscriptions, 1)
@@ -62,21 +62,14 @@ class Books(SynchronousTestCase):
         for channel_id, wait in ((7, 0), (8, 5)):
             talk.frame(channel_id, '"cs",1')
             talk.taken()
-            talk.event({"event": "unsubscribed", "status": "OK", "chanId": channel_id})
+            talk.unsubscribed(channel_id)
             self.assertEqual(len(talk.sent), 0 if wait else 1)
             talk.advance(wait)
             self.assertEqual(len(talk.sent), 1)
-            talk.acknowledge(channel_id=channel_id + 1)
-            talk.frame(channel_id + 1, ROWS)
+            talk.subscribed(channel_id + 1)
 
     def test_wrong_again_and_again_ends_the_connection(self) -> None:
-        talk = Conversation().live()
-        for channel_id in (7, 8):
-            talk.frame(channel_id, '"cs",1')
-            talk.event({"event": "unsubscribed", "status": "OK", "chanId": channel_id})
-            talk.advance(6)
-            talk.acknowledge(channel_id=channel_id + 1)
-            talk.frame(channel_id + 1, ROWS)
+        talk = self.wrong_again()
         with self.assertRaises(StillWrong):
             talk.frame(9, '"cs",1')
         self.assertIs(talk.book.state, FeedState.STALE)
@@ -86,11 +79,10 @@ class Books(SynchronousTestCase):
         talk.book.blamed = talk.now - 300
         for channel_id in (17, 27, 37):
             talk.frame(channel_id - 10, '"cs",1')
-            talk.event({"event": "unsubscribed", "status": "OK", "chanId": channel_id - 10})
+            talk.unsubscribed(channel_id - 10)
             talk.advance(5 if channel_id < 37 else 59, beats=[8])
             if channel_id < 37:
-                talk.acknowledge(channel_id=channel_id)
-                talk.frame(channel_id, ROWS)
+                talk.subscribed(channel_id)
         self.assertEqual([m["event"] for m in talk.taken()].count("subscribe"), 2, "the third waits for a minute")
         talk.advance(3, beats=[8])
         self.assertEqual([m["event"] for m in talk.sent], ["subscribe"])
@@ -102,22 +94,20 @@ class Books(SynchronousTestCase):
         for channel_id in (17, 27, 37):
             talk.advance(36, beats=[8])
             self.assertEqual(talk.taken()[-1], {"event": "unsubscribe", "chanId": channel_id - 10})
-            talk.event({"event": "unsubscribed", "status": "OK", "chanId": channel_id - 10})
+            talk.unsubscribed(channel_id - 10)
             talk.advance(61, beats=[8])
-            talk.acknowledge(channel_id=channel_id)
-            talk.frame(channel_id, ROWS)
+            talk.subscribed(channel_id)
         self.assertEqual((talk.trades.state, tape.told), (FeedState.LIVE, [("snapshot", [2, 1])]))
 
-    def wrong_again(self, ended_ago: float) -> Conversation:
+    def wrong_again(self, ended_ago: float = inf) -> Conversation:
         """A lone book that is wrong for the third time, so long after a connection was ended because of it."""
         talk = Conversation().live()
         talk.book.blamed = talk.now + 12 - ended_ago
         for channel_id in (7, 8):
             talk.frame(channel_id, '"cs",1')
-            talk.event({"event": "unsubscribed", "status": "OK", "chanId": channel_id})
+            talk.unsubscribed(channel_id)
             talk.advance(6)
-            talk.acknowledge(channel_id=channel_id + 1)
-            talk.frame(channel_id + 1, ROWS)
+            talk.subscribed(channel_id + 1)
         return talk
 
     def test_a_connection_is_ended_again_for_a_book_after_ten_minutes(self) -> None:
@@ -135,10 +125,9 @@ class Books(SynchronousTestCase):
         talk = Conversation().live()
         for channel_id in range(7, 17):
             talk.frame(channel_id, '"cs",1')
-            talk.event({"event": "unsubscribed", "status": "OK", "chanId": channel_id})
+            talk.unsubscribed(channel_id)
             talk.advance(31, beats=[99])
-            talk.acknowledge(channel_id=channel_id + 1)
-            talk.frame(channel_id + 1, ROWS)
+            talk.subscribed(channel_id + 1)
         self.assertEqual(talk.book.counts.resubscriptions, 10)
 
     def test_a_cross_that_lasts_renews_the_channel(self) -> None:

@@ -36,8 +36,7 @@ class Acknowledgements(SynchronousTestCase):
     def test_after_13_seconds_and_the_snapshot_at_once(self) -> None:
         talk = Conversation().ready()
         talk.advance(13)
-        talk.acknowledge()
-        talk.frame(7, ROWS)
+        talk.subscribed()
         self.assertIs(talk.book.state, FeedState.LIVE)
         self.assertEqual([m["event"] for m in talk.sent], ["conf", "subscribe"])
 
@@ -55,8 +54,7 @@ class Acknowledgements(SynchronousTestCase):
 
     def test_twice(self) -> None:
         talk = Conversation().ready()
-        talk.acknowledge()
-        talk.frame(7, ROWS)
+        talk.subscribed()
         talk.acknowledge()
         self.assertIs(talk.book.state, FeedState.LIVE)
         with self.assertRaises(WrongAnswer):
@@ -64,15 +62,14 @@ class Acknowledgements(SynchronousTestCase):
 
     def test_with_the_id_of_another_channel(self) -> None:
         talk = Conversation([BOOK, Subscription(ChannelName.BOOK, "tETHUSD")]).ready()
-        talk.acknowledge()
-        talk.frame(7, ROWS)
+        talk.subscribed()
         with self.assertRaisesRegex(WrongAnswer, "ETH/USD book was given channel 7, which is that of BTC/USD book"):
             talk.acknowledge(Subscription(ChannelName.BOOK, "tETHUSD"), 7)
 
     def test_with_an_id_that_was_another_channels(self) -> None:
         talk = Conversation([BOOK, Subscription(ChannelName.BOOK, "tETHUSD")]).ready()
         talk.acknowledge()
-        talk.event({"event": "unsubscribed", "status": "OK", "chanId": 7})
+        talk.unsubscribed()
         talk.acknowledge(Subscription(ChannelName.BOOK, "tETHUSD"), 7)
         talk.frame(7, ROWS)
         self.assertIs(talk.market.books["tETHUSD"].state, FeedState.LIVE)
@@ -84,7 +81,7 @@ class Acknowledgements(SynchronousTestCase):
         self.assertEqual(talk.taken(), [{"event": "ping", "cid": 1}])
         talk.frame(99, '"hb"')
         talk.advance(2)
-        self.assertEqual(talk.taken(), [{**SUBSCRIBE, "subId": "1"}])
+        self.assertEqual(talk.taken(), [SUBSCRIBE])
         talk.frame(99, '"hb"')
         with self.assertRaises(Unanswered):
             talk.advance(31)
@@ -99,12 +96,11 @@ class Acknowledgements(SynchronousTestCase):
         talk.taken()
         talk.advance(500, beats=[8])
         asked = [m for m in talk.taken() if m["event"] == "subscribe"]
-        self.assertEqual(asked, 9 * [{**SUBSCRIBE, "subId": "1"}], "after half a minute, and then each minute")
+        self.assertEqual(asked, 9 * [SUBSCRIBE], "after half a minute, and then each minute")
         self.assertEqual((talk.trades.state, tape.told), (FeedState.LIVE, [("snapshot", [])]))
         self.assertIs(talk.book.state, FeedState.SYNCING)
         talk.sent = asked
-        talk.acknowledge()
-        talk.frame(7, ROWS)
+        talk.subscribed()
         self.assertIs(talk.book.state, FeedState.LIVE)
 
     def test_none_again_on_the_next_connection_gives_that_up_if_there_are_no_others(self) -> None:
@@ -159,17 +155,16 @@ class Refusals(SynchronousTestCase):
         talk.event({**asked, "event": "error", "code": 10300, "msg": "symbol: invalid"})
         talk.taken()
         talk.advance(601, beats=[8])
-        self.assertEqual([m for m in talk.sent if m["event"] == "subscribe"], [{**SUBSCRIBE, "subId": "1"}])
+        self.assertEqual([m for m in talk.sent if m["event"] == "subscribe"], [SUBSCRIBE])
         self.assertFalse(talk.book.refused)
-        talk.acknowledge()
-        talk.frame(7, ROWS)
+        talk.subscribed()
         self.assertIs(talk.book.state, FeedState.LIVE)
 
     def test_what_is_refused_is_asked_for_again_after_maintenance(self) -> None:
         talk = Conversation().ready()
         self.refuse(talk, 10300)
         talk.event({"event": "info", "code": 20061})
-        self.assertEqual(talk.sent, [{**SUBSCRIBE, "subId": "1"}])
+        self.assertEqual(talk.sent, [SUBSCRIBE])
 
     def test_in_maintenance_nothing_is_final(self) -> None:
         talk = Conversation()
@@ -210,7 +205,7 @@ class Refusals(SynchronousTestCase):
             self.refuse(talk, 11000)
             talk.advance(seconds)
         talk.acknowledge()
-        talk.event({"event": "unsubscribed", "status": "OK", "chanId": 7})
+        talk.unsubscribed()
         talk.advance(1)
         self.refuse(talk, 11000)
         talk.advance(1)
@@ -220,7 +215,7 @@ class Refusals(SynchronousTestCase):
         talk = Conversation().ready()
         self.refuse(talk, 10301, chanId=7)
         self.assertEqual((talk.sent, talk.book.refused), ([], False))
-        talk.event({**SUBSCRIBE, "event": "subscribed", "chanId": 7, "subId": "1"})
+        talk.event({**SUBSCRIBE, "event": "subscribed", "chanId": 7})
         talk.frame(7, ROWS)
         self.assertIs(talk.book.state, FeedState.LIVE)
 
@@ -229,8 +224,8 @@ class Refusals(SynchronousTestCase):
         self.refuse(talk, 10301, chanId=7)
         talk.advance(30, beats=[7])
         self.assertEqual(talk.taken()[-1], {"event": "unsubscribe", "chanId": 7})
-        talk.event({"event": "unsubscribed", "status": "OK", "chanId": 7})
-        self.assertEqual(talk.taken(), [{**SUBSCRIBE, "subId": "1"}])
+        talk.unsubscribed()
+        self.assertEqual(talk.taken(), [SUBSCRIBE])
 
     def test_subscribed_already_for_ever(self) -> None:
         talk = Conversation().ready()
@@ -238,7 +233,7 @@ class Refusals(SynchronousTestCase):
             for channel_id in (7, 8, 9):
                 self.refuse(talk, 10301, chanId=channel_id)
                 talk.advance(30, beats=[99])
-                talk.event({"event": "unsubscribed", "status": "OK", "chanId": channel_id})
+                talk.unsubscribed(channel_id)
                 talk.advance(5)
 
     def test_nobody_hears_of_the_refusal_of_what_was_dropped(self) -> None:
@@ -280,14 +275,13 @@ class Refusals(SynchronousTestCase):
             talk.frame(7, '"cs",1')
             talk.taken()
             talk.event({"event": "error", "chanId": 7, "code": code, "msg": "unsubscribe: invalid"})
-            self.assertEqual(talk.taken(), [{**SUBSCRIBE, "subId": "1"}])
+            self.assertEqual(talk.taken(), [SUBSCRIBE])
 
     def test_a_refusal_that_names_no_channel_is_about_none_that_waits(self) -> None:
         for named in ({}, {"chanId": None}):
             talk = Conversation().ready()
             talk.event({"event": "error", **named, "code": 10400, "msg": "unsubscribe: invalid"})
-            talk.acknowledge()
-            talk.frame(7, ROWS)
+            talk.subscribed()
             self.assertIs(talk.book.state, FeedState.LIVE)
 
     def test_an_unsubscribe_without_an_answer(self) -> None:
@@ -307,24 +301,21 @@ class Refusals(SynchronousTestCase):
 class Ended(SynchronousTestCase):
     """The exchange ends a channel of its own accord."""
 
-    end = '{"event":"unsubscribed","status":"OK","chanId":7}'
-
     def test_the_book_is_stale_in_the_same_turn_and_subscribed_again(self) -> None:
         talk = Conversation().live()
-        talk.hear(self.end)
+        talk.unsubscribed()
         self.assertEqual((talk.book.state, talk.book.reason), (FeedState.STALE, "the exchange has ended the subscription"))
         talk.frame(7, "[98,1,1]")
         self.assertEqual(len(talk.book.book.bids.rows), 2)
         talk.advance(1)
-        self.assertEqual(talk.sent, [{**SUBSCRIBE, "subId": "1"}])
-        talk.acknowledge(channel_id=17)
-        talk.frame(17, ROWS)
+        self.assertEqual(talk.sent, [SUBSCRIBE])
+        talk.subscribed(17)
         self.assertEqual((talk.book.state, talk.book.counts.resubscriptions), (FeedState.LIVE, 1))
 
     def test_again_and_again_is_subscribed_once_in_5_seconds(self) -> None:
         talk = Conversation().live()
         for _ in range(60):
-            talk.hear(self.end)
+            talk.unsubscribed()
             talk.advance(1)
             if talk.sent and talk.sent[-1]["event"] == "subscribe" and talk.book.state is FeedState.SYNCING:
                 talk.acknowledge()
@@ -333,22 +324,22 @@ class Ended(SynchronousTestCase):
     def test_in_maintenance_it_waits_for_the_end(self) -> None:
         talk = Conversation().live()
         talk.event({"event": "info", "code": 20060})
-        talk.hear(self.end)
+        talk.unsubscribed()
         talk.advance(10)
         self.assertEqual(talk.taken(), [])
         talk.event({"event": "info", "code": 20061})
-        self.assertEqual(talk.sent, [{**SUBSCRIBE, "subId": "1"}])
+        self.assertEqual(talk.sent, [SUBSCRIBE])
 
     def test_in_maintenance_what_was_being_left_waits_too(self) -> None:
         talk = Conversation().live()
         talk.frame(7, '"cs",1')
         talk.event({"event": "info", "code": 20060})
         talk.taken()
-        talk.hear(self.end)
+        talk.unsubscribed()
         talk.advance(10)
         self.assertEqual(talk.taken(), [])
         talk.event({"event": "info", "code": 20061})
-        self.assertEqual(talk.sent, [{**SUBSCRIBE, "subId": "1"}])
+        self.assertEqual(talk.sent, [SUBSCRIBE])
 
 
 class AtRunTime(SynchronousTestCase):
@@ -374,7 +365,7 @@ class AtRunTime(SynchronousTestCase):
         self.assertIs(talk.book.state, FeedState.STALE)
         self.assertEqual(talk.taken(), [{"event": "unsubscribe", "chanId": 7}])
         talk.frame(7, "[98,1,1]")
-        talk.event({"event": "unsubscribed", "status": "OK", "chanId": 7})
+        talk.unsubscribed()
         self.assertEqual((talk.session.subscriptions, talk.sent), ([], []))
         talk.advance(100, beats=[99])
         self.assertEqual({m["event"] for m in talk.sent}, {"ping"})
@@ -397,9 +388,8 @@ class AtRunTime(SynchronousTestCase):
         talk.market.forget(BOOK)
         talk.market.carry(BOOK, talk.moment)
         talk.session.want(BOOK, talk.moment)
-        talk.event({"event": "unsubscribed", "status": "OK", "chanId": 7})
-        talk.acknowledge(channel_id=17)
-        talk.frame(17, ROWS)
+        talk.unsubscribed()
+        talk.subscribed(17)
         self.assertIs(talk.book.state, FeedState.LIVE)
 
     def test_what_was_never_wanted(self) -> None:

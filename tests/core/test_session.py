@@ -19,17 +19,7 @@ from bfxtwist.core.errors import (
 from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.messages import Event, Frame
 from bfxtwist.core.session import Session, SessionState
-from tests.core.conversation import (
-    BOOK,
-    CHECKSUM,
-    GRANTED,
-    GREETING,
-    ROWS,
-    SUBSCRIBE,
-    TRADES,
-    Conversation,
-    conversation_with_trades,
-)
+from tests.core.conversation import CHECKSUM, GRANTED, GREETING, SUBSCRIBE, TRADES, Conversation, conversation_with_trades
 
 #: One message of each kind, as text; `{seq}` is the next sequence number.
 EVERY_KIND = {
@@ -130,7 +120,7 @@ class Hello(SynchronousTestCase):
         talk.event(GREETING)
         self.assertEqual(talk.taken(), [{"event": "conf", "flags": 65536 + 131072 + 32768}])
         talk.event(GRANTED)
-        self.assertEqual(talk.taken(), [{**SUBSCRIBE, "subId": "1"}])
+        self.assertEqual(talk.taken(), [SUBSCRIBE])
         self.assertIs(talk.book.state, FeedState.SYNCING)
 
     def test_trades_are_subscribed_without_parameters(self) -> None:
@@ -179,8 +169,7 @@ class Sequence(SynchronousTestCase):
         talk = Conversation().ready()
         talk.frame(99, '"hb"')  # before the acknowledgement, as was measured
         talk.frame(7, '"hb"')
-        talk.acknowledge()
-        talk.frame(7, ROWS)
+        talk.subscribed()
         talk.frame(31337, "[1,2,3]")  # unknown
         talk.frame(7, f'"cs",{CHECKSUM}')
         self.assertIs(talk.book.state, FeedState.LIVE)
@@ -234,10 +223,9 @@ class Notices(SynchronousTestCase):
         talk.event({"event": "info", "code": 20061})
         self.assertEqual([m["chanId"] for m in talk.taken()], [7, 8])
         for channel_id in (7, 8):
-            talk.event({"event": "unsubscribed", "status": "OK", "chanId": channel_id})
-        talk.acknowledge(BOOK, 17)
+            talk.unsubscribed(channel_id)
+        talk.subscribed(17)
         talk.acknowledge(TRADES, 18)
-        talk.frame(17, ROWS)
         talk.frame(18, "[[4,1542045947000,0.1,100]]")
         self.assertEqual({feed.state for feed in talk.market.feeds()}, {FeedState.LIVE})
         self.assertEqual([kind for kind, _ in tape.told if kind != "lost"], ["snapshot", "snapshot"])
@@ -251,8 +239,7 @@ class Notices(SynchronousTestCase):
     def test_maintenance_while_an_acknowledgement_is_due(self) -> None:
         talk = Conversation().ready()
         talk.event({"event": "info", "code": 20060})
-        talk.acknowledge()
-        talk.frame(7, ROWS)
+        talk.subscribed()
         self.assertIsNot(talk.book.state, FeedState.LIVE)
         talk.taken()
         talk.event({"event": "info", "code": 20061})
@@ -299,9 +286,8 @@ class Watchdogs(SynchronousTestCase):
         talk.advance(36, beats=[8])
         self.assertEqual(talk.taken()[-1], {"event": "unsubscribe", "chanId": 7})
         self.assertIs(talk.trades.state, FeedState.LIVE)
-        talk.event({"event": "unsubscribed", "status": "OK", "chanId": 7})
-        talk.acknowledge(channel_id=17)
-        talk.frame(17, ROWS)
+        talk.unsubscribed()
+        talk.subscribed(17)
         self.assertIs(talk.book.state, FeedState.LIVE)
         with self.assertRaises(StillWrong):
             talk.advance(40, beats=[8])
@@ -328,8 +314,7 @@ class Watchdogs(SynchronousTestCase):
         talk.advance(1)
         talk.now += 100
         talk.session.tick(talk.moment)
-        talk.acknowledge()
-        talk.frame(7, ROWS)
+        talk.subscribed()
         self.assertIs(talk.book.state, FeedState.LIVE)
 
     def test_a_process_that_was_held_up_may_have_read_a_part_before_it_knows(self) -> None:
@@ -376,9 +361,8 @@ class Watchdogs(SynchronousTestCase):
         talk.delay = 3600
         talk.advance(51, beats=[7])
         self.assertEqual(talk.taken()[-1], {"event": "unsubscribe", "chanId": 7})
-        talk.event({"event": "unsubscribed", "status": "OK", "chanId": 7})
-        talk.acknowledge(channel_id=17)
-        talk.frame(17, ROWS)
+        talk.unsubscribed()
+        talk.subscribed(17)
         talk.advance(100, beats=[17])
         self.assertIs(talk.book.state, FeedState.LIVE)
 
