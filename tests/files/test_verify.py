@@ -108,13 +108,12 @@ class Rows(_Verifying):
     def test_rows_that_were_held_back_stand_below_those_that_came_later(self) -> None:
         """The socket told a trade that history never had; then the connection was lost, and what was missed was fetched."""
         writer = live()
-        writer.recorder.lost("a cut", writer.exchange.moment())
+        writer.lost("a cut")
         writer.exchange.fault = "down"
         writer.connect()
         writer.trade(publish_after=inf)
-        writer.recorder.lost("another cut", writer.exchange.moment())
-        for _ in range(9):
-            writer.trade(told=False)
+        writer.lost("another cut")
+        writer.missed(9)
         writer.exchange.fault = ""
         writer.connect(2)
         writer.wait(30)

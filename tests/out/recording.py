@@ -1,7 +1,7 @@
 """A recorder on a clock, with a disk and an exchange in memory, for the tests of everything around trade.csv."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -44,6 +44,16 @@ class SlowThread:
         self.jobs.append((job, Deferred()))
         return self.jobs[-1][1]
 
+    def end_one(self) -> None:
+        """The job that has waited for longest ends."""
+        job, done = self.jobs.pop(0)
+        done.callback(job())
+
+    def end_all(self) -> None:
+        """They all do, and those that begin then."""
+        while self.jobs:
+            self.end_one()
+
 
 class Recording:
     """One recorder, and what it needs."""
@@ -78,9 +88,17 @@ class Recording:
             **self._arguments,
         )
 
-    def start(self) -> "Recording":
+    def start(self) -> Self:
         """Begin."""
         self.recorder.start()
+        return self
+
+    def live(self) -> Self:
+        """Begin, with three trades in the file."""
+        self.start()
+        self.missed(3)
+        self.wait(1)
+        self.connect()
         return self
 
     def restart(self) -> None:
@@ -95,13 +113,26 @@ class Recording:
         self.recorder.snapshot(self.exchange.snapshot(count), self.exchange.moment())
         self.wait(0)
 
+    def lost(self, reason: str = "sequence") -> None:
+        """The socket is gone, or not believed any more."""
+        self.recorder.lost(reason, self.exchange.moment())
+
+    def tell(self, trade: Trade, confirmed: bool = False) -> None:
+        """The socket tells a trade."""
+        self.recorder.executed([trade], [confirmed], self.exchange.moment())
+
     def trade(self, told: bool = True, pause: float = 0.1, **how: Any) -> LedgerTrade:
         """A trade; whether the socket tells it."""
         made = self.exchange.trade(**how)
         if told:
-            self.recorder.executed([made.told], [False], self.exchange.moment())
+            self.tell(made.told)
         self.wait(pause)
         return made
+
+    def missed(self, count: int, pause: float = 0.1) -> None:
+        """Trades of which the socket tells nothing."""
+        for _ in range(count):
+            self.trade(told=False, pause=pause)
 
     def wait(self, seconds: float, step: float = 1.0) -> None:
         """Let time pass."""
@@ -133,9 +164,4 @@ class Recording:
 
 def live(**how: Any) -> Recording:
     """A recording that is live, with three trades in its file."""
-    recording = Recording(**how).start()
-    for _ in range(3):
-        recording.trade(told=False)
-    recording.wait(1)
-    recording.connect()
-    return recording
+    return Recording(**how).live()

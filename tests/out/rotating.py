@@ -33,15 +33,6 @@ class Rotating(Recording):
         self._arguments["rotation"] = rotation
         return super().make()
 
-    def live(self) -> "Rotating":
-        """With three trades in the file."""
-        self.start()
-        for _ in range(3):
-            self.trade(told=False)
-        self.wait(1)
-        self.connect()
-        return self
-
     def trades(self, count: int) -> None:
         """One a second."""
         for _ in range(count):

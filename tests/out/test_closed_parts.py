@@ -24,20 +24,17 @@ class ClosedParts(RotationTest):
 
     def test_rows_wait_for_no_compression(self) -> None:
         thread = SlowThread()
-        jobs = thread.jobs
         recording = self.rotating()
         recording.compress_in = thread
         recording.recorder = recording.make()
         recording.live()
         recording.trades(12)
-        self.assertEqual((len(jobs), len(recording.parts)), (1, 4))
+        self.assertEqual((len(thread.jobs), len(recording.parts)), (1, 4))
         self.assertEqual([name for name in recording.parts if name.endswith(".gz")], [])
-        job, done = jobs.pop()
-        done.callback(job())
-        job, done = jobs.pop()
+        thread.end_one()
         stopping = recording.recorder.stop()
         self.assertNoResult(stopping)
-        done.callback(job())
+        thread.end_one()
         self.assertIsNone(self.successResultOf(stopping))
         self.assertEqual([name[-3:] for name in recording.parts], [".gz", "csv", "csv", "csv"])
         self.assert_whole(recording)

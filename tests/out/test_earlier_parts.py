@@ -169,8 +169,7 @@ class AtAStart(RotationTest):
             del disk.names["/trade.csv.state"], disk.names["/trade.csv"]
             if live_file is not None:
                 disk.put("/trade.csv", live_file)
-            for _ in range(20):
-                recording.trade(told=False)
+            recording.missed(20)
             with capturedLogs() as logs:
                 recording.restart()
             self.assertIn("all from the first row of trade-", " ".join(map(str, map(formatEvent, logs))))
@@ -188,8 +187,7 @@ class AtAStart(RotationTest):
         assert recording.saved() is None or recording.saved().progress.frontier is None
         recording.clock.calls.clear()
         disk.names["/trade.csv.1"] = disk.names.pop("/trade.csv")
-        for _ in range(20):
-            recording.trade(told=False)
+        recording.missed(20)
         recording.restart()
         recording.connect(count=3)
         recording.wait(100)

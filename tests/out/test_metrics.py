@@ -1,16 +1,14 @@
 """`GET /metrics` is what Prometheus reads, and holds up nobody."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 from treq.testing import StubTreq
-from twisted.internet.defer import Deferred
 
 from bfxtwist.out.http import HttpApi
 from bfxtwist.out.metrics import one_each_turn
+from tests.out.recording import SlowThread
 from tests.out.served import TurningClock, change, moment
 from tests.out.told import MetricsTestCase, Told
 
@@ -29,19 +27,13 @@ class MetricsTest(MetricsTestCase):
         self.assertEqual(response.headers.getRawHeaders("content-type"), ["text/plain; version=0.0.4; charset=utf-8"])
 
     def test_the_text_is_made_elsewhere_of_what_was_read(self) -> None:
-        jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
-
-        def later(job: Callable[[], Any]) -> "Deferred[Any]":
-            done: Deferred[Any] = Deferred()
-            jobs.append((job, done))
-            return done
-
-        told = Told(later)
+        thread = SlowThread()
+        told = Told(thread)
         api = HttpApi(told.market, moment, "1.2.3")
         api.add_slow_route("/metrics", told.metrics.answer)
         treq = StubTreq(api.resource())
         asked = treq.get("http://localhost/metrics", headers={"Accept-Encoding": ["gzip"]})
-        [(job, done)] = jobs
+        [(job, done)] = thread.jobs
         change(told.book)
         made = job()
         self.assertIn("gzipped", vars(made))  # compressed where nobody waits for it

@@ -135,8 +135,7 @@ class Trouble(RotationTest):
         if loss:
             disk.power_loss(Random(at))
         recording.restart()
-        for _ in range(2):
-            recording.trade(told=False)
+        recording.missed(2)
         recording.wait(1)
         recording.connect(len(recording.ledger()) if at < 40 else 5)
         recording.trades(6)
@@ -350,21 +349,14 @@ class Trouble(RotationTest):
     def test_nothing_is_closed_under_the_thread_that_syncs_it(self) -> None:
         """With a sync for each row the next one would begin as the last one ends: SIGHUP comes in between."""
         thread = SlowThread()
-        jobs = thread.jobs
-        def finish() -> None:
-            job, done = jobs.pop()
-            done.callback(job())
-
         recording = self.rotating(10**6, sync=SyncPolicy.ALWAYS, in_thread=thread).live()
         recording.trade()
         live = recording.crash_disk.names["/trade.csv"]
         recording.crash_disk.names["/trade-2023-11-14.csv"] = recording.crash_disk.names.pop("/trade.csv")
         recording.recorder.reopen()
-        self.assertEqual((len(jobs), recording.parts), (1, ["trade-2023-11-14.csv"]))
+        self.assertEqual((len(thread.jobs), recording.parts), (1, ["trade-2023-11-14.csv"]))
         recording.trade(pause=0)
-        finish()
-        while jobs:
-            finish()
+        thread.end_all()
         self.assertEqual(recording.parts, ["trade-2023-11-14.csv.gz", "trade.csv"])
         self.assertIsNot(recording.crash_disk.names["/trade.csv"], live)
         self.assert_whole(recording)
@@ -372,23 +364,17 @@ class Trouble(RotationTest):
     def test_nothing_is_renamed_under_the_thread_that_syncs_it(self) -> None:
         """A tick that comes before the rows of its turn are written begins a sync: the file is closed after that."""
         thread = SlowThread()
-        jobs = thread.jobs
-        def finish() -> None:
-            while jobs:
-                job, done = jobs.pop()
-                done.callback(job())
-
         recording = self.rotating(SIZE, sync=SyncPolicy.ALWAYS, in_thread=thread).live()
         for _ in range(3):
             recording.trade(pause=0)
-            finish()
+            thread.end_all()
         self.assertEqual(recording.parts, ["trade.csv"])
         made = recording.exchange.trade()
-        recording.recorder.executed([made.told], [False], recording.exchange.moment())
+        recording.tell(made.told)
         recording.recorder._tick()
-        self.assertEqual((len(jobs), recording.parts), (1, ["trade.csv"]))
-        finish()
+        self.assertEqual((len(thread.jobs), recording.parts), (1, ["trade.csv"]))
+        thread.end_all()
         recording.wait(1)
-        finish()
+        thread.end_all()
         self.assertEqual(recording.parts, [f"trade-{FIRST}.csv.gz", "trade.csv"])
         self.assert_whole(recording)

@@ -46,7 +46,7 @@ class Memory(RotationTest):
             recording.trade(pause=300)
         recording.trades(6)
         self.assertLess(len(recording.recorder.tape.known), 15)
-        recording.recorder.lost("the connection was lost", recording.exchange.moment())
+        recording.lost("the connection was lost")
         recording.connect(30)
         recording.trades(6)
         self.assert_whole(recording)
@@ -76,7 +76,7 @@ class Memory(RotationTest):
             recording.restart()
             recording.connect()
             for made in list(recording.exchange.ledger.values()):
-                recording.recorder.executed([made.told], [True], recording.exchange.moment())
+                recording.tell(made.told, confirmed=True)
             recording.wait(100)
             self.assert_whole(recording, str(more))
 
@@ -123,7 +123,7 @@ class Memory(RotationTest):
         for _ in range(200):
             match random.randrange(14):
                 case 0:
-                    recording.recorder.lost("the connection was lost", recording.exchange.moment())
+                    recording.lost("the connection was lost")
                 case 1:
                     recording.connect(random.randrange(8))
                 case 2:

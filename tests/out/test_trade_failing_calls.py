@@ -81,7 +81,7 @@ def act(recording: Recording, number: int) -> None:
     recording.trade()
     recording.trade()
     if number == 1:
-        recording.recorder.lost("sequence", recording.exchange.moment())
+        recording.lost()
         recording.trade(told=False)
     elif number == 2:
         recording.wait(100, step=6)

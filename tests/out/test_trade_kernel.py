@@ -53,8 +53,7 @@ class KernelTests(SynchronousTestCase):
         """A recorder on a real disk, with three rows."""
         recording = Recording(folder=str(self.folder), disk=OsDisk()).start()
         self.addCleanup(lambda: recording.recorder.stop().addErrback(lambda _: None))
-        for _ in range(3):
-            recording.trade(told=False)
+        recording.missed(3)
         recording.wait(2)
         recording.connect()
         return recording

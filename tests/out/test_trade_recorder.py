@@ -40,7 +40,7 @@ class RecorderTests(SynchronousTestCase):
         """A te is in the file in the next turn of the reactor."""
         recording = live()
         made = recording.exchange.trade()
-        recording.recorder.executed([made.told], [False], recording.exchange.moment())
+        recording.tell(made.told)
         recording.clock.advance(0)
         self.assertEqual(recording.ids(), recording.ledger())
         line = LAYOUT.line(Arrival(made.told, recording.exchange.moment().wall))
@@ -51,8 +51,8 @@ class RecorderTests(SynchronousTestCase):
         recording = live()
         for confirmed in (False, True):
             made = recording.exchange.trade()
-            recording.recorder.executed([made.told], [confirmed], recording.exchange.moment())
-            recording.recorder.executed([made.told], [True], recording.exchange.moment())
+            recording.tell(made.told, confirmed=confirmed)
+            recording.tell(made.told, confirmed=True)
         recording.wait(1)
         self.assertEqual(recording.ids(), recording.ledger())
 
@@ -60,10 +60,10 @@ class RecorderTests(SynchronousTestCase):
         """The row stays, and its owner hears which one it is."""
         recording = live()
         made = recording.exchange.trade().told
-        recording.recorder.executed([made], [False], recording.exchange.moment())
+        recording.tell(made)
         with capturedLogs() as events:
             for amount in (b"77", b"78"):
-                recording.recorder.executed([replace(made, amount=amount)], [True], recording.exchange.moment())
+                recording.tell(replace(made, amount=amount), confirmed=True)
             recording.wait(3)
         said = [formatEvent(event) for event in events]
         price = made.price.decode()
@@ -75,8 +75,7 @@ class RecorderTests(SynchronousTestCase):
         """Killed, trades meanwhile, started again."""
         recording = live()
         recording.restart()
-        for _ in range(10):
-            recording.trade(told=False, pause=1)
+        recording.missed(10, pause=1)
         recording.connect()
         recording.wait(5)
         self.assertEqual(recording.ids(), recording.ledger())
@@ -85,7 +84,7 @@ class RecorderTests(SynchronousTestCase):
         """A trade of the very turn in which it is stopped."""
         recording = live()
         made = recording.exchange.trade()
-        recording.recorder.executed([made.told], [False], recording.exchange.moment())
+        recording.tell(made.told)
         self.assertIsNone(self.successResultOf(recording.recorder.stop()))
         self.assertEqual(recording.ids(), recording.ledger())
         self.assertEqual(recording.saved().last_id, made.told.id)
@@ -119,7 +118,7 @@ class RecorderTests(SynchronousTestCase):
     def test_stop_while_a_page_is_on_its_way(self) -> None:
         """It is not waited for."""
         recording = live()
-        recording.recorder.lost("sequence", recording.exchange.moment())
+        recording.lost()
         waiting: Deferred[Page] = Deferred()
 
         async def page(symbol: str, request: PageRequest) -> Page:
@@ -133,7 +132,7 @@ class RecorderTests(SynchronousTestCase):
     def test_stop_asks_nothing_more(self) -> None:
         """Though history takes its cancelling for a failure like any other, after which it would be asked again."""
         recording = live()
-        recording.recorder.lost("sequence", recording.exchange.moment())
+        recording.lost()
         waiting: Deferred[Page] = Deferred(lambda page: page.errback(HistoryUnavailable("cut off")))
         asked = []
 
@@ -150,7 +149,7 @@ class RecorderTests(SynchronousTestCase):
     def test_stop_writes_what_is_held_back(self) -> None:
         """No page of history came yet, and none may ever tell of it: a row, behind a hole that was saved first."""
         recording = live()
-        recording.recorder.lost("sequence", recording.exchange.moment())
+        recording.lost()
         recording.trade(told=False, publish_after=0.0)
         recording.trade(told=False, publish_after=0.0)
         recording.exchange.fault = "down"
@@ -169,7 +168,7 @@ class RecorderTests(SynchronousTestCase):
     def test_bug_in_history_is_logged_and_survived(self) -> None:
         """The process goes on, and asks again."""
         recording = live()
-        recording.recorder.lost("sequence", recording.exchange.moment())
+        recording.lost()
         recording.exchange.delay = lambda: 1 / 0
         recording.connect()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -182,9 +181,8 @@ class RecorderTests(SynchronousTestCase):
     def test_what_is_asked_for_is_decided_when_there_is_a_turn(self) -> None:
         """With many pairs that is minutes later: by then the interval may have become a gap, and another page be wanted."""
         recording = live()
-        recording.recorder.lost("sequence", recording.exchange.moment())
-        for _ in range(10):
-            recording.trade(told=False)
+        recording.lost()
+        recording.missed(10)
         recording.wait(1)
         turns = in_line(recording)
         recording.connect(1)
@@ -202,7 +200,7 @@ class RecorderTests(SynchronousTestCase):
         turns = in_line(recording)
         recording.wait(40)
         self.assertEqual(len(turns), 1)
-        recording.recorder.lost("sequence", recording.exchange.moment())
+        recording.lost()
         recording.wait(40)
         self.assertEqual(turns, [])
         recording.connect()
@@ -229,10 +227,9 @@ class RecorderTests(SynchronousTestCase):
     def test_what_history_does_not_tell_is_said(self) -> None:
         """Why trades wait, and then that there is a gap, and that there is none any more."""
         recording = live()
-        recording.recorder.lost("sequence", recording.exchange.moment())
+        recording.lost()
         self.assertEqual(recording.recorder.not_ready(), "tBTCUSD: trades are not live: sequence")
-        for _ in range(3):
-            recording.trade(told=False)
+        recording.missed(3)
         recording.wait(1)
         recording.exchange.fault = "down"
         with capturedLogs() as events:
@@ -252,27 +249,23 @@ class RecorderTests(SynchronousTestCase):
         """Each once, and as it was when it was saved."""
         thread = SlowThread()
         recording = live(in_thread=thread)
-        recording.recorder.lost("sequence", recording.exchange.moment())
-        for _ in range(3):
-            recording.trade(told=False)
+        recording.lost()
+        recording.missed(3)
         recording.exchange.fault = "down"
         with capturedLogs() as events:
             recording.connect(1)
             for _ in range(4):  # a saving that is under way, one with the gap, one with its end
                 recording.wait(62)
                 recording.exchange.fault = ""
-                while thread.jobs:
-                    job, done = thread.jobs.pop(0)
-                    done.callback(job())
+                thread.end_all()
         said = [event["log_format"].split(",")[0] for event in events if "gap" in str(event["log_format"])]
         self.assertEqual(said, ["{path}: a gap is {state}", "{path}: a gap was filled with {count} trades"])
 
     def test_what_history_does_not_have_any_more_is_said(self) -> None:
         """Trades that nobody will ever tell."""
         recording = live()
-        recording.recorder.lost("sequence", recording.exchange.moment())
-        for _ in range(100):
-            recording.trade(told=False, pause=1)
+        recording.lost()
+        recording.missed(100, pause=1)
         recording.exchange.horizon = recording.exchange.now() - 10_000
         with capturedLogs() as events:
             recording.connect(1)

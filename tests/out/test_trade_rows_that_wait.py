@@ -58,7 +58,7 @@ class RowsThatWait(SynchronousTestCase):
         def prepare() -> Recording:
             recording = live()
             recording.wait(100)
-            recording.recorder.lost("sequence", recording.exchange.moment())
+            recording.lost()
             for pause in (1, 1, 1, 1, 300, 1, 1, 1, 100):
                 recording.trade(told=False, pause=pause)
             answered: Deferred[None] = Deferred()
@@ -81,7 +81,7 @@ class RowsThatWait(SynchronousTestCase):
 
         def prepare() -> Recording:
             recording = live()
-            recording.recorder.lost("sequence", recording.exchange.moment())
+            recording.lost()
             recording.trade(told=False, publish_after=0.0)
             recording.exchange.fault = "down"
             recording.connect(1)

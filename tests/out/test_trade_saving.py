@@ -75,7 +75,7 @@ class SavingTests(SynchronousTestCase):
 
     def lose(self, recording: Recording) -> None:
         """An outage of which history has forgotten everything by the time that it is asked."""
-        recording.recorder.lost("restart", recording.exchange.moment())
+        recording.lost("restart")
         recording.wait(300)
         recording.exchange.horizon = recording.exchange.now()
         recording.connect(0)
@@ -102,9 +102,8 @@ class SavingTests(SynchronousTestCase):
     def test_gap_is_saved_before_the_rows_after_it(self) -> None:
         """A hole is written down before it is passed."""
         recording = live()
-        recording.recorder.lost("restart", recording.exchange.moment())
-        for _ in range(9):
-            recording.trade(told=False)
+        recording.lost("restart")
+        recording.missed(9)
         recording.exchange.fault = "down"
         recording.connect(2)
         recording.crash_disk.failing_renames = 10**6
@@ -129,21 +128,17 @@ class SavingTests(SynchronousTestCase):
     def test_sync_runs_one_at_a_time_and_rows_go_on_meanwhile(self) -> None:
         """A slow disk: the next sync waits for the one under way."""
         thread = SlowThread()
-        jobs = thread.jobs
         recording = live(in_thread=thread)
         recording.wait(3)
         for _ in range(3):
             recording.trade(pause=2)
-        self.assertEqual((len(jobs), recording.ids()), (1, recording.ledger()))
-        job, done = jobs.pop()
-        done.callback(job())
+        self.assertEqual((len(thread.jobs), recording.ids()), (1, recording.ledger()))
+        thread.end_one()
         recording.wait(1)
-        self.assertEqual(len(jobs), 1)
+        self.assertEqual(len(thread.jobs), 1)
         stopping = recording.recorder.stop()
         self.assertNoResult(stopping)
-        while jobs:
-            job, done = jobs.pop()
-            done.callback(job())
+        thread.end_all()
         self.assertIsNone(self.successResultOf(stopping))
         self.assertEqual(recording.recorder.status().bytes, recording.recorder.status().bytes_synced)
 
@@ -166,7 +161,7 @@ class SavingTests(SynchronousTestCase):
         status = recording.recorder.status()
         self.assertLess(status.bytes_synced, status.bytes)
         recording.wait(41)
-        recording.recorder.lost("restart", recording.exchange.moment())
+        recording.lost("restart")
         recording.trade(told=False)
         recording.exchange.fault = "down"
         recording.trade(told=False)
@@ -179,9 +174,8 @@ class SavingTests(SynchronousTestCase):
     def test_with_nothing_to_save_the_disk_has_its_peace(self) -> None:
         """No trade comes, and history has nothing new since it filled a gap."""
         recording = live()
-        recording.recorder.lost("restart", recording.exchange.moment())
-        recording.trade(told=False, pause=1)
-        recording.trade(told=False, pause=1)
+        recording.lost("restart")
+        recording.missed(2, pause=1)
         recording.connect(1)
         recording.wait(300)
         self.assertIn(b",filled,1,", recording.crash_disk.content("/trade.gaps.csv"))
@@ -259,7 +253,6 @@ class SavingTests(SynchronousTestCase):
     def test_a_gap_that_is_noticed_during_a_saving_is_in_the_next_one(self) -> None:
         """The ledger that is under way does not name it."""
         thread = SlowThread()
-        jobs = thread.jobs
         recording = live(in_thread=thread)
         comparison = recording.recorder.tape.comparison
         mark = Mark(1, 1)
@@ -267,8 +260,7 @@ class SavingTests(SynchronousTestCase):
             comparison.changes.append(Gap(mark, Mark(2, 2), f"number {number}", 0, mark, 1))
             recording.wait(2)
         for _ in range(2):
-            (job, done), jobs[:] = jobs[0], jobs[1:]
-            done.callback(job())
+            thread.end_one()
             recording.wait(2)
         ledger = recording.crash_disk.content("/trade.gaps.csv")
         self.assertEqual((ledger.count(b"number 1"), ledger.count(b"number 2")), (1, 1))
@@ -276,25 +268,19 @@ class SavingTests(SynchronousTestCase):
     def test_always_syncs_what_came_meanwhile_at_once(self) -> None:
         """But not after a failure: the next tick is soon enough."""
         thread = SlowThread()
-        jobs = thread.jobs
-        def work() -> None:
-            job, done = jobs.pop()
-            done.callback(job())
-
         recording = live(in_thread=thread, sync=SyncPolicy.ALWAYS)
-        while jobs:
-            work()
+        thread.end_all()
         recording.trade(pause=0)
         recording.trade(pause=0)
-        self.assertEqual(len(jobs), 1)
-        work()
-        self.assertEqual(len(jobs), 1)
+        self.assertEqual(len(thread.jobs), 1)
+        thread.end_one()
+        self.assertEqual(len(thread.jobs), 1)
         recording.crash_disk.failing_syncs = 1
-        work()
-        self.assertEqual(len(jobs), 0)
+        thread.end_one()
+        self.assertEqual(len(thread.jobs), 0)
         recording.wait(2)
-        self.assertEqual(len(jobs), 1)
-        work()
+        self.assertEqual(len(thread.jobs), 1)
+        thread.end_one()
         self.assertEqual(recording.recorder.status().bytes, recording.recorder.status().bytes_synced)
 
     def test_more_rows_than_may_wait_for_a_sync(self) -> None:

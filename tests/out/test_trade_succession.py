@@ -232,21 +232,18 @@ class SuccessionTests(SynchronousTestCase):
     def test_a_rename_that_is_seen_during_a_sync_waits_for_its_end(self) -> None:
         """The thread would go on with a number that is another file's by then."""
         thread = SlowThread()
-        jobs = thread.jobs
         recording = live(in_thread=thread)
         recording.wait(2)
         recording.crash_disk.names["/trade.csv.1"] = recording.crash_disk.names.pop("/trade.csv")
         recording.wait(3)
         self.assertNotIn("/trade.csv", recording.crash_disk.names)
-        job, done = jobs.pop()
-        done.callback(job())
+        thread.end_one()
         recording.wait(1)
         self.assertEqual(recording.ids(), [])
 
     def test_a_rename_is_seen_where_one_sync_follows_the_other(self) -> None:
         """With `always`, a disk on which each takes longer than the next trade."""
         thread = SlowThread()
-        jobs = thread.jobs
         for asked in (False, True):
             recording = live(in_thread=thread, sync=SyncPolicy.ALWAYS)
             older = recording.crash_disk.names["/trade.csv.1"] = recording.crash_disk.names.pop("/trade.csv")
@@ -255,12 +252,11 @@ class SuccessionTests(SynchronousTestCase):
                 recording.wait(1)
                 if asked and step == 5:
                     recording.recorder.reopen()
-                job, done = jobs.pop()
-                done.callback(job())
+                thread.end_one()
             self.assertGreater(len(recording.ids()), 10)
             before = LAYOUT.ids(bytes(older.cache[len(HEADER) :])) or []
             self.assertEqual(len(before) + len(recording.ids()), len(recording.ledger()))
-            del jobs[:]
+            thread.jobs.clear()
 
     def test_a_file_that_cannot_be_looked_at_is_said(self) -> None:
         recording = live()
@@ -290,14 +286,12 @@ class SuccessionTests(SynchronousTestCase):
     def test_reopen_waits_for_a_sync_under_way(self) -> None:
         """The thread has the file."""
         thread = SlowThread()
-        jobs = thread.jobs
         recording = live(in_thread=thread)
         recording.wait(2)
         recording.crash_disk.names.pop("/trade.csv")
         recording.recorder.reopen()
         self.assertNotIn("/trade.csv", recording.crash_disk.names)
-        job, done = jobs.pop()
-        done.callback(job())
+        thread.end_one()
         self.assertEqual(recording.ids(), [])
 
     def test_stop_before_a_reopening_that_waits_for_a_sync(self) -> None:
@@ -320,8 +314,7 @@ class SuccessionTests(SynchronousTestCase):
         disk.full = True
         recording.trade(pause=0)
         stopped = recording.recorder.stop()
-        for job, done in thread.jobs:
-            done.callback(job())
+        thread.end_all()
         error = self.failureResultOf(stopped, DiskFailed).value
         self.assertEqual(str(error), "1 rows could not be written: /trade.csv: No space left on device")
         self.assertEqual(recording.clock.getDelayedCalls(), [])

@@ -21,14 +21,9 @@ from tests.out.recording import Recording
 LAYOUT = Layout("tBTCUSD")
 
 
-def live(folder: Path) -> Recording:
-    """A recorder with some rows."""
-    recording = Recording(folder=str(folder), disk=OsDisk()).start()
-    for _ in range(3):
-        recording.trade(told=False)
-    recording.wait(1)
-    recording.connect()
-    return recording
+def recording_in(folder: Path) -> Recording:
+    """A recorder that has not begun."""
+    return Recording(folder=str(folder), disk=OsDisk())
 
 
 def trade_until_it_fails(recording: Recording) -> str:
@@ -55,7 +50,7 @@ def seen(recording: Recording, folder: Path, problem: str) -> str:
 
 def limited(folder: Path) -> str:
     """RLIMIT_FSIZE: a short write first, EFBIG after it."""
-    recording = live(folder)
+    recording = recording_in(folder).live()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     problem = trade_until_it_fails(recording)
@@ -65,7 +60,7 @@ def limited(folder: Path) -> str:
 
 def filled(folder: Path) -> str:
     """ENOSPC, with something else to be removed."""
-    recording = live(folder)
+    recording = recording_in(folder).live()
     ballast = folder / "ballast"
     try:
         with open(ballast, "wb", buffering=0) as file:
@@ -80,7 +75,7 @@ def filled(folder: Path) -> str:
 
 def started(folder: Path) -> str:
     """Start and stop."""
-    recording = Recording(folder=str(folder), disk=OsDisk()).start()
+    recording = recording_in(folder).start()
     recording.recorder.stop()
     return "{}"
 
