@@ -29,6 +29,10 @@ class OneLineErrors(usage.Options):
         sys.stdout.write(f"bfxtwist {__version__}\n")
         raise SystemExit(0)
 
+    def parseArgs(self, *words: str) -> None:
+        if words:
+            raise usage.UsageError(f"{words[0]!r} is no option: write --pair {words[0]} for a pair")
+
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):  # help and log have letters that not every terminal's encoding has
             sys.stdout.reconfigure(errors="backslashreplace")

@@ -101,10 +101,6 @@ class Options(OneLineErrors):
         words = [word.replace("--file_path", "--file-path", 1) for word in options or ()]
         super().parseOptions(words)
 
-    def parseArgs(self, *words: str) -> None:
-        if words:
-            raise usage.UsageError(f"{words[0]!r} is no option: write --pair {words[0]} for a pair")
-
     def postOptions(self) -> None:
         try:
             self.config = self.read()

@@ -76,10 +76,6 @@ class Options(OneLineErrors):
         """NAME or NAME=VALUE: something that goes wrong (see below); repeatable."""
         self._faults.append(text)
 
-    def parseArgs(self, *words: str) -> None:
-        if words:
-            raise usage.UsageError(f"{words[0]!r} is no option: write --pair {words[0]} for a pair")
-
     def getUsage(self, width: int | None = None) -> str:
         """The options, and every fault."""
         return f"{super().getUsage(width)}\nFaults, by where they strike:\n{describe()}\n"
