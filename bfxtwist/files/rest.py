@@ -15,12 +15,10 @@ from bfxtwist import __version__
 from bfxtwist.core.history import HistoryUnavailable, PageRequest, check_page
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.wire import decode_trades
+from bfxtwist.feed.retry_after import BLOCKED, LONGEST, TOO_MANY, seconds_in
 
 #: Ten requests a minute, of the fifteen that are documented; a daemon beside this needs one or two.
 _SECONDS_BETWEEN = 6.0
-
-#: The documented penalty for asking too often lasts a minute.
-_AFTER_TOO_MANY = 60.0
 
 _WAITS = (2.0, 4.0, 8.0, 16.0, 32.0)
 _TIMEOUT = 30.0
@@ -43,8 +41,7 @@ def fetch(url: str) -> Answer:
             return Answer(response.status, response.read(_LARGEST_BODY))
     except HTTPError as error:
         with error:
-            wait = error.headers.get("Retry-After", "")
-            return Answer(error.code, b"", float(wait) if wait.isdigit() else None)
+            return Answer(error.code, b"", seconds_in(error.headers.get("Retry-After")))
     except HTTPException as error:
         raise OSError(f"{type(error).__name__}: {error}") from None
 
@@ -97,8 +94,8 @@ class RestHistory:
     def _try(self, request: PageRequest) -> list[Trade]:
         query = f"limit={request.limit}&sort=1&start={request.start}&end={request.end}"
         answer = self._get(f"{self._url}?{query}")
-        if answer.status == 429:
-            raise _TooMany(answer.retry_after or _AFTER_TOO_MANY)
+        if answer.status == TOO_MANY:
+            raise _TooMany(min(answer.retry_after or BLOCKED, LONGEST))
         if answer.status != 200:
             raise HistoryUnavailable(f"status {answer.status}")
         try:

@@ -89,9 +89,10 @@ class Rate(SynchronousTestCase):
         self.assertTrue(all(later - earlier >= 6 for earlier, later in pairwise(times)), times)
 
     def test_too_many_requests_are_followed_by_the_wait_that_is_asked_for(self) -> None:
-        exchange = Exchange([trade(1)], Answer(429, b"", 17.0), Answer(429, b'["error",11010,"ratelimit: error"]'))
+        """A minute where none is, and ten at most."""
+        exchange = Exchange([trade(1)], Answer(429, b"", 17.0), Answer(429, b""), Answer(429, b"", 86_400.0))
         self.assertEqual(list(exchange.history().trades(FIRST_MTS, FIRST_MTS + 5000)), [trade(1)])
-        self.assertEqual([asked for asked, _ in exchange.asked], [100.0, 117.0, 177.0])
+        self.assertEqual([asked for asked, _ in exchange.asked], [100.0, 117.0, 177.0, 777.0])
 
 
 class Answers(SynchronousTestCase):
