@@ -95,9 +95,9 @@ class HttpApi:
         """As `add_route`, for an `answer` that takes its time."""
         self._app.route(path, methods=["GET"], endpoint=path)(answer)
 
-    def mount(self, path: str, resource: IResource, *, methods: Iterable[str] = ("GET",), branch: bool = False) -> None:
-        """Serve `resource` at `path`, and with `branch` at all paths below it."""
-        self._app.route(path, methods=list(methods), branch=branch, endpoint=path)(lambda request: resource)
+    def mount(self, path: str, resource: IResource) -> None:
+        """Serve `resource` at `path`."""
+        self._app.route(path, methods=["GET"], endpoint=path)(lambda request: resource)
 
     def add_status(self, name: str, section: Callable[[], Any]) -> None:
         """Show what `section` returns (anything that msgspec makes JSON of) as `name` in `GET /status`."""

@@ -251,17 +251,15 @@ class Leaf(Resource):
         self.answer = answer
 
     def render_GET(self, request: Any) -> bytes:
-        return b"%b at %b" % (self.answer(), b"/".join(request.postpath))
+        return self.answer()
 
 
 class MountTests(HttpApiTestCase):
     def test_other_resources_stand_beside_the_routes(self) -> None:
         self.api.mount("/metrics", Leaf(lambda: b"numbers"))
         self.api.mount("/ws/2", Leaf(lambda: b"relay"))
-        self.api.mount("/page", Leaf(lambda: b"page"), branch=True)
-        self.assertEqual(self.ask("/metrics")[1], b"numbers at ")
-        self.assertEqual(self.ask("/ws/2")[1], b"relay at ")
-        self.assertEqual(self.ask("/page/a/b.js")[1], b"page at a/b.js")
+        self.assertEqual(self.ask("/metrics")[1], b"numbers")
+        self.assertEqual(self.ask("/ws/2")[1], b"relay")
         self.assert_problem("/metrics", 405, method="POST")
         self.assertEqual(self.ask("/metrics/x")[0].code, 404)
         self.assertEqual(self.ask("/livez")[0].code, 200)
@@ -279,7 +277,7 @@ class FaultTests(HttpApiTestCase):
 
     def test_what_fails_later_is_told_too(self) -> None:
         waiting: Deferred[bytes] = Deferred()
-        self.api._app.route("/later", methods=["GET"])(lambda request: waiting)
+        self.api.add_slow_route("/later", lambda request: waiting)
         asked = self.treq.get("http://localhost/later")
         waiting.errback(KeyError("x"))
         self.treq.flush()
