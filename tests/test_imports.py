@@ -35,7 +35,7 @@ def loaded(*words: str) -> set[str]:
 class Loaded(SynchronousTestCase):
     def test_of_the_exchange_only_what_the_relay_shares(self) -> None:
         names = {name for name in loaded(*_BOOK, *_ELSEWHERE) if name.startswith("bfxtwist.exchange.")}
-        shared = {"bfxtwist.exchange." + name for name in ("audience", "conversation", "frames", "server", "venue", "views")}
+        shared = {"bfxtwist.exchange." + name for name in ("conversation", "server", "venue", "views")}
         self.assertLessEqual(names, shared)
 
     def test_no_tools_and_no_compressor(self) -> None:
