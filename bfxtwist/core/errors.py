@@ -1,7 +1,7 @@
 """What can be wrong with the exchange's word, and whether the connection must end for it.
 
-Only the exchange's faults live here. What the user asked for in vain is a `usage.UsageError` at start; anything else is a
-bug and is logged as one.
+Only the exchange's faults live here. What the user asked for in vain is a ValueError at start, on the command line a
+`usage.UsageError`; anything else is a bug and is logged as one.
 """
 
 from typing import ClassVar
