@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,9 @@ from bfxtwist.settings import FeedSettings, feed, settings
 reactor: Any = _reactor
 
 ROOT = Path(__file__).parents[1]
+
+#: Any free port of this machine.
+LISTEN = ("--listen", "tcp:0:interface=127.0.0.1")
 
 
 class _Brisk(Random):
@@ -80,6 +84,48 @@ class RunningDaemon:
         return answer.code, await answer.content()
 
 
+class TwistdProcess(ProcessProtocol):
+    """A real twistd, with what it says on both of its outputs."""
+
+    def __init__(self) -> None:
+        self.said = ""
+        self.errors = ""
+        self.ended: Deferred[int] = Deferred()  # its exit code, or minus the signal that ended it
+        self.running = True
+
+    def outReceived(self, data: bytes) -> None:
+        self.said += data.decode()
+
+    def errReceived(self, data: bytes) -> None:
+        self.errors += data.decode()
+
+    def processEnded(self, reason: Failure) -> None:
+        self.running = False
+        status: Any = reason.value
+        self.ended.callback(status.exitCode if status.signal is None else -status.signal)
+
+    @property
+    def pid(self) -> int:
+        """Its id, while it runs."""
+        assert self.transport is not None  # spawnProcess gave it one
+        return int(self.transport.pid)
+
+    def send(self, number: int) -> None:
+        """Send a signal by the process' id."""
+        os.kill(self.pid, number)
+
+    async def kill(self) -> None:
+        """End it, if it runs."""
+        if self.running:
+            self.send(signal.SIGKILL)
+            await self.ended
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it says that it listens."""
+        return re.findall(r"listening on (http://\S+)", self.said)
+
+
 class WholeTest(TestCase):
     """Starts exchanges and daemons, and stops them."""
 
@@ -111,54 +157,32 @@ class WholeTest(TestCase):
         while not condition():
             await deferLater(reactor, 0.01)
 
+    def twistd(
+        self, *words: str, command: str = "twistd", environ: Mapping[str, str] | None = None, within: Sequence[str] = ()
+    ) -> TwistdProcess:
+        """Start `twistd -n --pidfile= WORD…` (or twist), behind the words `within`. It does not outlive the test."""
+        process = TwistdProcess()
+        program = Path(sys.executable).with_name(command)
+        own = ["-n", "--pidfile="] if command == "twistd" else ["--log-format", "text"]
+        arguments = [*within, str(program), *own, *words]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})}
+        reactor.spawnProcess(process, arguments[0], arguments, environment)
+        self.addCleanup(process.kill)
+        return process
 
-class TwistdProcess(ProcessProtocol):
-    """A real twistd, with what it says on both of its outputs."""
-
-    def __init__(self) -> None:
-        self.said = ""
-        self.errors = ""
-        self.ended: Deferred[int] = Deferred()  # its exit code, or minus the signal that ended it
-        self.running = True
-
-    def outReceived(self, data: bytes) -> None:
-        self.said += data.decode()
-
-    def errReceived(self, data: bytes) -> None:
-        self.errors += data.decode()
-
-    def processEnded(self, reason: Failure) -> None:
-        self.running = False
-        status: Any = reason.value
-        self.ended.callback(status.exitCode if status.signal is None else -status.signal)
-
-    @property
-    def pid(self) -> int:
-        """Its id, while it runs."""
-        assert self.transport is not None  # spawnProcess gave it one
-        return int(self.transport.pid)
-
-    def send(self, number: int) -> None:
-        """Send a signal by the process' id."""
-        os.kill(self.pid, number)
-
-    @property
-    def addresses(self) -> list[str]:
-        """Where it says that it listens."""
-        return re.findall(r"listening on (http://\S+)", self.said)
+    async def is_ready(self, process: TwistdProcess) -> str:
+        """Its URL, once every feed is live and every file is written."""
+        await self.until(lambda: process.addresses or not process.running)
+        self.assertTrue(process.running, process.said + process.errors)
+        url = process.addresses[0]
+        while (await treq.get(f"{url}/readyz", persistent=False)).code != 200:
+            pass
+        return url
 
 
-def start_twistd(
-    *words: str, command: str = "twistd", environ: Mapping[str, str] | None = None, within: Sequence[str] = ()
-) -> TwistdProcess:
-    """Start `twistd -n --pidfile= WORD…` (or twist), behind the words `within`. The caller sees to it that it ends."""
-    process = TwistdProcess()
-    program = Path(sys.executable).with_name(command)
-    own = ["-n", "--pidfile="] if command == "twistd" else ["--log-format", "text"]
-    arguments = [*within, str(program), *own, *words]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})}
-    reactor.spawnProcess(process, arguments[0], arguments, environment)
-    return process
+def at(exchange: EmbeddedExchange) -> tuple[str, ...]:
+    """The words that lead a daemon to this exchange, and have it listen anywhere."""
+    return ("--ws-url", exchange.ws_url, "--rest-url", exchange.rest_url, *LISTEN)
 
 
 def books(*pairs: str, **more: Any) -> list[FeedSettings]:

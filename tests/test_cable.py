@@ -6,15 +6,13 @@ is no part of that network.
 
 import os
 import shutil
-import signal
 from pathlib import Path
 from unittest import SkipTest
 
-from twisted.internet.defer import gatherResults
 from twisted.internet.utils import getProcessOutput, getProcessValue
 
 from bfxtwist.exchange.ledger import read_ledger
-from tests.running import TwistdProcess, WholeTest, reactor, start_twistd
+from tests.running import TwistdProcess, WholeTest, reactor
 from tests.truth import judge
 
 URLS = ("--ws-url", "ws://127.0.0.1:9999/ws/2", "--rest-url", "http://127.0.0.1:9999/v2")
@@ -56,19 +54,17 @@ class Cable(WholeTest):
     async def test_it_is_noticed_and_nothing_is_lost(self) -> None:
         network = Network()
         await network.make()
-        self.addCleanup(self.end, network.holder)
+        self.addCleanup(network.holder.kill)
         await self.until(lambda: network.holder.said)
         folder = Path(self.mktemp())
         folder.mkdir()
         ledger, rows = folder / "ledger", folder / "trade.csv"
         simulated = ("--pair", "BTC/USD", "--seed", "20261122", "--ledger", str(ledger))
-        exchange = start_twistd("bfx-exchange", *simulated, within=network.inside)
-        self.addCleanup(self.end, exchange)
+        self.twistd("bfx-exchange", *simulated, within=network.inside)
         await self.until(ledger.exists)
         served = f"unix:{folder / 'http'}"
         wanted = ("-p", "BTC/USD", "-c", "book", "-c", "trades", "--file-path", str(folder), "--listen", served)
-        daemon = start_twistd("bfx", *wanted, *URLS, "--lock-folder", str(folder), within=network.inside)
-        self.addCleanup(self.end, daemon)
+        daemon = self.twistd("bfx", *wanted, *URLS, "--lock-folder", str(folder), within=network.inside)
         await self.until(lambda: daemon.said.count(" live: ") == 2 and rows.exists())
 
         await network.link("down")
@@ -81,9 +77,3 @@ class Cable(WholeTest):
         verdict = judge(read_ledger(ledger)["tBTCUSD"], rows, before=told[-1].mts)
         self.assertTrue(verdict.equal, verdict)
         self.assertEqual(verdict.excused, 0)
-
-    async def end(self, process: TwistdProcess) -> None:
-        """By its pid."""
-        if process.running:
-            process.send(signal.SIGKILL)
-            await gatherResults([process.ended])

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SkipTest
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.exchange.venue import Limits
-from tests.running import WholeTest, reactor, start_twistd
+from tests.running import WholeTest, at, reactor
 from tests.truth import judge
 
 STEPS = ("+3600", "-3600", "+86400", "-86400")
@@ -41,20 +41,12 @@ class SteppedDaemon:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
-        where = ("--ws-url", exchange.ws_url, "--rest-url", exchange.rest_url, "--listen", "tcp:0:interface=127.0.0.1")
-        words = ("bfx", "-p", "BTC/USD", "-c", "book", "-c", "trades", "-f", str(self.folder), *where)
-        self.process = start_twistd(*words, environ=environ)
-        test.addCleanup(self.end)
+        words = ("bfx", "-p", "BTC/USD", "-c", "book", "-c", "trades", "-f", str(self.folder), *at(exchange))
+        self.process = test.twistd(*words, environ=environ)
 
     def set_clock(self, offset: str) -> None:
         """So many seconds from the truth."""
         self._offset.write_text(offset)
-
-    async def end(self) -> None:
-        """Nothing is left running."""
-        if self.process.running:
-            self.process.send(signal.SIGKILL)
-            await self.process.ended
 
     async def get(self, path: str) -> Any:
         """A JSON document."""

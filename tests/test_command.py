@@ -17,9 +17,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
-from tests.running import ROOT, TwistdProcess, WholeTest, ids, reactor, start_twistd
-
-LISTEN = ("--listen", "tcp:0:interface=127.0.0.1")
+from tests.running import LISTEN, ROOT, TwistdProcess, WholeTest, at, ids, reactor
 
 
 async def get(url: str) -> Any:
@@ -38,32 +36,14 @@ class Datagrams(DatagramProtocol):
 
 
 class CommandTest(WholeTest):
-    def start(self, *words: str, **more: Any) -> TwistdProcess:
-        process = start_twistd(*words, **more)
-        self.addCleanup(self._end, process)
-        return process
-
-    async def _end(self, process: TwistdProcess) -> None:
-        if process.running:
-            process.send(signal.SIGKILL)
-            await process.ended
-
     async def an_exchange(self, *symbols: str) -> tuple[EmbeddedExchange, tuple[str, ...]]:
         exchange = await self.exchange(SimulatedMarket(7, symbols or ("tBTCUSD", "tETHUSD"), rate=10))
-        return exchange, (*LISTEN, "--ws-url", exchange.ws_url, "--rest-url", exchange.rest_url)
-
-    async def is_ready(self, process: TwistdProcess) -> str:
-        """Its URL, once every feed is live."""
-        await self.until(lambda: process.addresses or not process.running)
-        self.assertTrue(process.running, process.said + process.errors)
-        while (await get(f"{process.addresses[0]}/readyz")) != {"ready": True}:
-            pass
-        return process.addresses[0]
+        return exchange, at(exchange)
 
 
 class Mistakes(CommandTest):
     async def one_line(self, code: int, *words: str, in_log: bool = False) -> str:
-        process = self.start("bfx", *words)
+        process = self.twistd("bfx", *words)
         self.assertEqual(await process.ended, code, process.said + process.errors)
         if in_log:
             [line] = [line for line in process.said.splitlines() if " critical " in line]
@@ -85,7 +65,7 @@ class Mistakes(CommandTest):
     async def test_once_where_the_log_and_errors_are_seen_together(self) -> None:
         exchange, where = await self.an_exchange()
         words = ("bfx", "-p", "BTC/USD", "-c", "book", *where, "--listen", f"tcp:{exchange.port}:interface=127.0.0.1")
-        process = self.start(*words, within=("sh", "-c", 'exec "$0" "$@" 2>&1'))
+        process = self.twistd(*words, within=("sh", "-c", 'exec "$0" "$@" 2>&1'))
         self.assertEqual(await process.ended, 1)
         self.assertEqual(process.said.count("choose another --listen"), 1, process.said)
 
@@ -96,7 +76,7 @@ class Mistakes(CommandTest):
 
     async def test_a_pair_that_is_refused_when_rest_does_not_answer(self) -> None:
         _, where = await self.an_exchange("tBTCUSD")
-        where = (*where[:-1], "http://127.0.0.1:1/v2")
+        where = (*where, "--rest-url", "http://127.0.0.1:1/v2")
         line = await self.one_line(78, "-p", "BTX/USD", "-c", "book", *where, in_log=True)
         self.assertIn("refuses BTX/USD book", line)
         self.assertIn("10300", line)
@@ -105,7 +85,7 @@ class Mistakes(CommandTest):
     async def test_a_file_that_another_daemon_has(self) -> None:
         _, where = await self.an_exchange()
         words = ("bfx", "-p", "BTC/USD", "-c", "trades", "-f", self.mktemp(), *where)
-        first = self.start(*words)
+        first = self.twistd(*words)
         await self.is_ready(first)
         line = await self.one_line(75, *words[1:])
         self.assertIn("trade.csv", line)
@@ -118,7 +98,7 @@ class Running(CommandTest):
 
     async def test_the_log_as_json(self) -> None:
         _, where = await self.an_exchange()
-        daemon = self.start("bfx", "-p", "BTC/USD", "-c", "book", "--log-format", "json", *where)
+        daemon = self.twistd("bfx", "-p", "BTC/USD", "-c", "book", "--log-format", "json", *where)
         await self.until(lambda: "live: BTC/USD book" in daemon.said or not daemon.running)
         daemon.send(signal.SIGTERM)
         await daemon.ended
@@ -131,7 +111,7 @@ class Running(CommandTest):
 
     async def test_the_log_in_a_file(self) -> None:
         path = Path(self.mktemp()).absolute()
-        daemon = self.start(f"--logfile={path}", "bfx", "-p", "BTC/USD", "-c", "book", "--demo", *LISTEN)
+        daemon = self.twistd(f"--logfile={path}", "bfx", "-p", "BTC/USD", "-c", "book", "--demo", *LISTEN)
         await self.until(lambda: not daemon.running or (path.exists() and "live: BTC/USD" in path.read_text()))
         self.assertEqual(daemon.said, "")
         self.assertIn("the demo's exchange: ws://127.0.0.1:", path.read_text())
@@ -153,7 +133,7 @@ class Running(CommandTest):
             port = reactor.listenUNIXDatagram(f"{folder}/notify", heard)
             self.addCleanup(port.stopListening)
             environ = {"NOTIFY_SOCKET": f"{folder}/notify", "WATCHDOG_USEC": "300000"}
-            daemon = self.start("bfx", "-p", "BTC/USD", "-c", "book", *where, environ=environ)
+            daemon = self.twistd("bfx", "-p", "BTC/USD", "-c", "book", *where, environ=environ)
             await self.until(lambda: heard.words.count("WATCHDOG=1") > 2)
             await self.until(lambda: "STATUS=1 of 1 feeds live" in heard.words)
             daemon.send(signal.SIGHUP)
@@ -166,7 +146,7 @@ class Running(CommandTest):
     async def test_two_daemons_side_by_side(self) -> None:
         _, where = await self.an_exchange()
         pairs = ("BTC/USD", "ETH/USD")
-        daemons = [self.start("bfx", "-p", pair, "-c", "book", *where) for pair in pairs]
+        daemons = [self.twistd("bfx", "-p", pair, "-c", "book", *where) for pair in pairs]
         for pair, daemon in zip(pairs, daemons, strict=True):
             book = await get(f"{await self.is_ready(daemon)}/book")
             self.assertEqual((book["symbol"], book["status"]), (pair, "live"))
@@ -174,7 +154,7 @@ class Running(CommandTest):
     async def test_sigterm_leaves_a_whole_file(self) -> None:
         exchange, where = await self.an_exchange()
         folder = Path(self.mktemp())
-        daemon = self.start("bfx", "-p", "BTC/USD", "-c", "trades", "-f", str(folder), *where)
+        daemon = self.twistd("bfx", "-p", "BTC/USD", "-c", "trades", "-f", str(folder), *where)
         await self.is_ready(daemon)
         path = folder / "trade.csv"
         await self.until(lambda: len(ids(path)) > 40)
@@ -192,7 +172,7 @@ class Running(CommandTest):
         folder = Path(self.mktemp())
         words = ("bfx", "-p", "BTC/USD", "-c", "trades", "-f", str(folder), *where)
         for _ in range(3):
-            daemon = self.start(*words)
+            daemon = self.twistd(*words)
             await self.is_ready(daemon)
             daemon.send(signal.SIGTERM)
             await daemon.ended
@@ -205,7 +185,7 @@ class Running(CommandTest):
         config = Path(self.mktemp())
         book = '[[feed]]\npair = "{}"\nchannel = "book"\n'
         config.write_text(book.format("BTC/USD"))
-        daemon = self.start("bfx", "--config", str(config.absolute()), *where)
+        daemon = self.twistd("bfx", "--config", str(config.absolute()), *where)
         url = await self.is_ready(daemon)
         since = (await get(f"{url}/books"))["books"][0]["since"]
 
@@ -233,7 +213,7 @@ class Running(CommandTest):
         feed = '[[feed]]\npair = "{}"\nchannel = "{}"\n{}\n'
         book = feed.format("BTC/USD", "book", "length = 25")
         config.write_text(book)
-        daemon = self.start("bfx", "--config", str(config.absolute()), *where)
+        daemon = self.twistd("bfx", "--config", str(config.absolute()), *where)
         url = await self.is_ready(daemon)
 
         taken.touch()  # a file, where a folder is wanted
@@ -256,7 +236,7 @@ class Running(CommandTest):
         config, folder = Path(self.mktemp()), Path(self.mktemp()).absolute()
         feed = '[[feed]]\npair = "{}"\nchannel = {}\n'
         config.write_text(feed.format("BTC/USD", '"book"'))
-        daemon = self.start("bfx", "--config", str(config.absolute()), *where)
+        daemon = self.twistd("bfx", "--config", str(config.absolute()), *where)
         url = await self.is_ready(daemon)
 
         both = f'["book", "trades"]\nfile_path = "{folder}"\n'
@@ -276,7 +256,7 @@ class Running(CommandTest):
         config, folder = Path(self.mktemp()).absolute(), Path(self.mktemp()).absolute()
         feed = f'[[feed]]\npair = {{}}\nchannel = "trades"\nfile_path = "{folder}"\n'
         config.write_text(feed.format('"BTC/USD"'))
-        daemon = self.start("bfx", "--config", str(config), *where)
+        daemon = self.twistd("bfx", "--config", str(config), *where)
         await self.is_ready(daemon)
 
         config.write_text('sync = "always"\nrotate = "daily"\n' + feed.format('["BTC/USD", "ETH/USD"]'))
@@ -291,7 +271,7 @@ class Running(CommandTest):
         config, folder = Path(self.mktemp()).absolute(), Path(self.mktemp()).absolute()
         feed = f'[[feed]]\npair = "{{}}"\nchannel = "trades"\nfile_path = "{folder}"\n'
         config.write_text(feed.format("BTC/USD"))
-        daemon = self.start("bfx", "--config", str(config), *where)
+        daemon = self.twistd("bfx", "--config", str(config), *where)
         await self.is_ready(daemon)
         config.write_text(feed.format("ETH/USD"))
         daemon.send(signal.SIGHUP)
@@ -300,7 +280,7 @@ class Running(CommandTest):
 
     async def test_sighup_without_a_file_says_what_it_did(self) -> None:
         _, where = await self.an_exchange()
-        daemon = self.start("bfx", "-p", "BTC/USD", "-c", "book", *where)
+        daemon = self.twistd("bfx", "-p", "BTC/USD", "-c", "book", *where)
         await self.is_ready(daemon)
         daemon.send(signal.SIGHUP)
         await self.until(lambda: "there is no --config" in daemon.said)
@@ -317,7 +297,7 @@ class Running(CommandTest):
 
         said = issue(2090)
         listen = f"ssl:0:interface=127.0.0.1:privateKey={pem}"
-        daemon = self.start("bfx", "-p", "BTC/USD", "-c", "book", "--demo", "--listen", listen)
+        daemon = self.twistd("bfx", "-p", "BTC/USD", "-c", "book", "--demo", "--listen", listen)
         await self.until(lambda: said in daemon.said or not daemon.running)
         renewed = issue(2091)
         daemon.send(signal.SIGHUP)
@@ -328,26 +308,26 @@ class Running(CommandTest):
         self.assertTrue(daemon.running)
 
     async def test_the_demo(self) -> None:
-        daemon = self.start("bfx", "-p", "BTC/USD", "-c", "book", "--demo", *LISTEN)
+        daemon = self.twistd("bfx", "-p", "BTC/USD", "-c", "book", "--demo", *LISTEN)
         self.assertEqual((await get(f"{await self.is_ready(daemon)}/book"))["status"], "live")
 
     async def test_twist_has_it_too(self) -> None:
         """With signals and exit codes, though it has no privileged start."""
         words = ("bfx", "-p", "BTC/USD", "-c", "trades", "-f", self.mktemp(), "--demo", *LISTEN)
-        daemon = self.start(*words, command="twist")
+        daemon = self.twistd(*words, command="twist")
         await self.is_ready(daemon)
         daemon.send(signal.SIGHUP)
         await self.until(lambda: "there is no --config" in daemon.said or not daemon.running)
         self.assertTrue(daemon.running, daemon.said + daemon.errors)
-        second = self.start(*words, command="twist")
+        second = self.twistd(*words, command="twist")
         self.assertEqual(await second.ended, os.EX_TEMPFAIL, second.said + second.errors)
         self.assertIn(f"is locked by pid {daemon.pid}", second.errors)
         self.assertNotIn("Traceback", second.errors)
 
     async def test_the_exchange_runs_alone(self) -> None:
-        exchange = self.start("bfx-exchange", "--listen", "tcp:0:interface=127.0.0.1", "--pair", "LTC/USD")
+        exchange = self.twistd("bfx-exchange", "--listen", "tcp:0:interface=127.0.0.1", "--pair", "LTC/USD")
         await self.until(lambda: "starting on" in exchange.said or not exchange.running)
         port = exchange.said.split("starting on ")[1].split()[0]
         where = ("--ws-url", f"ws://127.0.0.1:{port}/ws/2", "--rest-url", f"http://127.0.0.1:{port}/v2", *LISTEN)
-        daemon = self.start("bfx", "-p", "LTC/USD", "-c", "book", *where)
+        daemon = self.twistd("bfx", "-p", "LTC/USD", "-c", "book", *where)
         self.assertEqual((await get(f"{await self.is_ready(daemon)}/book"))["symbol"], "LTC/USD")

@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 from bfxtwist.core.trade_rows import HEADER
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
-from tests.running import TwistdProcess, WholeTest, reactor, start_twistd
+from tests.running import TwistdProcess, WholeTest, at, reactor
 from tests.truth import judge
 
 SEED = 20261122
@@ -82,13 +82,4 @@ class Kills(WholeTest):
 
     def begin(self, folder: Path, exchange: EmbeddedExchange) -> TwistdProcess:
         """A daemon on the book and the trades."""
-        where = ("--ws-url", exchange.ws_url, "--rest-url", exchange.rest_url, "--listen", "tcp:0:interface=127.0.0.1")
-        daemon = start_twistd("bfx", "-p", "BTC/USD", "-c", "book", "-c", "trades", "-f", str(folder), *where)
-        self.addCleanup(self.end, daemon)
-        return daemon
-
-    async def end(self, daemon: TwistdProcess) -> None:
-        """Nothing is left running."""
-        if daemon.running:
-            daemon.send(signal.SIGKILL)
-            await daemon.ended
+        return self.twistd("bfx", "-p", "BTC/USD", "-c", "book", "-c", "trades", "-f", str(folder), *at(exchange))

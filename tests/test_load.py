@@ -12,7 +12,7 @@ import treq
 from twisted.internet.defer import Deferred, gatherResults
 
 from bfxtwist.exchange.simulated import SimulatedMarket
-from tests.running import TwistdProcess, WholeTest, start_twistd
+from tests.running import WholeTest, at
 from tests.truth import judge
 
 PAIRS = ("BTC/USD", "ETH/USD", "LTC/USD", "XRP/USD")
@@ -30,14 +30,9 @@ class Load(WholeTest):
     async def test_nothing_is_lost(self) -> None:
         exchange = await self.exchange(SimulatedMarket(5, SYMBOLS, rate=RATE))
         folder = Path(self.mktemp())
-        where = ("--ws-url", exchange.ws_url, "--rest-url", exchange.rest_url, "--listen", "tcp:0:interface=127.0.0.1")
         channels = ("-c", "book", "-c", "trades", "-f", str(folder))
-        self.process = start_twistd("bfx", "-p", ",".join(PAIRS), *channels, *where)
-        self.addCleanup(self.end, self.process)
-        await self.until(lambda: self.process.addresses or not self.process.running)
-        self.assertTrue(self.process.running, self.process.said + self.process.errors)
-        while (await self.get("/readyz"))[0] != 200:
-            pass
+        self.process = self.twistd("bfx", "-p", ",".join(PAIRS), *channels, *at(exchange))
+        self.url = await self.is_ready(self.process)
         self.enough = False
         readers = [Deferred.fromCoroutine(self.read(PAIRS[number % len(PAIRS)])) for number in range(READERS)]
         while (await self.get("/status"))[1]["feed"]["counters"]["frames"] < FRAMES:
@@ -69,10 +64,5 @@ class Load(WholeTest):
         return times
 
     async def get(self, path: str) -> tuple[int, Any]:
-        answer = await treq.get(f"{self.process.addresses[0]}{path}", persistent=False)
+        answer = await treq.get(f"{self.url}{path}", persistent=False)
         return answer.code, json.loads(await answer.content())
-
-    async def end(self, daemon: TwistdProcess) -> None:
-        if daemon.running:
-            daemon.send(signal.SIGKILL)
-            await daemon.ended

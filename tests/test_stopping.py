@@ -9,7 +9,7 @@ from twisted.internet.task import deferLater
 
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
-from tests.running import TwistdProcess, WholeTest, reactor, start_twistd
+from tests.running import LISTEN, TwistdProcess, WholeTest, reactor
 from tests.truth import judge
 
 EX_IOERR = 74
@@ -21,16 +21,8 @@ class Stopping(WholeTest):
         self.folder = Path(self.mktemp())
 
     def begin(self, exchange: EmbeddedExchange, ws_url: str | None = None) -> TwistdProcess:
-        where = ("--ws-url", ws_url or exchange.ws_url, "--rest-url", exchange.rest_url)
-        words = ("-p", "BTC/USD", "-c", "book", "-c", "trades", "-f", str(self.folder))
-        daemon = start_twistd("bfx", *words, *where, "--listen", "tcp:0:interface=127.0.0.1")
-        self.addCleanup(self.end, daemon)
-        return daemon
-
-    async def end(self, daemon: TwistdProcess) -> None:
-        if daemon.running:
-            daemon.send(signal.SIGKILL)
-            await daemon.ended
+        where = ("--ws-url", ws_url or exchange.ws_url, "--rest-url", exchange.rest_url, *LISTEN)
+        return self.twistd("bfx", "-p", "BTC/USD", "-c", "book", "-c", "trades", "-f", str(self.folder), *where)
 
     async def says(self, daemon: TwistdProcess, text: str) -> None:
         await self.until(lambda: text in daemon.said or not daemon.running)

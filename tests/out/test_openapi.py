@@ -1,7 +1,6 @@
 """The document is OpenAPI 3.1, names the routes that there are, and a fuzzer finds the running daemon to keep to it."""
 
 import json
-import signal
 import subprocess
 import sys
 from functools import partial
@@ -17,7 +16,7 @@ from twisted.internet.threads import deferToThread
 
 from bfxtwist import __version__
 from bfxtwist.exchange.simulated import SimulatedMarket
-from tests.running import RunningDaemon, TwistdProcess, WholeTest, books, start_twistd
+from tests.running import LISTEN, RunningDaemon, WholeTest, books
 
 validator: Any = import_module("openapi_spec_validator") if find_spec("openapi_spec_validator") else None
 
@@ -62,13 +61,9 @@ class FuzzTest(WholeTest):
 
     @skipUnless(find_spec("schemathesis"), "schemathesis is not here")
     async def test_a_fuzzer_finds_nothing(self) -> None:
-        words = ("-p", "BTC/USD", "-c", "book,trades", "--demo", "-l", "tcp:0:interface=127.0.0.1", "-f", self.mktemp())
-        daemon = start_twistd("bfx", *words)
-        self.addCleanup(self._end, daemon)
-        await self.until(lambda: daemon.addresses or not daemon.running)
-        url = daemon.addresses[0]
-        while (await treq.get(f"{url}/readyz", persistent=False)).code != 200:
-            pass
+        words = ("-p", "BTC/USD", "-c", "book,trades", "--demo", *LISTEN, "-f", self.mktemp())
+        daemon = self.twistd("bfx", *words)
+        url = await self.is_ready(daemon)
         # It has one pair, since with several a request without one is answered 400. What it is asked is ready: to a fuzzer
         # every 503 is a fault of the server.
         fuzzing = [
@@ -82,8 +77,3 @@ class FuzzTest(WholeTest):
         result = await deferToThread(run)
         self.assertEqual(result.returncode, 0, f"{result.stdout[-6000:]}\n{result.stderr[-2000:]}")
         self.assertNotIn("Traceback", daemon.said)
-
-    async def _end(self, daemon: TwistdProcess) -> None:
-        if daemon.running:
-            daemon.send(signal.SIGTERM)
-            await daemon.ended
