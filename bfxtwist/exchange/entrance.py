@@ -4,10 +4,9 @@ With a fault set, it answers as the exchange's front does on a bad day: with ano
 """
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from autobahn.twisted.resource import WebSocketResource
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorTime, ITransport
 from twisted.internet.task import LoopingCall
 from twisted.web.http import Request as HttpRequest
 from twisted.web.resource import Resource
@@ -16,9 +15,6 @@ from twisted.web.server import NOT_DONE_YET, Request
 from bfxtwist.exchange.faults import Faults
 from bfxtwist.exchange.rates import RateLimit
 from bfxtwist.exchange.server import ServerFactory
-
-if TYPE_CHECKING:
-    from twisted.internet.interfaces import ITransport
 
 #: A page as the exchange's front shows one.
 FRONT_PAGE = b"<!DOCTYPE html>\n<html><head><title>%b | api-pub.bitfinex.com</title></head><body>cloudflare</body></html>\n"
@@ -112,7 +108,7 @@ class Entrance(Resource):
             drip.stop()
 
 
-def transport_of(request: HttpRequest) -> "ITransport":
+def transport_of(request: HttpRequest) -> ITransport:
     """The connection under a request, for what no HTTP answer can say."""
     transport = request.channel.transport
     assert transport is not None  # it is open: a request came over it
