@@ -74,10 +74,6 @@ class Line:
         """Keep what the exchange sends until it is delivered."""
         self._waiting += texts
 
-    def drop(self) -> None:
-        """The exchange ends it; here it has no reason to."""
-        raise AssertionError("dropped by the exchange")
-
     # --- what the session tells -----------------------------------------------------------------------------------
 
     def noted(self, text: str, /, **fields: object) -> None:

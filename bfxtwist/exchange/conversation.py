@@ -49,9 +49,6 @@ class Outlet(Protocol):
     def send(self, texts: Sequence[bytes]) -> None:
         """Text frames, in one write."""
 
-    def drop(self) -> None:
-        """Cut the connection, without a close frame."""
-
 
 @dataclass(slots=True)
 class Channel:

@@ -25,15 +25,10 @@ class Ear:
 
     def __init__(self) -> None:
         self.bursts: list[list[bytes]] = []
-        self.dropped = False
 
     def send(self, texts: Sequence[bytes]) -> None:
         """Keep them."""
         self.bursts.append(list(texts))
-
-    def drop(self) -> None:
-        """Remember that."""
-        self.dropped = True
 
     def take(self) -> list[Any]:
         """What came since the last time, as JSON."""
