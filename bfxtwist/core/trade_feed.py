@@ -25,7 +25,7 @@ class TradeListener(Protocol):
     def executed(self, trades: Sequence[Trade], confirmed: Sequence[bool], moment: Moment) -> None:
         """Trades that came together, each as `te` or (confirmed) once more as `tu`."""
 
-    def lost(self, reason: str, moment: Moment) -> None:
+    def lost(self, reason: str) -> None:
         """From here to the next snapshot anything may be missed."""
 
 
@@ -67,4 +67,4 @@ class TradeFeed(Feed):
         """From here to the next snapshot trades may be missed."""
         super().lost(reason, moment)
         for listener in self.listeners:
-            listener.lost(reason, moment)
+            listener.lost(reason)

@@ -284,7 +284,7 @@ class TradeStream(Stream[list[Item]]):
         if len(self._confirmed) > IDS_KEPT:
             del self._confirmed[next(iter(self._confirmed))]
 
-    def lost(self, reason: str, moment: Moment) -> None:
+    def lost(self, reason: str) -> None:
         """What is missed shows when the next snapshot comes."""
 
     # --- a stream -----------------------------------------------------------------------------------------------------

@@ -226,9 +226,8 @@ class TradeRecorder:
         if tape.has_released:
             self._csv.put(tape.released())
 
-    def lost(self, reason: str, moment: Moment) -> None:
+    def lost(self, reason: str) -> None:
         """From here to the next snapshot anything may be missed."""
-        del moment
         self.tape.lost(reason)
         if self._in_line and self._asking is not None and not self._wants_page():
             self._asking.cancel()  # others have more use for the turn

@@ -128,5 +128,5 @@ class _Recorder:
     def executed(self, trades: Sequence[Trade], confirmed: Sequence[bool], moment: Moment) -> None:
         self.tape.executed(trades, moment)
 
-    def lost(self, reason: str, moment: Moment) -> None:
+    def lost(self, reason: str) -> None:
         self.tape.lost(reason)

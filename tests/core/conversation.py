@@ -41,7 +41,7 @@ class Tape:
     def executed(self, trades: Sequence[Trade], confirmed: Sequence[bool], moment: Moment) -> None:
         self.told += [("tu" if again else "te", trade.id) for trade, again in zip(trades, confirmed, strict=True)]
 
-    def lost(self, reason: str, moment: Moment) -> None:
+    def lost(self, reason: str) -> None:
         self.told.append(("lost", reason))
 
 

@@ -192,7 +192,7 @@ class RecorderMachine(RuleBasedStateMachine):
         assert self.recorder is not None
         self.connected = False
         self.late.clear()
-        self.recorder.lost("sequence", self.exchange.moment())
+        self.recorder.lost("sequence")
 
     @precondition(lambda self: self.connected)
     @rule(missed=st.integers(0, 4), stops=st.booleans())

@@ -115,7 +115,7 @@ class Recording:
 
     def lost(self, reason: str = "sequence") -> None:
         """The socket is gone, or not believed any more."""
-        self.recorder.lost(reason, self.exchange.moment())
+        self.recorder.lost(reason)
 
     def tell(self, trade: Trade, confirmed: bool = False) -> None:
         """The socket tells a trade."""
