@@ -63,8 +63,11 @@ from bfxtwist.core.runs import cut, decode_together
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.core.wire import decode
 
-#: What is asked for. The timestamp tells how far behind the exchange we are.
-FLAGS = ConfFlags.SEQ_ALL | ConfFlags.OB_CHECKSUM | ConfFlags.TIMESTAMP
+#: Without these nothing is verified.
+NEEDED = ConfFlags.SEQ_ALL | ConfFlags.OB_CHECKSUM
+
+#: What is asked for. The timestamp tells how far behind the exchange we are; flags have gone before (DEC_S, TIME_S).
+FLAGS = NEEDED | ConfFlags.TIMESTAMP
 
 VERSION = 2
 
@@ -283,8 +286,10 @@ class Session:
             self._channels.renew_all(moment)
 
     def _check_flags(self, ack: ConfAck, _moment: Moment) -> None:
-        if not ack.ok or ack.flags & FLAGS != FLAGS:
+        if not ack.ok or ack.flags & NEEDED != NEEDED:
             raise ConfRefused(f"asked for {int(FLAGS)}, granted {ack.flags}, {'ok' if ack.ok else 'not ok'}")
+        if not ack.flags & ConfFlags.TIMESTAMP:
+            self._observer.noted("the exchange tells no times: what had to wait on its way is not known to be old")
 
     def _configured(self, ack: ConfAck, moment: Moment) -> None:
         self._check_flags(ack, moment)

@@ -135,7 +135,8 @@ class Hello(SynchronousTestCase):
 
     def test_flags_not_granted(self) -> None:
         for answer in (
-            {"event": "conf", "status": "OK", "flags": 65536},
+            {"event": "conf", "status": "OK", "flags": 65536 + 32768},
+            {"event": "conf", "status": "OK", "flags": 131072 + 32768},
             {"event": "conf", "status": "OK", "flags": 0},
             {"event": "conf", "status": "FAILED", "flags": 229376},
             {"event": "error", "code": 10050, "msg": "conf: failed"},
@@ -155,6 +156,15 @@ class Hello(SynchronousTestCase):
             talk.advance(14)
             with self.assertRaises(Unanswered):
                 talk.advance(2)
+
+    def test_without_timestamps_a_book_is_verified_all_the_same(self) -> None:
+        talk = in_state(SessionState.CONFIGURING)
+        talk.event({**GRANTED, "flags": 65536 + 131072})
+        talk.acknowledge()
+        for seq, body in enumerate((ROWS, "[98,1,1]", "[98,0,1]", f'"cs",{CHECKSUM}', '"hb"'), 1):
+            talk.hear(f"[7,{body},{seq}]")
+        self.assertEqual((talk.book.state, talk.book.verified, talk.book.sent), (FeedState.LIVE, True, None))
+        self.assertEqual(talk.happened, ["the exchange tells no times: what had to wait on its way is not known to be old"])
 
     def test_more_flags_than_asked_for_are_fine(self) -> None:
         talk = in_state(SessionState.CONFIGURING)
