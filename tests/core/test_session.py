@@ -19,7 +19,16 @@ from bfxtwist.core.errors import (
 from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.messages import Event, Frame
 from bfxtwist.core.session import Session, SessionState
-from tests.core.conversation import CHECKSUM, GRANTED, GREETING, SUBSCRIBE, TRADES, Conversation, conversation_with_trades
+from tests.core.conversation import (
+    CHECKSUM,
+    GRANTED,
+    GREETING,
+    ROWS,
+    SUBSCRIBE,
+    TRADES,
+    Conversation,
+    conversation_with_trades,
+)
 
 #: One message of each kind, as text; `{seq}` is the next sequence number.
 EVERY_KIND = {
