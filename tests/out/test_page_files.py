@@ -28,7 +28,7 @@ class PageFilesTest(SynchronousTestCase):
     def test_everything_is_served(self) -> None:
         """The page, and whatever it and its modules ask for, each as what it is."""
         self.assertEqual(self.get("/?pair=BTC-USD").headers["Content-Type"], "text/html; charset=utf-8")
-        wanted = {*re.findall(r'(?:href|src)="(/page/[^"]+)"', self.get("/").body.decode())}
+        wanted = {f"/{path}" for path in re.findall(r'(?:href|src)="(page/[^"]+)"', self.get("/").body.decode())}
         self.assertEqual(len(wanted), 2)
         seen: set[str] = set()
         while wanted - seen:

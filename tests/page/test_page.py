@@ -6,6 +6,7 @@ from typing import Any
 import treq
 from twisted.internet import reactor as _reactor
 from twisted.internet.task import deferLater
+from twisted.protocols.portforward import ProxyFactory, ProxyServer
 from twisted.trial.unittest import TestCase
 
 from bfxtwist.core.messages import Trade
@@ -22,6 +23,14 @@ _LADDER = """Object.fromEntries(["asks", "bids"].map((side) => [side, [...docume
 
 _MIDDLE = "document.getElementById('ladder-spread').parentNode.getBoundingClientRect().top"
 _STATE = "document.documentElement.dataset.state"
+
+
+class _BelowAPath(ProxyServer):
+    """A connection through a proxy that serves the daemon below `/bfx/`, and something else beside it."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """A request in one piece, or what comes on a WebSocket."""
+        super().dataReceived(data.replace(b"GET /", b"GET /elsewhere/").replace(b"GET /elsewhere/bfx/", b"GET /"))
 
 
 class PageTest(TestCase):
@@ -188,6 +197,23 @@ class ReaderTest(PageTest):
         price = "Number(document.querySelector('#trades tr')?.cells[2].textContent)"
         await self.becomes(f"Math.abs({price} / {best} - 1) < 0.1", True)
         self.assertAlmostEqual(float(await self.browser.text("#mid")) / best, 1, 1)
+
+    async def test_below_a_path_of_a_proxy(self) -> None:
+        """All that the page asks for, its socket too, and where its links lead is beside it."""
+        await self.page("/livez", live=False)
+        proxy = ProxyFactory("127.0.0.1", int(self.served.url.rpartition(":")[2]))
+        proxy.protocol = _BelowAPath
+        port = reactor.listenTCP(0, proxy, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        url = f"http://127.0.0.1:{port.getHost().port}/bfx/"
+        await self.browser.get(f"{url}?pair=BTC-USD&rows=25")
+        await self.becomes(f"[{_STATE}, version.textContent]", ["live", "0"])
+        await self.browser.press("r")
+        await self.becomes("location.pathname + location.search", "/bfx/?pair=BTC-USD&rows=100")
+        links = await self.browser.js("[...document.querySelectorAll('footer a')].map((one) => one.href)")
+        self.assertEqual(links, [f"{url}status", f"{url}books"])
+        self.assertEqual(set(self.served.site.answered), {200})
+        await self.assert_no_complaints()
 
     async def test_unknown_pair(self) -> None:
         """A pair that is not carried: the page says so and shows one that is."""

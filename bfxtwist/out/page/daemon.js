@@ -3,9 +3,17 @@
 const EVERY = 2000;
 const WITHIN = 5000;
 
-// From the origin: relative to a page that was opened with a name and a password in its URL, browsers fetch nothing.
+/** Where something of the daemon's is: beside the page, which a proxy may have put below a path of its own.
+ *
+ * From origin and path: relative to a page that was opened with a name and a password in its URL, browsers fetch nothing.
+ */
+export function beside(path) {
+  const { origin, pathname } = window.location;
+  return new URL(path, origin + pathname);
+}
+
 async function ask(path) {
-  const response = await fetch(new URL(path, window.location.origin), { signal: AbortSignal.timeout(WITHIN) });
+  const response = await fetch(beside(path), { signal: AbortSignal.timeout(WITHIN) });
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
   return response.json();
 }
@@ -30,7 +38,7 @@ export function pairsOf(status, books) {
 export async function watchDaemon(told) {
   for (;;) {
     try {
-      const [status, books] = await Promise.all([ask("/status"), ask("/books")]);
+      const [status, books] = await Promise.all([ask("status"), ask("books")]);
       told(pairsOf(status, books), status.version);
     } catch (error) {
       if (error instanceof TypeError || error.name === "TimeoutError") await pause(EVERY / 2);

@@ -2,7 +2,7 @@
 
 import { Choices, inUrl } from "./choices.js";
 import { Clock } from "./clock.js";
-import { watchDaemon } from "./daemon.js";
+import { beside, watchDaemon } from "./daemon.js";
 import { format, parse } from "./decimal.js";
 import { DepthChart } from "./depth.js";
 import { Feed } from "./feed.js";
@@ -26,7 +26,7 @@ class Page {
     this.choices = new Choices(window);
     this.clock = new Clock();
     this.model = new Model(() => this.feed.again(), () => this.clock.now());
-    this.feed = new Feed(`${window.location.origin.replace(/^http/, "ws")}/ws/2`, this.model, this.clock, () => this.heard());
+    this.feed = new Feed(beside("ws/2").href.replace(/^http/, "ws"), this.model, this.clock, () => this.heard());
     this.pairs = [];
     this.pair = null;
     this.state = new StateView(document);
