@@ -184,6 +184,18 @@ class StateTest(PageTest):
         await self.becomes("document.getElementById('trades').rows.length >= 30", True)
         await self.assert_no_complaints()
 
+    async def test_another_pair_instead(self) -> None:
+        """The pair is gone, and one other is left: the list names both, and by it or by a key one comes to the other."""
+        await self.page(symbols=["tBTCUSD", "tETHUSD"])
+        for subscription in [feed.subscription for feed in self.served.market.feeds() if feed.name == "BTC/USD"]:
+            self.served.feed.drop(subscription)
+        await self.becomes("absent.textContent", "BTC-USD is not carried here.")
+        names = "[[...pair.options].map((option) => option.value), pair.value, pair.disabled]"
+        await self.becomes(names, [["ETH/USD", "BTC/USD"], "BTC/USD", False])
+        await self.browser.press("]")
+        await self.becomes(f"[{_STATE}, absent.textContent]", ["live", ""])
+        await self.becomes(names, [["ETH/USD"], "ETH/USD", True])
+
     async def test_refused(self) -> None:
         """The exchange does not have the pair any more, and is asked again now and then: the page says so, and stays."""
         await self.page()

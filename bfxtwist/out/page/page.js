@@ -81,6 +81,7 @@ class Page {
 
   offerPairs() {
     const names = this.pairs.map((pair) => pair.name);
+    if (this.pair && !names.includes(this.pair.name)) names.push(this.pair.name); // gone since, and still looked at
     if ([...at("pair").options].map((option) => option.value).join() === names.join()) return;
     at("pair").replaceChildren(...names.map((name) => new Option(name)));
     at("pair").disabled = names.length < 2;
@@ -122,7 +123,7 @@ class Page {
   move(by) {
     const { length } = this.pairs;
     const index = this.pairs.findIndex((pair) => pair.symbol === this.pair?.symbol);
-    if (length < 2) return;
+    if (!length || (length === 1 && index === 0)) return; // there is no other
     this.choose(this.pairs[(index + by + length) % length].name, true);
     at("spoken").textContent = `${this.pair.name}.`;
   }
