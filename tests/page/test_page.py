@@ -1,5 +1,6 @@
 """The page in a real browser: what a person sees, does, and is warned of."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,17 @@ class ReaderTest(PageTest):
         await self._shows("tETHUSD")
         await self.browser.get(f"{self.served.url}/?pair=eth-usd")
         await self._shows("tETHUSD")
+        await self._press("[", altKey=True)  # as on a Mac with a German keyboard, say
+        await self._shows("tBTCUSD")
+        await self._press("t", altKey=True)
+        await self._press("+", ctrlKey=True)
+        self.assertEqual(await self.browser.js("[document.documentElement.dataset.theme, step.value]"), ["auto", ""])
         await self.assert_no_complaints()
+
+    async def _press(self, key: str, **modifiers: bool) -> None:
+        """As a keyboard that has the key elsewhere."""
+        event = json.dumps({"key": key, "bubbles": True, **modifiers})
+        await self.browser.js(f"(document.body.dispatchEvent(new KeyboardEvent('keydown', {event})), 0)")
 
     async def _shows(self, symbol: str) -> None:
         """The page comes to show the book and the trades of this pair."""

@@ -173,7 +173,9 @@ class Page {
   }
 
   key(event) {
-    if (event.ctrlKey || event.altKey || event.metaKey || at("help").open) return;
+    // Many keyboards have brackets on Alt (Mac) or AltGr (Ctrl and Alt, for some browsers); letters with these are the browser's.
+    const isTyped = event.altKey && "[]+-?".includes(event.key);
+    if (event.metaKey || ((event.ctrlKey || event.altKey) && !isTyped) || at("help").open) return;
     if (event.target instanceof HTMLSelectElement) return;
     const action = {
       "]": () => this.move(1),
