@@ -81,10 +81,15 @@ class Book:
         self.bids, self.asks = Side(-1), Side(1)
 
     def load(self, rows: Iterable[Row]) -> None:
-        """Begin anew from a snapshot. Raises ValueError for a row that cannot be one of a book."""
+        """Begin anew from a snapshot. Raises ValueError for a row that cannot be one of a book; it is then unchanged."""
+        before = self.exact, self.bids, self.asks
         self._clear()
-        for row in rows:
-            self.apply(row)
+        try:
+            for row in rows:
+                self.apply(row)
+        except ValueError:
+            self.exact, self.bids, self.asks = before
+            raise
 
     def apply(self, row: Row) -> None:
         """Take in one row of an update. Raises ValueError for what cannot be a row; the book is then unchanged."""

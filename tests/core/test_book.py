@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.book import Book
 from bfxtwist.core.messages import BookUpdate, Checksum, Row, Rows
+from bfxtwist.core.raw_book import RawBook
 from bfxtwist.core.wire import decode
 from tests.recordings import recording
 
@@ -76,6 +77,16 @@ class PriceLevels(SynchronousTestCase):
         for row in rows("100 1", "100 1 0", "-100 1 1", "0 1 1", "100 -1 1"):
             self.assertRaises(ValueError, book.apply, row)
         self.assertEqual(book.bids.rows, [(b"100", b"1", b"1")])
+
+    def test_a_snapshot_that_cannot_be_one_changes_nothing(self) -> None:
+        """Whoever asks for a stale book is given what was known, not half of it and half of another."""
+        for book in (Book(), RawBook()):
+            book.load(rows("100 1 1", "101 1 -1"))
+            for row in ("102 1 0", "102 1"):
+                self.assertRaises(ValueError, book.load, rows("90 1 1", "91 1.2345678901234567 -1", row))
+                self.assertEqual((book.bids.rows, book.asks.rows), (rows("100 1 1"), rows("101 1 -1")))
+            book.apply((b"100", b"2", b"1"))
+            self.assertEqual((book.bids.rows, book.exact), (rows("100 2 1"), False))
 
     def test_a_new_snapshot_replaces_everything(self) -> None:
         book = Book()
