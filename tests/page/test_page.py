@@ -184,8 +184,10 @@ class ReaderTest(PageTest):
         await self.becomes("location.search", "?pair=BTC-USD&rows=25")
         await self.browser.js("(pair.value = 'ETH/USD', pair.dispatchEvent(new Event('change')), 0)")
         await self._shows("tETHUSD")
-        await self.browser.get(f"{self.served.url}/?pair=eth-usd")
-        await self._shows("tETHUSD")
+        for written in ("eth-usd", "ETHUSD", "tETHUSD"):
+            await self.browser.get(f"{self.served.url}/?pair={written}")
+            await self._shows("tETHUSD")
+            self.assertEqual(await self.browser.text("#absent"), "")
         await self._press("[", altKey=True)  # as on a Mac with a German keyboard, say
         await self._shows("tBTCUSD")
         await self._press("t", altKey=True)

@@ -45,6 +45,12 @@ export function inUrl(name) {
   return name.replace("/", "-");
 }
 
+/** Whether a URL means the pair, written in any of the ways in which `/book?pair=` takes it: `btc-usd`, `BTCUSD`, `tBTCUSD`. */
+export function isMeant({ name, symbol }, text) {
+  const bare = (written) => written.toUpperCase().replace(/[-/:_]/, "");
+  return [name, symbol, symbol.slice(1)].some((written) => bare(written) === bare(text));
+}
+
 function oneOf(known, value, otherwise) {
   return known.includes(value) ? value : otherwise;
 }

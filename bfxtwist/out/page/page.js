@@ -1,6 +1,6 @@
 // The page: puts the parts together, draws at most every 100 ms, and does what the reader asks.
 
-import { Choices, inUrl } from "./choices.js";
+import { Choices, inUrl, isMeant } from "./choices.js";
 import { Clock } from "./clock.js";
 import { beside, watchDaemon } from "./daemon.js";
 import { format, parse } from "./decimal.js";
@@ -65,7 +65,7 @@ class Page {
     this.pairs = pairs;
     write(at("version"), version);
     this.offerPairs();
-    const wanted = pairs.find((pair) => this.choices.pair && inUrl(pair.name) === inUrl(this.choices.pair.toUpperCase()));
+    const wanted = pairs.find((pair) => this.choices.pair && isMeant(pair, this.choices.pair));
     const pair = wanted ?? this.pair ?? pairs[0];
     write(at("absent"), this.choices.pair && !wanted ? `${this.choices.pair} is not carried here.` : "");
     if (!pair) return;
@@ -114,7 +114,7 @@ class Page {
 
   cameBack() {
     const { pair, rows, step } = new Choices(window);
-    const known = this.pairs.find((one) => pair && inUrl(one.name) === inUrl(pair)) ?? this.pairs[0];
+    const known = this.pairs.find((one) => pair && isMeant(one, pair)) ?? this.pairs[0];
     if (known) this.choose(known.name, false);
     Object.assign(this.choices, { pair: pair ?? this.choices.pair, rows, step });
     this.showRows();
