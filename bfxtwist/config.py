@@ -122,11 +122,13 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         name = variable.removeprefix(PREFIX).lower()
         if not variable.startswith(PREFIX):
             continue
+        is_ours = name in DEFAULTS or name == "config"  # where the file is, which `options.py` asks for
+        # As with options: what a script leaves unset must not mean that there is no token, or another address.
+        if is_ours and not text.strip(" ,") and not isinstance(DEFAULTS.get(name), bool):
+            raise ValueError(f"{variable} is empty: give it a value, or leave it out")
         if name in DEFAULTS:
             yield name, text
-        elif name == "config":  # where the file is, which `options.py` asks for
-            continue
-        elif near := get_close_matches(name, DEFAULTS, 1, _ALIKE):
+        elif not is_ours and (near := get_close_matches(name, DEFAULTS, 1, _ALIKE)):
             raise ValueError(f"unknown variable {variable}: did you mean {PREFIX}{near[0].upper()}?")
 
 
