@@ -288,7 +288,9 @@ class ReaderTest(PageTest):
         self.assertEqual((roles.count("table"), roles.count("main")), (2, 1))
         for wanted in (("heading", "Order book"), ("heading", "Trades"), ("columnheader", "Price"), ("combobox", "Pair")):
             self.assertIn(wanted, tree)
-        named = ("button", "combobox", "slider", "table", "region", "link")
+        regions = [name for role, name in tree if role == "region"]
+        self.assertEqual(len(regions), len(set(regions)), "who goes from one to the next hears of each once")
+        named = ("button", "combobox", "slider", "table", "region", "group", "link")
         self.assertEqual([role for role, name in tree if role in named and not name], [])
         await self.browser.resize(320, 640)
         self.assertIn(("button", "Colours of bids and asks: Green, red"), await self.browser.tree())
