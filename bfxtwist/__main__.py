@@ -23,7 +23,7 @@ from bfxtwist.files.merge import CannotMerge, Merged, merge
 from bfxtwist.files.progress import ProgressBar
 from bfxtwist.files.recording import NoRecording, Recording, ledger_of, lock_of, recordings
 from bfxtwist.files.report import as_json, as_text
-from bfxtwist.files.rest import RestHistory
+from bfxtwist.files.rest import SymbolHistory
 from bfxtwist.files.trade_file import MissingDecompressor
 from bfxtwist.files.verify import Report, verify
 from bfxtwist.settings import REST_URL
@@ -152,7 +152,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _compare(report: Report, url: str) -> None:
-    history = RestHistory(url, f"t{report.symbol}")
+    history = SymbolHistory(url, f"t{report.symbol}")
     now = time.time_ns() // 1_000_000
     with TemporaryDirectory(prefix="bfxtwist-") as folder, ProgressBar("comparing", 1, sys.stderr) as progress:
         compare(report, history, Path(folder), now, progress.to)

@@ -168,10 +168,10 @@ class BookTooDeep(BookWrong):
     reason = "depth"
 
 
-def excerpt(payload: bytes, limit: int = 80) -> str:
+def excerpt(payload: bytes) -> str:
     """The head of a payload, printable and bounded, for a log line."""
-    shown = one_line(payload[:limit].decode("ascii", "backslashreplace"), 4 * limit)
-    return shown if len(payload) <= limit else f"{shown}… ({len(payload)} bytes)"
+    shown = one_line(payload[:80].decode("ascii", "backslashreplace"), 4 * 80)
+    return shown if len(payload) <= 80 else f"{shown}… ({len(payload)} bytes)"
 
 
 def one_line(text: str, limit: int = 300) -> str:

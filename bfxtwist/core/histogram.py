@@ -18,11 +18,6 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
-    @property
-    def count(self) -> int:
-        """How many values there were."""
-        return sum(self.counts)
-
     def cumulative(self) -> list[tuple[float, int]]:
         """Each bound, infinity last, with how many values were not above it."""
         total, found = 0, []

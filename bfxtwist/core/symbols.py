@@ -115,8 +115,8 @@ def _apart(text: str, quotes: Collection[str]) -> tuple[str, str]:
     return "", ""
 
 
-def nearest(pair: Pair, listed: Collection[str], most: int = 3) -> list[str]:
-    """Those of the exchange's listed codes (`BTCUSD`, `DOGE:USD`) that look most like `pair`, as people write them."""
+def nearest(pair: Pair, listed: Collection[str]) -> list[str]:
+    """Those three of the exchange's listed codes (`BTCUSD`, `DOGE:USD`) that look most like `pair`, as people write them."""
     same_quote = [code for code in listed if code.endswith(pair.quote)]
-    codes = get_close_matches(pair.code, same_quote, most, 0.5) or get_close_matches(pair.code, listed, most, 0.5)
+    codes = get_close_matches(pair.code, same_quote, 3, 0.5) or get_close_matches(pair.code, listed, 3, 0.5)
     return [parse_pair(f"t{code}").name for code in codes]

@@ -53,9 +53,9 @@ class NotHistory(HistoryUnavailable):
 class RateBudget:
     """Turns, at most so many in any minute and one after the other, first come, first served."""
 
-    def __init__(self, clock: IReactorTime, per_minute: int = PER_MINUTE) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._taken: deque[float] = deque([float("-inf")] * per_minute, maxlen=per_minute)
+        self._taken: deque[float] = deque([float("-inf")] * PER_MINUTE, maxlen=PER_MINUTE)
         self._waiting: deque[Deferred[None]] = deque()
         self._blocked_until = float("-inf")
         self._apart = APART
@@ -103,12 +103,12 @@ class RateBudget:
 class RestHistory:
     """The exchange's history of trades, as `core/history.py` wants it."""
 
-    def __init__(self, client: Any, rest_url: str, clock: IReactorTime, budget: RateBudget | None = None) -> None:
+    def __init__(self, client: Any, rest_url: str, clock: IReactorTime, budget: RateBudget) -> None:
         """`client` is a treq HTTPClient, or anything that has its `get`; `rest_url` ends in `/v2`."""
         self._client = client
         self._url = rest_url.rstrip("/")
         self._clock = clock
-        self._budget = budget if budget is not None else RateBudget(clock)
+        self._budget = budget
         self._numbers = count()
 
     def turn(self) -> Deferred[None]:

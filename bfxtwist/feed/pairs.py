@@ -36,9 +36,9 @@ _FOR_YEARS = (
 WELL_KNOWN = Listing(frozenset(_FOR_YEARS), COMMON_NAMES)
 
 
-async def fetch_listing(client: Any, rest_url: str, clock: IReactorTime, timeout: float = _TIMEOUT) -> Listing:
+async def fetch_listing(client: Any, rest_url: str, clock: IReactorTime) -> Listing:
     """Ask. Raises RequestFailed, also for an answer that is no listing."""
-    answer = await get(client, f"{rest_url.rstrip('/')}/conf/{_LABELS}", {}, clock, timeout=timeout)
+    answer = await get(client, f"{rest_url.rstrip('/')}/conf/{_LABELS}", {}, clock, timeout=_TIMEOUT)
     if answer.status != 200:
         raise RequestFailed(f"HTTP {answer.status}: {excerpt(answer.body)}")
     try:

@@ -15,7 +15,7 @@ from bfxtwist.core.messages import Trade
 from bfxtwist.core.moment import iso
 from bfxtwist.files.external_sort import sorted_lines
 from bfxtwist.files.findings import Fault, Kind
-from bfxtwist.files.rest import RestHistory
+from bfxtwist.files.rest import SymbolHistory
 from bfxtwist.files.trade_file import read_trade_file
 from bfxtwist.files.verify import Report
 
@@ -44,7 +44,7 @@ class Recorded(NamedTuple):
         return cls(int(mts), int(trade_id), deal)
 
 
-def compare(report: Report, history: RestHistory, folder: Path, now: int, advance: Callable[[float], None]) -> None:
+def compare(report: Report, history: SymbolHistory, folder: Path, now: int, advance: Callable[[float], None]) -> None:
     """Compare a verified recording with history, and add what is found to its report.
 
     `folder` is an empty one for temporary files, `now` ms since the epoch; `advance` is told which part of the span is done.

@@ -46,7 +46,7 @@ def fetch(url: str) -> Answer:
         raise OSError(f"{type(error).__name__}: {error}") from None
 
 
-class RestHistory:
+class SymbolHistory:
     """The history of one symbol (`tBTCUSD`). How to fetch, to wait and to tell the time can be given."""
 
     def __init__(

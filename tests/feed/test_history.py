@@ -67,7 +67,7 @@ class HistoryTests(SynchronousTestCase):
         self.exchange = Exchange()
         self.treq = StubTreq(self.exchange)
         self.clock = Clock()
-        self.history = RestHistory(self.treq, "http://exchange/v2/", self.clock)
+        self.history = RestHistory(self.treq, "http://exchange/v2/", self.clock, RateBudget(self.clock))
 
     def ask(self, request: PageRequest | None = None) -> "Deferred[Page]":
         """One page of tBTCUSD, at its turn."""
@@ -235,7 +235,7 @@ class HistoryTests(SynchronousTestCase):
             def get(self, *args: Any, **kwargs: Any) -> "Deferred[Any]":
                 return fail(ResponseNeverReceived([Failure(ConnectionRefusedError("no"))]))
 
-        history = RestHistory(Nobody(), "http://exchange/v2", self.clock)
+        history = RestHistory(Nobody(), "http://exchange/v2", self.clock, RateBudget(self.clock))
         asking = Deferred.fromCoroutine(history.page("tBTCUSD", PageRequest(0)))
         self.assertIn("ConnectionRefusedError", str(self.failureResultOf(asking, NoAnswer).value))
 
@@ -319,7 +319,7 @@ class BudgetTests(SynchronousTestCase):
         """A recorder that stops leaves its place to the next."""
         clock = Clock()
         turns: list[str] = []
-        budget = RateBudget(clock, per_minute=1)
+        budget = RateBudget(clock)
         self.successResultOf(budget.turn())
         gone = budget.turn()
         budget.turn().addCallback(lambda _: turns.append("next"))

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.history import HistoryUnavailable, PageRequest
 from bfxtwist.core.messages import Trade
 from bfxtwist.files import rest
-from bfxtwist.files.rest import Answer, RestHistory, fetch
+from bfxtwist.files.rest import Answer, SymbolHistory, fetch
 from tests.files.http_server import serve
 from tests.files.rows import FIRST_MTS
 
@@ -28,8 +28,8 @@ class Exchange:
         self.now = 100.0
         self.asked: list[tuple[float, str]] = []
 
-    def history(self) -> RestHistory:
-        return RestHistory("http://x/v2/", "tBTCUSD", self.get, self.sleep, lambda: self.now)
+    def history(self) -> SymbolHistory:
+        return SymbolHistory("http://x/v2/", "tBTCUSD", self.get, self.sleep, lambda: self.now)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
