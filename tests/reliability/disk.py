@@ -40,7 +40,7 @@ ROWS = [
         "D4",
         "power loss: any prefix, holes, blocks in any order",
         "rows are checked strictly from the synced mark; what is no row is set aside, and fetched again",
-        ["out.test_trade_crash_images.CrashImageTests.*", "core.test_trades_machine.*.*"],
+        ["out.test_trade_crash_images.CrashImageTests.*", "out.test_recorder_machine.*.*"],
         found="a tail without a line end taken for rows; an old head joined to a new tail, in the algorithm's first drafts",
     ),
     Row(

@@ -193,7 +193,7 @@ ROWS = [
         "one trade: the id alone tells",
         [
             "core.test_trades.TapeTests.test_same_id_with_another_time_is_the_same_trade",
-            "core.test_trades_machine.*.*",
+            "out.test_recorder_machine.*.*",
         ],
         found="a history judged too short because of the skew between socket and database",
     ),
@@ -204,7 +204,7 @@ ROWS = [
         [
             "core.test_comparison.ComparisonTests.test_trade_that_the_socket_never_told_is_found",
             f"{_SCENARIO}trades__te_missing_0_5",
-            "core.test_trades_machine.*.*",
+            "out.test_recorder_machine.*.*",
         ],
         found="the frontier stuck behind an empty last page; a witness looked for in the first page of a walk only",
     ),
@@ -217,7 +217,7 @@ ROWS = [
             "core.test_history.*.*",
             "core.test_walk.*.*",
             "core.test_trades_held_back.HoldingBackTests.*history*",
-            "core.test_trades_machine.*.*",
+            "out.test_recorder_machine.*.*",
         ],
         found="a gap was written down only together with the frontier; a gap that stayed open in a quiet market, since full "
         "pages had led past its edge before that was published; more trades counted for a gap than lay in it, and fewer",

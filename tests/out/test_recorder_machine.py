@@ -1,116 +1,37 @@
 """The recorder under everything at once: trades told, lost, late and doubled; history down, short and forgetful; a disk
 that is full, fails, forgets; kill -9 at any byte and power loss. After each step nothing that was promised may be untrue,
 and when the faults end the file must be the exchange's ledger.
-
-The invariants are named I1 to I11: ids once (I1), no torn row below the end (I2), rows as the exchange made them (I3), whole
-at last (I4), nothing missing below the frontier (I5), synced bytes never change (I6), bounded memory (I7), REST within its
-rate (I8), one writer (I9), live and gaps closed in bounded time (I10), a power loss in the quiet loses nothing (I11).
 """
 
-import contextlib  # not `suppress` by name: trial takes a module's `suppress` for its own
-import csv
 import os
-from collections.abc import Callable, Iterator
-from datetime import datetime
 from random import Random
-from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from bfxtwist.core.history import OVERLAP, Page, PageRequest
-from bfxtwist.core.limits import Limits
 from bfxtwist.core.messages import Trade
-from bfxtwist.core.trade_rows import HEADER, Layout
 from bfxtwist.core.trades import Mode
-from bfxtwist.feed.history import RateBudget
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.out.trade_recorder import TradeRecorder
 from bfxtwist.out.trade_saving import SyncPolicy
-from tests.crash_disk import CrashDisk, Killed
-from tests.model_exchange import ModelExchange
-
-LIMITS = Limits(page=6, held_back=12, recent=40, queue=12, unsynced=4000)
-LAYOUT = Layout("tBTCUSD")
-PATH = "/trade.csv"
-_SKEW = 10  # ms between the socket's and history's time of one trade, at most
+from tests.crash_disk import Killed
+from tests.out.recorder_world import LIMITS, SKEW, RecorderWorld
 
 EXAMPLES = int(os.environ.get("BFXTWIST_MACHINE_EXAMPLES", "1500"))
 STEPS = int(os.environ.get("BFXTWIST_MACHINE_STEPS", "40"))
 
 
-class RecorderMachine(RuleBasedStateMachine):
-    """One recorder, its disk, its exchange."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.clock = Clock()
-        self.disk = CrashDisk()
-        self.exchange = ModelExchange(self.clock)
-        self.budget = RateBudget(self.clock)
-        self.recorder: TradeRecorder | None = None
-        self.connected = False
-        self.late: list[Trade] = []
-        self.jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
-        self.slow_threads = False
-        self.first = 10**9  # the first id that was ever recorded
-        self.sealed = b""  # the bytes that were synced: they never change
-        self.policy = SyncPolicy.SECOND
-
-    # --- the world ----------------------------------------------------------------------------------------
-
-    def turn(self) -> Deferred[None]:
-        """History has its rate."""
-        return self.budget.turn()
-
-    async def page(self, symbol: str, request: PageRequest) -> Page:
-        """What the exchange says at that time."""
-        return await self.exchange.page(symbol, request)
-
-    def in_thread(self, job: Callable[[], Any]) -> "Deferred[Any]":
-        """A thread that may take its time."""
-        done: Deferred[Any] = Deferred()
-        self.jobs.append((job, done))
-        if not self.slow_threads:
-            self.run_jobs()
-        return done
-
-    def run_jobs(self) -> None:
-        """The threads come to their end."""
-        while self.jobs:
-            job, done = self.jobs.pop(0)
-            done.callback(job())
-
-    def alive(self, act: Callable[[], object]) -> None:
-        """Do something that a kill may interrupt."""
-        with contextlib.suppress(Killed):
-            act()
-        if self.disk.dead:
-            self.die()
-            self.disk.kill()
-
-    def die(self) -> None:
-        """The process is gone."""
-        self.recorder = None
-        self.connected = False
-        self.jobs.clear()
-        self.late.clear()
-        self.clock.calls.clear()
-        self.budget = RateBudget(self.clock)
-        self.exchange.asked.clear()  # each process has a budget of its own
+class RecorderMachine(RecorderWorld):
+    """Whatever can happen, in any order."""
 
     @initialize(policy=st.sampled_from(SyncPolicy))
     def begin(self, policy: SyncPolicy) -> None:
         """The first start."""
         self.policy = policy
         self.start()
-
-    # --- rules --------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.recorder is None)
     @rule()
@@ -142,7 +63,7 @@ class RecorderMachine(RuleBasedStateMachine):
             st.tuples(
                 st.sampled_from(["te", "te", "te", "te+tu", "tu", "lost", "late", "twice"]),
                 st.sampled_from([0.0, 0.1, 2.0, 25.0, 25.0, float("inf")]),
-                st.integers(-_SKEW, _SKEW),
+                st.integers(-SKEW, SKEW),
                 st.sampled_from([0.0, 0.0, 0.001, 0.5, 8.0]),
             ),
             min_size=1,
@@ -220,13 +141,6 @@ class RecorderMachine(RuleBasedStateMachine):
         """Time passes."""
         self.pass_time(seconds)
 
-    def pass_time(self, seconds: float, step: float = 2.0) -> None:
-        """In steps."""
-        while seconds > 0:
-            self.alive(lambda: self.clock.advance(min(step, seconds)))  # noqa: B023 - it is called here and now
-            self.alive(self.run_jobs)
-            seconds -= step
-
     @rule(fault=st.sampled_from(["", "", "down", "short", "unsorted", "early", "empty"]))
     def history_fault(self, fault: str) -> None:
         """REST does this from now on."""
@@ -259,11 +173,11 @@ class RecorderMachine(RuleBasedStateMachine):
         self.disk.failing_syncs, self.disk.failing_writes, self.disk.failing_renames = syncs, writes, renames
 
     @rule(slow=st.booleans())
-    def threads(self, slow: bool) -> None:
+    def threads_take_time(self, slow: bool) -> None:
         """Whether they take their time."""
         self.slow_threads = slow
         if not slow:
-            self.alive(self.run_jobs)
+            self.alive(self.threads.end_all)
 
     @rule(bytes_from_now=st.integers(0, 900))
     def kill_soon(self, bytes_from_now: int) -> None:
@@ -294,7 +208,7 @@ class RecorderMachine(RuleBasedStateMachine):
 
         def stop() -> None:
             recorder.stop().addErrback(failures.append)
-            self.run_jobs()
+            self.threads.end_all()
 
         self.alive(stop)
         if self.recorder is not None:
@@ -304,106 +218,6 @@ class RecorderMachine(RuleBasedStateMachine):
                 failure.trap(TradeFileError)
         self.die()
         self.disk.kill()
-
-    # --- what must be true --------------------------------------------------------------------------------
-
-    def rows(self) -> list[int]:
-        """The ids below the end of the file."""
-        content = self.disk.content(PATH)
-        if self.recorder is not None:
-            content = content[: self.recorder._file.base]
-        if not content.startswith(HEADER):
-            assert self.recorder is None
-            return []
-        lines = content[len(HEADER) :].split(b"\n")
-        if self.recorder is not None:
-            assert lines[-1] == b"", "I2"
-        ids = []
-        for line in lines[:-1]:
-            row = LAYOUT.read(line)
-            if row is None:
-                assert self.recorder is None, f"I2 {line!r}"
-                continue
-            self.check_row(row, line)
-            ids.append(row[0])
-        return ids
-
-    def check_row(self, row: tuple[int, int], line: bytes) -> None:
-        """It says what the exchange said."""
-        made = self.exchange.ledger[row[0]]
-        assert abs(row[1] - made.told.mts) <= _SKEW, "I3"
-        side = b"sell" if made.told.amount.startswith(b"-") else b"buy"
-        assert line.endswith(b",%b,%b,%b" % (side, made.told.price, made.told.amount.lstrip(b"-"))), "I3"
-
-    @invariant()
-    def file_is_sound(self) -> None:
-        """I1, I2, I3, I6."""
-        if self.recorder is None:
-            return
-        ids = self.rows()
-        assert len(ids) == len(set(ids)), "I1"
-        self.first = min([self.first, *ids])
-        sealed = self.disk.content(PATH)[: self.recorder._file.synced]
-        assert sealed.startswith(self.sealed), "I6"
-        self.sealed = sealed
-
-    @invariant()
-    def nothing_is_missing_below_the_frontier(self) -> None:
-        """I5."""
-        recorder = self.recorder
-        if recorder is None or recorder.tape.comparison.progress.frontier is None:
-            return
-        held = {*self.rows(), *(arrival.trade.id for arrival in recorder._csv._queue)}
-        missing = self.missing(held, recorder.tape.comparison.progress.frontier.mts - OVERLAP - _SKEW)
-        assert not missing, f"I5 {missing}"
-
-    def missing(self, held: set[int], before: float) -> list[int]:
-        """The trades from before a time (ms) that are not held, and that no gap names.
-
-        Two trades of one millisecond can be twice the skew apart in history.
-        """
-        assert self.recorder is not None
-        progress = self.recorder.tape.comparison.progress
-        self.recorder._saving._ledger_text()
-        gaps = [(gap.start.mts, gap.end.mts) for gap in progress.gaps]
-        gaps += self.written_off()
-        return [
-            trade_id
-            for trade_id, made in self.exchange.ledger.items()
-            if trade_id >= self.first
-            and trade_id not in held
-            and made.stored.mts < before
-            and made.published < float("inf")
-            and not any(start - 2 * _SKEW <= made.stored.mts <= end + 2 * _SKEW for start, end in gaps)
-        ]
-
-    def written_off(self) -> list[tuple[int, int]]:
-        """The intervals that the ledger of gaps names as lost."""
-        assert self.recorder is not None
-        intervals = []
-        for line in self.recorder._saving.ledger.text().splitlines()[1:]:
-            if b",lost," in line:
-                cells = line.decode().split(",")
-                start, end = (int(datetime.fromisoformat(cell).timestamp() * 1000) for cell in cells[:2])
-                intervals.append((min(start, end), max(start, end)))
-        return intervals
-
-    @invariant()
-    def memory_is_bounded(self) -> None:
-        """I7."""
-        if self.recorder is None:
-            return
-        recorder = self.recorder
-        assert len(recorder._csv) <= LIMITS.queue + LIMITS.page + 30, "I7"
-        assert len(recorder._file._ring) <= LIMITS.unsynced, "I7"
-        assert len(recorder.tape._hold.trades) <= LIMITS.held_back + 1, "I7"
-        assert len(recorder.tape.comparison.recent) <= LIMITS.recent, "I7"
-
-    @invariant()
-    def history_is_asked_at_its_rate(self) -> None:
-        """I8."""
-        asked = self.exchange.asked
-        assert all(later - earlier >= 59.9 for earlier, later in zip(asked, asked[10:], strict=False)), "I8"
 
     def teardown(self) -> None:
         """The faults end: I4, I10 and I11."""
@@ -436,22 +250,6 @@ class RecorderMachine(RuleBasedStateMachine):
         else:
             raise AssertionError(f"I10 {self.recorder.status()}")
         self.pass_time(130.0, step=5.0)  # another audit, and another sync of the laziest policy
-
-    def compare(self) -> None:
-        """The file is the exchange's ledger, less the gaps that the ledger of gaps names."""
-        ids = self.rows()
-        missing = self.missing(set(ids), float("inf"))
-        assert not missing, f"I4 {missing}"
-        for start, end, filled in self.filled():
-            there = sum(start < trade_id < end for trade_id in ids)
-            assert there >= filled, f"{there} from {start} to {end}, and the ledger counts {filled}"
-
-    def filled(self) -> Iterator[tuple[int, int, int]]:
-        """Edges and count of the gaps that were filled, but where trades were lost again afterwards."""
-        assert self.recorder is not None
-        if not self.written_off():
-            for line in csv.reader(self.recorder._saving.ledger.text().decode().splitlines()[1:]):
-                yield int(line[2]), int(line[3]), int(line[6])
 
 
 class MachineTests(SynchronousTestCase):
