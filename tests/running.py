@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import treq
@@ -26,6 +25,7 @@ from bfxtwist.core.uplink_status import UplinkStatus
 from bfxtwist.daemon import Daemon
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.settings import FeedSettings, feed, settings
+from tests.feed.sockets import Brisk
 
 reactor: Any = _reactor
 
@@ -33,13 +33,6 @@ ROOT = Path(__file__).parents[1]
 
 #: Any free port of this machine.
 LISTEN = ("--listen", "tcp:0:interface=127.0.0.1")
-
-
-class _Brisk(Random):
-    """Jitter that waits little, and each time longer: the budget of connects must last through a fault."""
-
-    def uniform(self, a: float, b: float) -> float:
-        return a + (b - a) / 5
 
 
 class RunningDaemon:
@@ -55,7 +48,7 @@ class RunningDaemon:
             rest_url=exchange.rest_url,
             **more,
         )
-        self.daemon = Daemon(reactor, chosen, now, ended=lambda code, line: self.ended.append((code, line)), rng=_Brisk())
+        self.daemon = Daemon(reactor, chosen, now, ended=lambda code, line: self.ended.append((code, line)), rng=Brisk())
         self.market = self.daemon.market
         for one in self.market.feeds():
             self.states[str(one.subscription)] = []

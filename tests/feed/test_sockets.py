@@ -1,22 +1,15 @@
 """The feed over real sockets, where the kernel has a say: resets, half frames, headers that do not end."""
 
 import time
-from random import Random
 
-from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from bfxtwist.core.feed_state import FeedState
-from bfxtwist.core.market import Market
-from bfxtwist.core.moment import Moment
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
-from bfxtwist.feed.budget import ConnectBudget
-from bfxtwist.feed.connection import Uplink
-from bfxtwist.feed.endpoint import exchange_endpoint
-from bfxtwist.feed.service import FeedService
 from tests.core.conversation import BOOK, TRADES
+from tests.feed.sockets import RealFeed, reactor
 
 
 class Sockets(TestCase):
@@ -30,22 +23,12 @@ class Sockets(TestCase):
         self.addCleanup(self.exchange.stop)
         for fault in faults:
             self.exchange.faults.set_from(fault)
-        self.market = Market()
-        self.uplink = Uplink(
-            url=self.exchange.ws_url,
-            endpoint=exchange_endpoint(reactor, self.exchange.ws_url, environ={}),
-            market=self.market,
-            clock=reactor,
-            moment=lambda: Moment(time.monotonic(), time.time_ns() // 1000),
-            rng=Random(1),
-            budget=ConnectBudget(),
-        )
-        self.service = FeedService(self.uplink, [BOOK, TRADES])
-        self.service.startService()
+        self.feed = RealFeed(self.exchange.ws_url, [BOOK, TRADES])
+        self.service, self.uplink = self.feed.service, self.feed.uplink
         self.addCleanup(self.service.stopService)
 
     async def until_live(self) -> None:
-        while {feed.state for feed in self.market.feeds()} != {FeedState.LIVE}:
+        while not self.feed.live:
             await deferLater(reactor, 0.01)
 
     async def until_ended(self, times: int = 1) -> None:
@@ -58,7 +41,7 @@ class Sockets(TestCase):
         for times, how in enumerate(("rst", "fin", "mid-frame", "close"), 1):
             self.exchange.faults.set("drop", how)
             await self.until_ended(times)
-            self.assertNotIn(FeedState.LIVE, {feed.state for feed in self.market.feeds()}, how)
+            self.assertNotIn(FeedState.LIVE, {feed.state for feed in self.feed.market.feeds()}, how)
             await self.until_live()
         self.assertEqual(self.uplink.ends, {"lost": 4})
 

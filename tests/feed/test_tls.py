@@ -1,9 +1,7 @@
 """TLS over real sockets, with a good certificate and bad ones: who is refused, and whether the log says why."""
 
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import trustme
@@ -20,18 +18,14 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 from zope.interface import provider
 
-from bfxtwist.core.market import Market
-from bfxtwist.core.moment import Moment
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
-from bfxtwist.feed.budget import ConnectBudget
-from bfxtwist.feed.connection import Uplink
-from bfxtwist.feed.endpoint import Endpoints, exchange_endpoint
+from bfxtwist.feed.endpoint import Endpoints
 from bfxtwist.feed.pairs import fetch_listing
 from bfxtwist.feed.rest import RequestFailed
-from bfxtwist.feed.service import FeedService
 from bfxtwist.feed.tls import ExplainedTLS
 from tests.core.conversation import BOOK
+from tests.feed.sockets import RealFeed
 
 NOW = datetime.now(UTC)
 
@@ -61,21 +55,10 @@ class Certificates(TestCase):
 
     async def connect(self, url: str, until: str, authority: trustme.CA | None = None) -> None:
         """A feed is started, and goes on until its book is in this state or its log says so."""
-        market = Market()
-        uplink = Uplink(
-            url=url,
-            endpoint=exchange_endpoint(reactor, url, ca_file=self.trusted(authority or self.authority), environ={}),
-            market=market,
-            clock=reactor,
-            moment=lambda: Moment(time.monotonic(), time.time_ns() // 1000),
-            rng=Random(1),
-            budget=ConnectBudget(),
-        )
-        service = FeedService(uplink, [BOOK])
-        service.startService()
-        while market.feed(BOOK).state != until and not any(until in line for line in self.log):
+        feed = RealFeed(url, [BOOK], ca_file=self.trusted(authority or self.authority))
+        while feed.market.feed(BOOK).state != until and not any(until in line for line in self.log):
             await deferLater(reactor, 0.01)
-        await service.stopService()
+        await feed.service.stopService()
 
     async def exchange(self, certificate: trustme.LeafCert, **more: Any) -> EmbeddedExchange:
         loaded = PrivateCertificate.loadPEM(certificate.private_key_and_cert_chain_pem.bytes())

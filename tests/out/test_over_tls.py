@@ -2,30 +2,24 @@
 
 import json
 from pathlib import Path
-from random import Random
 from socket import SO_RCVBUF, SOL_SOCKET
 from typing import Any
 
 import trustme
-from twisted.internet import reactor as _reactor
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol, wrapClientTLS
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.internet.tcp import Connection
 from twisted.trial.unittest import TestCase
 
 from bfxtwist.core.feed_state import FeedState
-from bfxtwist.core.market import Market
-from bfxtwist.feed.budget import ConnectBudget
-from bfxtwist.feed.connection import Uplink
-from bfxtwist.feed.endpoint import exchange_endpoint
-from bfxtwist.feed.service import FeedService
 from bfxtwist.out import relay_client
+from tests.core.conversation import BOOK
+from tests.exchange.clients import until
+from tests.feed.sockets import RealFeed, reactor
 from tests.out.served import request, responses
 from tests.out.test_listen import Raw
-from tests.out.test_relay_sockets import BOOK, Subscriber, until
-from tests.page.served import ServedPage, now
-
-reactor: Any = _reactor
+from tests.out.test_relay_sockets import Subscriber
+from tests.page.served import ServedPage
 
 
 class OverTlsTest(TestCase):
@@ -39,7 +33,7 @@ class OverTlsTest(TestCase):
         self.key, self.chain = Path(self.mktemp()), Path(self.mktemp())
         self.issue(self.key, self.chain)
         description = f"ssl:0:interface=127.0.0.1:privateKey={self.key}:certKey={self.chain}"
-        served = ServedPage(reactor, description=description, **options)
+        served = ServedPage(description=description, **options)
         self.addCleanup(lambda: served.stop() if served.http.running else None)
         await served.start()
         await until(lambda: all(feed.state is FeedState.LIVE for feed in served.market.feeds()))
@@ -119,22 +113,12 @@ class OverTlsTest(TestCase):
         served = await self.serve(rate=5, heartbeat=1.0)
         ca_file = Path(self.mktemp())
         self.authority.cert_pem.write_to_path(str(ca_file))
-        market = Market()
         self.assertTrue(served.ws_url.startswith("wss://"))
-        uplink = Uplink(
-            url=served.ws_url,
-            endpoint=exchange_endpoint(reactor, served.ws_url, ca_file=ca_file, environ={}),
-            market=market,
-            clock=reactor,
-            moment=now,
-            rng=Random(1),
-            budget=ConnectBudget(),
-        )
-        second = FeedService(uplink, [BOOK])
-        self.addCleanup(second.stopService)
-        second.startService()
-        await until(lambda: market.feed(BOOK).counts.checksums_matched >= 2)
-        self.assertEqual((market.feed(BOOK).counts.checksums_mismatched, uplink.ends), (0, {}))
+        second = RealFeed(served.ws_url, [BOOK], ca_file=ca_file)
+        self.addCleanup(second.service.stopService)
+        counts = second.market.feed(BOOK).counts
+        await until(lambda: counts.checksums_matched >= 2)
+        self.assertEqual((counts.checksums_mismatched, second.uplink.ends), (0, {}))
 
     async def test_who_reads_nothing_is_ended(self) -> None:
         """The bounds on what is kept for a reader are those of its socket, below TLS."""

@@ -2,16 +2,12 @@
 
 import json
 import os
-from base64 import b64encode
-from collections.abc import Callable
 from pathlib import Path
-from random import Random
 from socket import SO_RCVBUF, SOL_SOCKET
 from typing import Any
 from unittest import SkipTest, mock
 
 import treq
-from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.error import ConnectionDone
@@ -22,30 +18,18 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from bfxtwist.core.book import Book
 from bfxtwist.core.feed_state import FeedState
-from bfxtwist.core.market import Market
-from bfxtwist.core.messages import ChannelName
-from bfxtwist.core.subscription import Subscription
-from bfxtwist.feed.budget import ConnectBudget
-from bfxtwist.feed.connection import Uplink
-from bfxtwist.feed.endpoint import exchange_endpoint
-from bfxtwist.feed.service import FeedService
 from bfxtwist.out import relay_client
-from tests.page.served import ServedPage, now
-
-reactor: Any = _reactor
+from tests.core.conversation import BOOK, TRADES
+from tests.exchange.clients import until
+from tests.feed.sockets import RealFeed, reactor
+from tests.out.relayed import UPGRADE
+from tests.out.served import request
+from tests.page.served import ServedPage
 
 _CACHE = Path(__file__).parents[2] / ".venv-peers"
 _PROGRAMS = Path(__file__).parents[1] / "exchange" / "peers"
-
-BOOK = Subscription(ChannelName.BOOK, "tBTCUSD")
-TRADES = Subscription(ChannelName.TRADES, "tBTCUSD")
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for something that is so in the end; the test's timeout is the limit."""
-    while not condition():
-        await deferLater(reactor, 0.02, lambda: None)
 
 
 class RelayTest(TestCase):
@@ -55,7 +39,7 @@ class RelayTest(TestCase):
 
     async def served(self, **options: Any) -> ServedPage:
         """With every feed live."""
-        served = ServedPage(reactor, **options)
+        served = ServedPage(**options)
         self.addCleanup(served.stop)
         await served.start()
         await until(lambda: all(feed.state is FeedState.LIVE for feed in served.market.feeds()))
@@ -104,35 +88,24 @@ class ChainTest(RelayTest):
         """Over a gap, and verified by checksums; `GET /book` of the first is what the second holds."""
         first = await self.served(rate=5, heartbeat=1.0, token=b"to:ken")
         url = first.ws_url.replace("//", "//me:to%3Aken@")
-        market = Market()
-        endpoint = exchange_endpoint(reactor, url, ca_file=None, environ={})
-        uplink = Uplink(
-            url=url,
-            endpoint=endpoint,
-            market=market,
-            clock=reactor,
-            moment=now,
-            rng=Random(1),
-            budget=ConnectBudget(),
-        )
-        second = FeedService(uplink, [BOOK, TRADES])
-        self.addCleanup(second.stopService)
-        second.startService()
-        feed = market.feed(BOOK)
+        second = RealFeed(url, [BOOK, TRADES])
+        self.addCleanup(second.service.stopService)
+        feed = second.market.feed(BOOK)
         await until(lambda: feed.counts.checksums_matched >= 1)
         first.faults.set("drop")
         await until(lambda: feed.state is FeedState.STALE)
         await until(lambda: feed.state is FeedState.LIVE)
         matched = feed.counts.checksums_matched
         await until(lambda: feed.counts.checksums_matched > matched + 1)
-        self.assertEqual((feed.counts.checksums_mismatched, uplink.ends), (0, {}))
+        self.assertEqual((feed.counts.checksums_mismatched, second.uplink.ends), (0, {}))
         await self._still(first)
         response = await treq.get(f"{first.url}/book", headers={"Authorization": "Bearer to:ken"}, persistent=False)
         served: dict[str, Any] = await response.json()
-        await until(lambda: [row[0] for row in market.books["tBTCUSD"].book.bids.rows] == _tokens(first, "bids"))
-        held = json.loads(b"{%b}" % market.books["tBTCUSD"].book.levels_json())
+        book = second.market.books["tBTCUSD"].book
+        await until(lambda: _prices(book) == _prices(first.market.books["tBTCUSD"].book))
+        held = json.loads(b"{%b}" % book.levels_json())
         self.assertEqual((held["bids"], held["asks"]), (served["bids"], served["asks"]))
-        self.assertEqual(second.status().url, first.ws_url)
+        self.assertEqual(second.service.status().url, first.ws_url)
 
     async def _still(self, first: ServedPage) -> None:
         """Let nothing happen any more, and what has happened arrive."""
@@ -140,14 +113,8 @@ class ChainTest(RelayTest):
         await deferLater(reactor, 1.0, lambda: None)
 
 
-def _tokens(served: ServedPage, side: str) -> list[bytes]:
-    return [row[0] for row in getattr(served.market.books["tBTCUSD"].book, side).rows]
-
-
-_UPGRADE = (
-    "GET /ws/2 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {b64encode(b'the sample nonce').decode()}\r\n\r\n"
-)
+def _prices(book: Book) -> list[bytes]:
+    return [row[0] for row in book.bids.rows]
 
 
 def _masked(request: dict[str, Any]) -> bytes:
@@ -166,7 +133,7 @@ class Subscriber(Protocol):
 
     def connectionMade(self) -> None:
         """Ask for a WebSocket."""
-        self.transport.write(_UPGRADE.encode())
+        self.transport.write(request("/ws/2", *UPGRADE))
 
     def dataReceived(self, data: bytes) -> None:
         """Keep it; and ask for everything when the first comes."""

@@ -1,23 +1,17 @@
 """The page of a daemon on an exchange of its own, on real sockets: what the browser tests look at."""
 
 from collections.abc import Sequence
-from random import Random
-from time import monotonic, time_ns
 from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
 
+from bfxtwist.app import now
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName
-from bfxtwist.core.moment import Moment
 from bfxtwist.core.subscription import Subscription
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
 from bfxtwist.exchange.venue import Limits
-from bfxtwist.feed.budget import ConnectBudget
-from bfxtwist.feed.connection import Uplink
-from bfxtwist.feed.endpoint import exchange_endpoint
-from bfxtwist.feed.service import FeedService
 from bfxtwist.out.guard import Guard
 from bfxtwist.out.http import HttpApi
 from bfxtwist.out.listen import HttpService
@@ -25,18 +19,7 @@ from bfxtwist.out.page_files import serve_page
 from bfxtwist.out.relay import Relay
 from bfxtwist.out.relay_client import RelayLimits
 from bfxtwist.out.site import Site
-
-
-def now() -> Moment:
-    """By the machine's clocks."""
-    return Moment(monotonic(), time_ns() // 1000)
-
-
-class _Brisk(Random):
-    """Jitter that waits little."""
-
-    def uniform(self, a: float, b: float) -> float:
-        return a + (b - a) / 5
+from tests.feed.sockets import RealFeed, reactor
 
 
 class ServedPage:
@@ -44,7 +27,6 @@ class ServedPage:
 
     def __init__(
         self,
-        reactor: Any,
         symbols: Sequence[str] = ("tBTCUSD",),
         *,
         rate: float = 1.0,
@@ -55,7 +37,6 @@ class ServedPage:
         token: bytes | None = None,
         **relay_limits: Any,
     ) -> None:
-        self._reactor = reactor
         self.exchange = EmbeddedExchange(
             reactor, SimulatedMarket(pairs=symbols, rate=rate), limits=Limits(heartbeat_seconds=heartbeat)
         )
@@ -86,21 +67,9 @@ class ServedPage:
 
     async def _start(self) -> None:
         await self.exchange.start()
-        url = self.exchange.ws_url
-        endpoint = exchange_endpoint(self._reactor, url, ca_file=None, environ={})
-        uplink = Uplink(
-            url=url,
-            endpoint=endpoint,
-            market=self.market,
-            clock=self._reactor,
-            moment=now,
-            rng=_Brisk(),
-            budget=ConnectBudget(),
-        )
-        self.feed = FeedService(uplink, self._wanted)
+        self.feed = RealFeed(self.exchange.ws_url, self._wanted, self.market).service
         self.relay.startService()
         self.http.startService()
-        self.feed.startService()
 
     def stop(self) -> "Deferred[None]":
         """Fires when nothing of it is left."""

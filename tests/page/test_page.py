@@ -10,10 +10,11 @@ from twisted.internet.task import deferLater
 from twisted.protocols.portforward import ProxyFactory, ProxyServer
 from twisted.trial.unittest import TestCase
 
+from bfxtwist.app import now
 from bfxtwist.core.messages import Trade
 from tests.page import browser
 from tests.page.browser import Browser
-from tests.page.served import ServedPage, now
+from tests.page.served import ServedPage
 
 reactor: Any = _reactor
 
@@ -42,7 +43,7 @@ class PageTest(TestCase):
 
     async def page(self, path: str = "/", live: bool = True, **options: Any) -> None:
         """A daemon, and a browser that looks at it."""
-        self.served = ServedPage(reactor, **options)
+        self.served = ServedPage(**options)
         self.addCleanup(self.served.stop)
         await self.served.start()
         profile = Path(self.mktemp())

@@ -5,11 +5,11 @@ from time import time_ns
 
 from twisted.internet.task import deferLater
 
+from bfxtwist.app import now
 from bfxtwist.core import channel
 from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.messages import Trade
 from bfxtwist.out.relay_client import RelayConversation
-from tests.page.served import now
 from tests.page.test_page import _LADDER, _STATE, PageTest, reactor
 
 _OPACITY = "getComputedStyle(document.querySelector('main')).opacity"
