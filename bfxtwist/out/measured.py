@@ -1,12 +1,13 @@
 """What no part counts by itself, measured from outside for `GET /metrics`: lag behind the exchange, time to be durable."""
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from bfxtwist.core.histogram import Histogram
 from bfxtwist.core.market import Market
 from bfxtwist.core.moment import Moment
 from bfxtwist.out.in_thread import InThread
@@ -19,6 +20,25 @@ LAG_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 #: Seconds. fdatasync takes 0.3 ms on a fast disk, 10 to 100 ms on a slow one.
 FLUSH_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Histogram:
+    """Counts of values by upper bound, each bound included, as Prometheus has it: a distribution in a few integers."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        """`bounds` rise; values above the last are counted too."""
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def cumulative(self) -> list[tuple[float, int]]:
+        """Each bound, infinity last, with how many values were not above it."""
+        return list(zip((*self.bounds, float("inf")), accumulate(self.counts), strict=True))
 
 
 class LagSampler:

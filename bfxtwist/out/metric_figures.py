@@ -22,11 +22,11 @@ from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.channels import Tally
 from bfxtwist.core.errors import ExchangeError
 from bfxtwist.core.feed_state import Feed, FeedState
-from bfxtwist.core.histogram import Histogram
 from bfxtwist.core.market import Market
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.symbols import parse_pair
 from bfxtwist.core.uplink_status import ConnectionState, UplinkStatus
+from bfxtwist.out.measured import Histogram
 from bfxtwist.out.relay import RelayStatus
 from bfxtwist.out.site import Site
 from bfxtwist.out.trade_recorder import RecorderStatus

@@ -5,7 +5,7 @@ import zlib
 
 from hypothesis import strategies as st
 
-CONTINUED, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+CONTINUED, TEXT, CLOSE, PING, PONG = 0, 1, 8, 9, 10
 FIN, MASKED = 0x80, 0x80
 
 

@@ -1,14 +1,33 @@
-"""Lag is told once for each message, and a flush takes as long as its job."""
+"""Lag is told once for each message, a flush takes as long as its job, and a histogram loses neither."""
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.market import Market
-from bfxtwist.out.measured import LagSampler, TimedThread
+from bfxtwist.out.measured import Histogram, LagSampler, TimedThread
 from tests.out.served import START, live_book, moment
+
+
+class HistogramTest(SynchronousTestCase):
+    def test_a_bound_is_included(self) -> None:
+        histogram = Histogram((1, 2))
+        for value in (0.5, 1, 1.5, 2, 3):
+            histogram.observe(value)
+        self.assertEqual(histogram.cumulative(), [(1, 2), (2, 4), (float("inf"), 5)])
+        self.assertEqual(histogram.sum, 8.0)
+
+    @given(st.lists(st.integers(-5, 20)))
+    def test_every_value_is_counted(self, values: list[int]) -> None:
+        histogram = Histogram((0, 5, 10))
+        for value in values:
+            histogram.observe(value)
+        for bound, count in histogram.cumulative():
+            self.assertEqual(count, sum(value <= bound for value in values))
 
 
 class LagTest(SynchronousTestCase):

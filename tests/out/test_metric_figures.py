@@ -13,10 +13,10 @@ from twisted.web.resource import Resource
 from bfxtwist.core.errors import ChecksumMismatch
 from bfxtwist.core.feed_state import Counts
 from bfxtwist.core.gaps import GapState
-from bfxtwist.core.histogram import Histogram
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Checksum
 from bfxtwist.core.trades import Counters
+from bfxtwist.out.measured import Histogram
 from bfxtwist.out.metric_figures import (
     build_figures,
     feed_figures,

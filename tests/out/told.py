@@ -13,14 +13,13 @@ from twisted.web.resource import Resource
 
 from bfxtwist.core.channels import Tally
 from bfxtwist.core.gaps import GapState
-from bfxtwist.core.histogram import Histogram
 from bfxtwist.core.market import Market
 from bfxtwist.core.messages import ChannelName, Checksum
 from bfxtwist.core.trades import Counters, Mode
 from bfxtwist.core.uplink_status import BudgetStatus, ConnectionState, ConnectionStatus, UplinkStatus
 from bfxtwist.out.http import HttpApi
 from bfxtwist.out.in_thread import InThread
-from bfxtwist.out.measured import FLUSH_BOUNDS, LagSampler
+from bfxtwist.out.measured import FLUSH_BOUNDS, Histogram, LagSampler
 from bfxtwist.out.metric_figures import (
     build_figures,
     feed_figures,
