@@ -17,6 +17,9 @@ from bfxtwist.core.moment import Moment
 from bfxtwist.core.runs import cut, ends_of_batches, is_of_one, parts_of
 from bfxtwist.core.subscription import Subscription
 
+#: Of an answer that fits no request, what tells why.
+_TELLING = ("channel", "symbol", "prec", "freq", "len", "subId", "chanId")
+
 
 class SessionObserver(Protocol):
     """Who is told what the market does not show."""
@@ -148,7 +151,7 @@ class Channels:
         if channel is not None and channel.id == ack.channel_id:
             return  # said twice
         if channel is None or channel.state is not ChannelState.REQUESTED:
-            echo = [f"{key} {ack.request[key]}" for key in ("channel", "symbol", "chanId") if key in ack.request]
+            echo = [f"{key} {ack.request[key]}" for key in _TELLING if key in ack.request]
             raise WrongAnswer(f"never asked for: {', '.join(echo)}")
         if ack.channel_id in self._by_id:  # nobody could tell which of the two a frame is for
             other = self._by_id[ack.channel_id].subscription

@@ -52,6 +52,11 @@ class Acknowledgements(SynchronousTestCase):
             with self.assertRaises(WrongAnswer, msg=str(wrong)):
                 Conversation().ready().event({"event": "subscribed", "chanId": 7, **wrong})
 
+    def test_what_does_not_fit_is_told(self) -> None:
+        for key, value in (("prec", "R0"), ("freq", "F1"), ("len", "100"), ("subId", "2")):
+            with self.assertRaisesRegex(WrongAnswer, f"symbol tBTCUSD.*, {key} {value}"):
+                Conversation().ready().event({**SUBSCRIBE, "event": "subscribed", "chanId": 7, key: value})
+
     def test_twice(self) -> None:
         talk = Conversation().ready()
         talk.subscribed()
