@@ -171,8 +171,9 @@ class Daemon(Service):
 
         Nor does a pair that was recorded before: the exchange has done away with it, and the others would be missed.
         """
-        mistake = mistaken(parse_pair(subscription.symbol), self._listing or WELL_KNOWN)
-        line = f"the exchange refuses {subscription}: {refusal.text} ({refusal.code})" + (f"; {mistake}" if mistake else "")
+        pair = parse_pair(subscription.symbol)
+        fix = _another_option(subscription, refusal) or mistaken(pair, self._listing or WELL_KNOWN)
+        line = f"the exchange refuses {subscription}: {refusal.text} ({refusal.code})" + (f"; {fix}" if fix else "")
         was_had = self.market.feed(subscription).counts.snapshots or self.recorders.have_recorded(subscription.symbol)
         if was_had or subscription in self._added:
             _log.error("{line}; the other feeds go on", line=line)
@@ -331,3 +332,11 @@ class Daemon(Service):
         await self.web.stopService()
         if self._exchange is not None:
             await self._exchange.stopService()
+
+
+def _another_option(subscription: Subscription, refusal: Refused) -> str | None:
+    """The exchange has every book, but a relay has those of its daemon alone, and a recording the one that was recorded."""
+    name = refusal.text.partition(":")[0]
+    if name not in ("precision", "frequency", "length"):
+        return None
+    return f"choose another --{name} than {getattr(subscription, name)}"

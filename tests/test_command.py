@@ -17,7 +17,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 
 from bfxtwist.exchange.embedded import EmbeddedExchange
 from bfxtwist.exchange.simulated import SimulatedMarket
-from tests.running import LISTEN, ROOT, TwistdProcess, WholeTest, at, ids, reactor
+from tests.running import LISTEN, ROOT, TwistdProcess, WholeTest, at, books, ids, reactor
 
 
 async def get(url: str) -> Any:
@@ -81,6 +81,15 @@ class Mistakes(CommandTest):
         self.assertIn("refuses BTX/USD book", line)
         self.assertIn("10300", line)
         self.assertRegex(line, "did you mean .*BTC/USD")
+
+    async def test_a_book_that_the_relay_of_another_daemon_has_not_so(self) -> None:
+        exchange, where = await self.an_exchange()
+        running = await self.daemon(exchange, books("BTC/USD"))
+        relay = running.daemon.web.addresses[0].replace("http", "ws") + "/ws/2"
+        words = ("-p", "BTC/USD", "-c", "book", "--ws-url", relay, *where[2:])
+        for name, other in (("precision", "P1"), ("length", "100")):
+            line = await self.one_line(78, *words, f"--{name}", other, in_log=True)
+            self.assertIn(f"refuses BTC/USD book: {name}: invalid (10300); choose another --{name} than {other}", line)
 
     async def test_a_file_that_another_daemon_has(self) -> None:
         _, where = await self.an_exchange()
