@@ -1,5 +1,6 @@
 """`python -m bfxtwist` as people run it: exit codes, one-line errors, and results on the standard output."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -152,6 +153,9 @@ class Merge(Command):
             writer.write(HEADER)  # the pipe is open: the merge has begun, and waits
             self.assertEqual(len(list(folder.iterdir())), 1)
             process.send_signal(ending)
+            # Python looks for signals before it reads, and not while: one that comes in between waits for what is read.
+            with contextlib.suppress(BrokenPipeError):
+                writer.write(HEADER[:1])
             _, said = process.communicate(timeout=60)
         return process.returncode, said, len(list(folder.iterdir()))
 
