@@ -192,6 +192,7 @@ class StateTest(PageTest):
         await self.becomes("absent.textContent", "BTC-USD is not carried here.")
         names = "[[...pair.options].map((option) => option.value), pair.value, pair.disabled]"
         await self.becomes(names, [["ETH/USD", "BTC/USD"], "BTC/USD", False])
+        await self.becomes(f"[{_STATE}, headline.textContent]", ["absent", "Not carried"])
         await self.browser.press("]")
         await self.becomes(f"[{_STATE}, absent.textContent]", ["live", ""])
         await self.becomes(names, [["ETH/USD"], "ETH/USD", True])

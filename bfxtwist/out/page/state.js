@@ -21,6 +21,8 @@ export function judge(model, now) {
     const next = wait ? `Trying again in ${wait} s.` : "Trying again.";
     return verdict("disconnected", `Disconnected for ${ago(now - model.link.since)}`, age, `${sentence(model.link.reason)}`, next);
   }
+  const { daemon } = model;
+  if (daemon && !daemon.book && !daemon.trades) return verdict("absent", "Not carried", "The daemon does not carry this pair.");
   const refused = model.carried ? model.bookRefused : model.tradesRefused;
   if (refused) return verdict("absent", `No ${what}`, "", sentence(refused));
   if (model.wrong) return verdict("stale", "Wrong book", age, sentence(model.wrong), "Subscribing again.");
