@@ -1,5 +1,7 @@
 """How far a recording has been compared with the exchange's history: what its state says of that."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from bfxtwist.core.gaps import Gap, Mark
@@ -29,6 +31,11 @@ class Progress(msgspec.Struct):
         """No trade that is still to be fetched happened before this, ms."""
         marks = [*([self.frontier] if self.frontier is not None else []), *(gap.left for gap in self.gaps)]
         return max(min((mark.mts for mark in marks), default=0) - OVERLAP, 0)
+
+    def with_gaps(self, gaps: Sequence[Gap]) -> "Progress":
+        """The same, and these to be fetched as well: what is older than the first trade wanted so far, too."""
+        start = None if self.start is None else min([self.start, *(gap.floor for gap in gaps)])
+        return msgspec.structs.replace(self, start=start, gaps=[*self.gaps, *gaps])
 
     def copy(self) -> "Progress":
         """The same, to come back to."""

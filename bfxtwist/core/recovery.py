@@ -174,17 +174,19 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
     _check_tail(found, size, file, saved)
     last = row_before(layout, read, found.end)
     newest = last if last is not None and last.id == known.largest else None
-    if saved is not None:
-        known.update(known.unknown(KnownIds(saved.earlier)))
     if saved is not None and _ends_as_saved(layout, read, found.end, saved):
+        known.update(known.unknown(KnownIds(saved.earlier)))
         rewrite_from = saved.synced if saved.file == file else max(found.end - TORN_LIMIT, 0)
         return Plan(found.end, rewrite_from, known, saved.progress, [], newest)
     assert found.first is not None
     changed = "the trade file is not as it was left: rows are missing from it, or it was edited"
     notes = ["there is no usable state beside the trade file" if saved is None else changed]
     notes.append("everything from its first row on will be compared with the exchange's history again")
-    gaps = saved.progress.gaps if saved is not None else []
-    progress = Progress(oldest, found.first, oldest, gaps)
+    progress = Progress(oldest, found.first, oldest)
+    if saved is not None:
+        # Earlier files have what is older than its first row. What is newer it had itself, and has no more.
+        known.update([trade_id for trade_id in saved.earlier if trade_id < oldest])
+        progress = progress.with_gaps(saved.progress.gaps)
     return Plan(found.end, max(found.end - TORN_LIMIT, 0), known, progress, notes, newest)
 
 

@@ -97,7 +97,9 @@ class TradeSuccession:
         if saved is None:
             return True
         as_it_was_left = saved.file == self._file.file and saved.synced <= self._file.base
-        return not as_it_was_left or not saved.earlier or saved.earlier[0] > plan.progress.wanted
+        if not as_it_was_left or not saved.earlier or saved.earlier[0] > plan.progress.wanted:
+            return True
+        return bool(plan.known.unknown(KnownIds(saved.earlier)))  # rows are missing from it, or it was edited
 
     def _with_parts(self, plan: Plan, first: int | None) -> tuple[Plan, int]:
         """The plan that knows all that is wanted, and from which id on all is known then."""

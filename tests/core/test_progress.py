@@ -22,6 +22,13 @@ class ProgressTests(SynchronousTestCase):
         late = Progress(1, Mark(90, 900_000), 80)
         self.assertEqual((late.since, self.progress.since, Progress().since), (840_000, 0, 0))
 
+    def test_what_is_fetched_for_a_gap_is_wanted(self) -> None:
+        """Though it is older than the first trade that was wanted so far."""
+        late = Progress(30, _FRONTIER, 80)
+        self.assertEqual((late.with_gaps([self.gap]).start, late.with_gaps([]).start), (11, 30))
+        self.assertEqual((self.progress.with_gaps([]), Progress().with_gaps([self.gap]).start), (self.progress, None))
+        self.assertEqual((late.with_gaps([self.gap]).gaps, late.gaps), ([self.gap], []))
+
     def test_a_copy_stays_as_it_is(self) -> None:
         """Of its gaps, too: what is fetched later would be called compared after a kill, without its rows."""
         before = self.progress.copy()

@@ -183,6 +183,18 @@ class RecoveryTests(SynchronousTestCase):
         state = saved(longer, 4, progress=Progress(1, Mark(2, MTS + 2), 1, [gap]))
         self.assertEqual(recover(self.rows, state).progress.gaps, [gap])
 
+    def test_rows_that_are_missing_are_not_known(self) -> None:
+        """Or else they would not be fetched again. Those from before its first row are in earlier files."""
+        backup = HEADER + row(11) + row(12)
+        found = recover(backup, saved(backup + row(13) + row(14), 14, earlier=[8, 9, 11, 12, 13, 14]))
+        self.assertEqual(ids(found), [8, 9, 11, 12])
+
+    def test_an_open_gap_in_an_earlier_file_is_wanted_though_rows_are_missing(self) -> None:
+        gap = Gap(Mark(3, MTS + 3), Mark(5, MTS + 5), "x", 0, Mark(3, MTS + 3), 3)
+        progress = Progress(2, Mark(12, MTS + 12), 3, [gap])
+        found = recover(HEADER + row(11), saved(HEADER + row(11) + row(12), 12, progress=progress))
+        self.assertEqual((found.progress.start, found.progress.wanted, found.progress.floor), (3, 3, 11))
+
     def test_rows_in_another_order_are_not_told_as_missing_alone(self) -> None:
         """Put in order by hand, or saved by another program, they are all there."""
         [note, _] = recover(HEADER + row(1) + row(3) + row(2), saved(self.rows, 3)).notes

@@ -4,7 +4,7 @@ import gzip
 
 from twisted.logger import capturedLogs, formatEvent
 
-from bfxtwist.core.gaps import Mark
+from bfxtwist.core.gaps import GapState, Mark
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.progress import Progress
@@ -17,7 +17,7 @@ from bfxtwist.out.earlier_parts import EarlierParts
 from bfxtwist.out.trade_state import StateFile
 from tests.crash_disk import CrashDisk
 from tests.out.recording import LAYOUT, Recording, live
-from tests.out.rotating import RotationTest
+from tests.out.rotating import Rotating, RotationTest
 
 DAY = 86_400_000
 
@@ -26,6 +26,20 @@ def part(ids: range, day: int = 0) -> bytes:
     """One that was written on a day."""
     mts = 1_700_000_000_000 + day * DAY
     return HEADER + b"".join(LAYOUT.lines(Arrival(Trade(i, mts + i, b"1", b"2"), mts * 1000 + i) for i in ids))
+
+
+def with_open_gap(recording: Rotating) -> Rotating:
+    """It was not connected for a while, and history does not answer."""
+    recording.trades(5)
+    recording.recorder.lost("sequence")
+    for _ in range(9):
+        recording.trade(told=False)
+    recording.wait(1)
+    recording.exchange.fault = "down"
+    recording.connect(1)
+    recording.wait(62)
+    assert recording.recorder.status().gaps[GapState.OPEN] == 1
+    return recording
 
 
 def since(day: int) -> int:
@@ -177,6 +191,19 @@ class AtAStart(RotationTest):
             recording.wait(100)
             self.assert_whole(recording)
 
+    def test_a_gap_in_a_part_beside_a_file_from_which_rows_are_missing(self) -> None:
+        """It is filled, and not merely called so."""
+        recording = with_open_gap(self.rotating(1200).live())
+        recording.trades(30)
+        recording.wait(40)
+        recording.clock.calls.clear()
+        recording.crash_disk.put("/trade.csv", b"".join(recording.content().splitlines(keepends=True)[:3]))
+        recording.restart()
+        recording.exchange.fault = ""
+        recording.connect()
+        recording.wait(100)
+        self.assert_whole(recording)
+
     def test_a_file_that_was_renamed_before_there_was_a_state(self) -> None:
         """By logrotate, after a kill in the first second of a recording."""
         recording = Recording().start()
@@ -207,6 +234,14 @@ class AtAStart(RotationTest):
 
     def test_a_row_of_an_old_gap_from_which_on_trades_are_wanted(self) -> None:
         """It is in the live file; its neighbours are in a part, and more than the state could hold."""
+        self.assert_known_beside_a_late_row(earlier=[*range(66, 71)])
+
+    def test_a_row_of_an_old_gap_in_a_file_that_was_edited(self) -> None:
+        """The state knows its neighbours, but is not believed of what comes after that row."""
+        self.assert_known_beside_a_late_row(earlier=[*range(20, 71)], last_id=69)
+
+    def assert_known_beside_a_late_row(self, earlier: list[int], last_id: int = 70) -> None:
+        """From it on, all is."""
         recording = self.rotating()
         disk = recording.crash_disk
         disk.put("/trade-2023-11-14.csv", part(range(1, 20)) + part(range(21, 61))[len(HEADER) :])
@@ -214,7 +249,7 @@ class AtAStart(RotationTest):
         live, progress = disk.find("/trade.csv"), Progress(20, Mark(50, since(0) + 50), 20)
         assert live is not None
         file = FileId(live.device, live.inode)
-        state = Saved("bitfinex", "BTCUSD", file, live.size, 70, progress, [*range(66, 71)])
+        state = Saved("bitfinex", "BTCUSD", file, live.size, last_id, progress, earlier)
         StateFile(disk, "/trade.csv.state").save(state)
         recording.recorder.open()
         known = recording.recorder.tape.known

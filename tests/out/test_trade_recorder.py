@@ -353,6 +353,20 @@ class RecorderTests(SynchronousTestCase):
         recording.wait(5)
         self.assertEqual(recording.ids(), recording.ledger())
 
+    def test_a_backup_that_was_put_back_costs_only_questions(self) -> None:
+        """What came after it was made is fetched again, though the state knows of all that had been in the file."""
+        recording = live()
+        recording.trade(pause=70)
+        backup = recording.content()
+        for _ in range(30):
+            recording.trade(pause=4)
+        recording.clock.calls.clear()
+        recording.crash_disk.put("/trade.csv", backup)
+        recording.restart()
+        recording.connect(3)
+        recording.wait(100)
+        self.assertEqual(recording.ids(), recording.ledger())
+
     # --- what it says of itself ---------------------------------------------------------------------------
 
     def test_status(self) -> None:
