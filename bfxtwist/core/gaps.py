@@ -9,12 +9,14 @@ edges are trades on file; what may be missing lies between them.
 
 import re
 from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
 from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
 
-from bfxtwist.core.moment import iso
+from bfxtwist.core.moment import iso, milliseconds
 from bfxtwist.core.trade_rows import BYTE_ORDER_MARK
 
 LEDGER_HEADER = b"start_time,end_time,start_id,end_id,cause,state,filled,noticed,closed\n"
@@ -102,19 +104,50 @@ class GapLedger:
         counted = Counter(self._states.values())
         return {state: counted[state] for state in GapState}
 
+    def names(self, gap: Gap) -> bool:
+        """Whether there is a line of this gap."""
+        return _key(_row(gap.line())) in self._lines
+
+    def open_gaps(self, but: Iterable[Gap] = ()) -> list[Gap]:
+        """Those that are open by its word, `but` for these, to be fetched anew. Lines whose times are none are left out."""
+        others = {_key(_row(gap.line())) for gap in but}
+        gaps = []
+        for key, state in self._states.items():
+            if state is GapState.OPEN and key not in others:
+                with suppress(ValueError):
+                    gaps.append(_gap(_row(self._lines[key])))
+        return gaps
+
     def _put(self, line: bytes) -> None:
-        row = _LINE.fullmatch(line)
-        if row is None:
-            raise ValueError(f"not a line of a gap ledger: {line[:80]!r}")
-        key = b",".join(row.group("start", "end", "cause", "noticed"))
+        row = _row(line)
+        key = _key(row)
         self._lines[key], self._states[key] = line, GapState(row["state"].decode())
 
 
-#: Start id, end id, cause and when it was noticed tell a gap from all others.
 _LINE = re.compile(
-    rb'[^,]+,[^,]+,(?P<start>[0-9]+),(?P<end>[0-9]+),"(?P<cause>[^"]*)",(?P<state>open|filled|lost),[0-9]+,'
-    rb"(?P<noticed>[^,]+),[^,]*\n"
+    rb'(?P<began>[^,]+),(?P<ended>[^,]+),(?P<start>[0-9]+),(?P<end>[0-9]+),"(?P<cause>[^"]*)",(?P<state>open|filled|lost),'
+    rb"(?P<filled>[0-9]+),(?P<noticed>[^,]+),[^,]*\n"
 )
+
+
+def _row(line: bytes) -> re.Match[bytes]:
+    row = _LINE.fullmatch(line)
+    if row is None:
+        raise ValueError(f"not a line of a gap ledger: {line[:80]!r}")
+    return row
+
+
+def _key(row: re.Match[bytes]) -> bytes:
+    """Start id, end id, cause and when it was noticed tell a gap from all others."""
+    return b",".join(row.group("start", "end", "cause", "noticed"))
+
+
+def _gap(row: re.Match[bytes]) -> Gap:
+    """An open one, to be fetched from its beginning. Raises ValueError for times that are none."""
+    began, ended, noticed = (milliseconds(row[name].decode()) for name in ("began", "ended", "noticed"))
+    start, end = Mark(int(row["start"]), began), Mark(int(row["end"]), ended)
+    return Gap(start, end, row["cause"].decode(), noticed * 1000, start, start.id, filled=int(row["filled"]))
+
 
 _UNDO = "bring it back as it was, or move it away: which gaps are open is in the state, too"
 

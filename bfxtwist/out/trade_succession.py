@@ -8,11 +8,12 @@ removed or cut it without a word, which is looked for every second. What may be 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 from twisted.logger import Logger
 
+from bfxtwist.core.gaps import Gap
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.limits import Limits
 from bfxtwist.core.moment import Moment
@@ -68,13 +69,16 @@ class TradeSuccession:
         for note in plan.notes:
             _log.warn("{path}: {note}", path=self._file.path, note=note)
         first = _known_from(plan, saved)
+        named = self._saving.ledger.open_gaps(but=plan.progress.gaps)
         if self._parts_have_more(saved, plan):
-            plan, first = self._with_parts(plan, first)
+            plan, first = self._with_parts(plan, first, plan.progress.with_gaps(named))
+        plan = _with_gaps(plan, first, named)
         self._tape = Tape(plan.known, plan.progress, self._limits, plan.newest)
         self._begin_at(first)
         self._saving.follow(self._tape)
+        self._tape.comparison.changes += [gap for gap in plan.progress.gaps if not self._saving.ledger.names(gap)]
         own = self._saving.record()
-        if saved is not None and (saved.exchange, saved.symbol, saved.file) != (own.exchange, own.symbol, own.file):
+        if saved is None or (saved.exchange, saved.symbol, saved.file) != (own.exchange, own.symbol, own.file):
             self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
         return self._tape
 
@@ -101,11 +105,11 @@ class TradeSuccession:
             return True
         return bool(plan.known.unknown(KnownIds(saved.earlier)))  # rows are missing from it, or it was edited
 
-    def _with_parts(self, plan: Plan, first: int | None) -> tuple[Plan, int]:
-        """The plan that knows all that is wanted, and from which id on all is known then."""
-        wanted = plan.progress.wanted
+    def _with_parts(self, plan: Plan, first: int | None, progress: Progress) -> tuple[Plan, int]:
+        """The plan that knows all that `progress` wants, and from which id on all is known then."""
+        wanted = progress.wanted
         before = len(plan.known)
-        fewer, known = sorted((self._parts.ids(wanted, plan.progress.since), plan.known), key=len)
+        fewer, known = sorted((self._parts.ids(wanted, progress.since), plan.known), key=len)
         known.update(known.unknown(fewer))  # one of the two may have millions
         if len(known) > before:
             text = "{path}: its closed parts have {count} trades that neither it nor a state beside it knows"
@@ -249,3 +253,13 @@ def _known_from(plan: Plan, saved: Saved | None) -> int | None:
     if first is None or start is None or first <= start or saved is None or not saved.earlier:
         return first
     return saved.earlier[0]
+
+
+def _with_gaps(plan: Plan, first: int | None, named: Iterable[Gap]) -> Plan:
+    """The plan that fetches these gaps, too: those that the ledger names as open, and the state does not.
+
+    It is lost, or an older one, as a kill between the two leaves it, or a backup. Left alone is one whose beginning is in no
+    file here, or from before `first`, from which on all that is on file is known: rows would come twice.
+    """
+    again = [gap for gap in named if first is not None and first <= gap.floor and gap.start.id in plan.known]
+    return plan._replace(progress=plan.progress.with_gaps(again))

@@ -39,6 +39,32 @@ class LedgerTests(SynchronousTestCase):
         self.assertEqual([*ledger.counts().values()], [0, 1, 0])
         self.assertEqual(ledger.text().count(b"\n"), 2)
 
+    def test_what_is_open_can_be_fetched_again(self) -> None:
+        """From its beginning, as it was, but for what was filled."""
+        ledger, one, other = GapLedger(), gap('it "said"\nno'), gap("restart")
+        self.assertFalse(ledger.names(one))
+        for each in (one, other):
+            ledger.record(each)
+        one.left, one.filled = END, 7
+        ledger.record(one)
+        ledger = GapLedger(ledger.text())
+        first, second = ledger.open_gaps()
+        self.assertEqual((first.line(), first.left, first.filled), (one.line(), START, 7))
+        self.assertEqual(second, other)
+        self.assertEqual(ledger.open_gaps(but=[one]), [second])
+        self.assertTrue(ledger.names(first))
+        first.close(GapState.LOST, NOTICED)
+        ledger.record(first)
+        self.assertEqual(ledger.open_gaps(), [second])
+        self.assertTrue(ledger.names(one))
+
+    def test_a_line_whose_times_are_none_is_not_fetched_again(self) -> None:
+        """Somebody has rewritten them."""
+        text = LEDGER_HEADER + gap().line()
+        for time in (b"2018-11-12T18:05:47.738Z", b"2018-11-12T18:07:12.000Z", b"2018-11-12T18:08:20.000Z"):
+            for other in (b"12.11.2018 18:05", b"\xff"):
+                self.assertEqual(GapLedger(text.replace(time, other)).open_gaps(), [])
+
     def test_two_causes_are_two_gaps(self) -> None:
         """Of one interval, noticed at once: a part that was filled does not hide one that is lost."""
         ledger = GapLedger()

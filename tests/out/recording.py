@@ -6,6 +6,7 @@ from typing import Any, Self, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from bfxtwist.core.gaps import GapState
 from bfxtwist.core.limits import LIMITS, Limits
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
@@ -165,3 +166,18 @@ class Recording:
 def live(**how: Any) -> Recording:
     """A recording that is live, with three trades in its file."""
     return Recording(**how).live()
+
+
+def with_open_gap(recording: Recording) -> Recording:
+    """One that was live: it was not connected for a while, and history does not answer."""
+    for _ in range(5):
+        recording.trade(pause=1)
+    recording.recorder.lost("sequence")
+    for _ in range(9):
+        recording.trade(told=False)
+    recording.wait(1)
+    recording.exchange.fault = "down"
+    recording.connect(1)
+    recording.wait(62)
+    assert recording.recorder.status().gaps[GapState.OPEN] == 1
+    return recording

@@ -4,7 +4,7 @@ import gzip
 
 from twisted.logger import capturedLogs, formatEvent
 
-from bfxtwist.core.gaps import GapState, Mark
+from bfxtwist.core.gaps import Mark
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.progress import Progress
@@ -16,8 +16,8 @@ from bfxtwist.out import closed_parts
 from bfxtwist.out.earlier_parts import EarlierParts
 from bfxtwist.out.trade_state import StateFile
 from tests.crash_disk import CrashDisk
-from tests.out.recording import LAYOUT, Recording, live
-from tests.out.rotating import Rotating, RotationTest
+from tests.out.recording import LAYOUT, Recording, live, with_open_gap
+from tests.out.rotating import RotationTest
 
 DAY = 86_400_000
 
@@ -26,20 +26,6 @@ def part(ids: range, day: int = 0) -> bytes:
     """One that was written on a day."""
     mts = 1_700_000_000_000 + day * DAY
     return HEADER + b"".join(LAYOUT.lines(Arrival(Trade(i, mts + i, b"1", b"2"), mts * 1000 + i) for i in ids))
-
-
-def with_open_gap(recording: Rotating) -> Rotating:
-    """It was not connected for a while, and history does not answer."""
-    recording.trades(5)
-    recording.recorder.lost("sequence")
-    for _ in range(9):
-        recording.trade(told=False)
-    recording.wait(1)
-    recording.exchange.fault = "down"
-    recording.connect(1)
-    recording.wait(62)
-    assert recording.recorder.status().gaps[GapState.OPEN] == 1
-    return recording
 
 
 def since(day: int) -> int:
@@ -187,13 +173,15 @@ class AtAStart(RotationTest):
             with capturedLogs() as logs:
                 recording.restart()
             self.assertIn("all from the first row of trade-", " ".join(map(str, map(formatEvent, logs))))
+            self.assertIsNotNone(recording.saved().progress.frontier, "after a kill, the first row would be taken for it")
             recording.connect(count=3)
             recording.wait(100)
             self.assert_whole(recording)
 
     def test_a_gap_in_a_part_beside_a_file_from_which_rows_are_missing(self) -> None:
         """It is filled, and not merely called so."""
-        recording = with_open_gap(self.rotating(1200).live())
+        recording = self.rotating(1200).live()
+        with_open_gap(recording)
         recording.trades(30)
         recording.wait(40)
         recording.clock.calls.clear()
@@ -203,6 +191,35 @@ class AtAStart(RotationTest):
         recording.connect()
         recording.wait(100)
         self.assert_whole(recording)
+
+    def test_no_state_beside_a_file_that_was_begun_after_a_gap(self) -> None:
+        """It is in an earlier part, and the ledger alone names it."""
+        recording = self.rotating(1200).live()
+        with_open_gap(recording)
+        recording.trades(30)
+        self.assertGreater(recording.ids()[0], recording.recorder.tape.comparison.progress.gaps[0].end.id)
+        del recording.crash_disk.names["/trade.csv.state"]
+        recording.restart()
+        recording.exchange.fault = ""
+        recording.connect()
+        recording.wait(100)
+        self.assert_whole(recording)
+
+    def test_a_gap_of_parts_that_are_not_here_is_left_alone(self) -> None:
+        """Nobody knows here which of its trades are on file."""
+        recording = self.rotating(1200).live()
+        with_open_gap(recording)
+        recording.trades(30)
+        names = recording.crash_disk.names
+        for name in [*(name for name in names if name.startswith("/trade-")), "/trade.csv.state"]:
+            del names[name]
+        ledger, there = recording.crash_disk.content("/trade.gaps.csv"), recording.ids()
+        recording.restart()
+        recording.exchange.fault = ""
+        recording.connect()
+        recording.wait(200)
+        self.assertEqual(recording.ids(), there)
+        self.assertEqual(recording.crash_disk.content("/trade.gaps.csv"), ledger)
 
     def test_a_file_that_was_renamed_before_there_was_a_state(self) -> None:
         """By logrotate, after a kill in the first second of a recording."""

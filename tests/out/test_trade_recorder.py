@@ -1,5 +1,6 @@
 """The recorder of one pair, from the socket to the disk, on a clock."""
 
+import errno
 import os
 
 import msgspec
@@ -14,7 +15,7 @@ from bfxtwist.core.limits import Limits
 from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
 from bfxtwist.core.trades import Mode
 from bfxtwist.out.trade_errors import DiskFailed, Locked, WrongFile
-from tests.out.recording import LAYOUT, Recording, SlowThread, at_once, live
+from tests.out.recording import LAYOUT, Recording, SlowThread, at_once, live, with_open_gap
 
 SMALL = Limits(queue=10, unsynced=2000)
 
@@ -366,6 +367,62 @@ class RecorderTests(SynchronousTestCase):
         recording.connect(3)
         recording.wait(100)
         self.assertEqual(recording.ids(), recording.ledger())
+
+    def test_a_gap_that_the_ledger_alone_names_is_filled(self) -> None:
+        """The state is lost, or an older one was put back."""
+        for older in (True, False):
+            recording = live()
+            recording.wait(3)
+            names = recording.crash_disk.names
+            state = recording.crash_disk.content("/trade.csv.state")
+            with_open_gap(recording)
+            self.assertIn(b",open,0,", recording.crash_disk.content("/trade.gaps.csv"))
+            recording.clock.calls.clear()
+            del names["/trade.csv.state"]
+            if older:
+                recording.crash_disk.put("/trade.csv.state", state)
+            recording.restart()
+            recording.exchange.fault = ""
+            recording.connect()
+            recording.wait(100)
+            self.assertEqual(sorted(recording.ids()), recording.ledger())
+            self.assertEqual(recording.recorder.status().gaps[GapState.FILLED], 1)
+            self.assertNotIn(b",open,", recording.crash_disk.content("/trade.gaps.csv"))
+
+    def test_kill_after_the_ledger_has_named_a_gap_and_before_the_state_has(self) -> None:
+        """What comes after it was not written yet, but told."""
+        recording = live()
+        recording.wait(3)
+        recording.recorder.lost("sequence")
+        for _ in range(9):
+            recording.trade(told=False)
+        recording.wait(1)
+        recording.exchange.fault = "down"
+        recording.connect(1)
+
+        def before(call: str) -> None:
+            if call == "rename" and b",open," in recording.crash_disk.content("/trade.gaps.csv"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        recording.crash_disk.before = before
+        recording.wait(62)
+        self.assertEqual(recording.saved().progress.gaps, [])
+        recording.crash_disk.mend()
+        recording.restart()
+        recording.exchange.fault = ""
+        recording.connect()
+        recording.wait(100)
+        self.assertEqual(recording.ids(), recording.ledger())
+        self.assertNotIn(b",open,", recording.crash_disk.content("/trade.gaps.csv"))
+
+    def test_a_ledger_that_is_lost_names_again_what_is_open(self) -> None:
+        """At once, and not when it is filled."""
+        recording = with_open_gap(live())
+        ledger = recording.crash_disk.content("/trade.gaps.csv")
+        del recording.crash_disk.names["/trade.gaps.csv"]
+        recording.restart()
+        recording.wait(2)
+        self.assertEqual(recording.crash_disk.content("/trade.gaps.csv"), ledger)
 
     # --- what it says of itself ---------------------------------------------------------------------------
 

@@ -98,17 +98,21 @@ ROWS = [
     ),
     Row(
         "D11",
-        "the state file lost or damaged; trade.csv put back from a backup, with a state that knows of more",
+        "the state file lost, damaged or an older one; trade.csv put back from a backup, its state not; "
+        "the ledger of gaps lost",
         "everything is verified again, and what is missing fetched: it costs questions, no trades",
         [
             f"{_RECORDER}lost_state_costs_only_questions",
             f"{_RECORDER}a_backup_that_was_put_back_costs_only_questions",
+            f"{_RECORDER}a_gap_that_the_ledger_alone_names_is_filled",
+            f"{_RECORDER}kill_after_the_ledger_has_named_a_gap_and_before_the_state_has",
+            f"{_RECORDER}a_ledger_that_is_lost_names_again_what_is_open",
             "core.test_recovery.*.test_lost_state_*",
             "core.test_recovery.*.test_rows_that_are_missing_*",
             "out.test_earlier_parts.AtAStart.test_a_gap_in_a_part_beside_a_file_from_which_rows_are_missing",
         ],
         found="what the state knew of was taken for what the backup has, and never fetched; a gap in an earlier part was "
-        "called filled, and was not",
+        "called filled, and was not; one that the ledger alone named stayed open for ever",
     ),
     Row(
         "D12",
