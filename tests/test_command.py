@@ -135,6 +135,31 @@ class Running(CommandTest):
         self.assertEqual(code, 1)
         self.assertIn(f"cannot listen on {taken} (Address already in use): choose another --listen", path.read_text())
 
+    async def test_the_lock_goes_into_the_background(self) -> None:
+        """Over twistd's fork. A pid file that is a dead process' hinders nobody."""
+        _, where = await self.an_exchange()
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        dead = self.twistd("--version")
+        log, pid_file, dead_pid = folder / "log", folder / "pid", dead.pid
+        await dead.ended
+        pid_file.write_text(str(dead_pid))
+        words = ("bfx", "-p", "BTC/USD", "-c", "trades", "-f", str(folder), *where)
+        twistd, environ = Path(sys.executable).with_name("twistd"), {**os.environ, "PYTHONPATH": str(ROOT)}
+        own = [f"--pidfile={pid_file}", f"--logfile={log}"]
+        _, _, code = await getProcessOutputAndValue(str(twistd), [*own, *words], environ)
+        pid = int(pid_file.read_text())
+        self.addCleanup(lambda: os.kill(pid, signal.SIGKILL) if pid_file.exists() else None)
+        self.assertEqual(code, 0)
+        await self.until(lambda: "live: BTC/USD trades" in log.read_text())
+        second = self.twistd(*words)
+        self.assertEqual(await second.ended, 75)
+        self.assertIn(f"trade.csv.lock is locked by pid {pid}: ", second.errors + second.said)
+        os.kill(pid, signal.SIGTERM)
+        await self.until(lambda: not pid_file.exists())
+        third = self.twistd(*words)
+        await self.is_ready(third)
+
     async def test_a_systemd_unit_is_told(self) -> None:
         _, where = await self.an_exchange()
         heard = Datagrams()

@@ -52,10 +52,19 @@ ROWS = [
         "P7",
         "twistd forks; umask 077 or 022",
         "the lock survives, modes are explicit",
-        ["out.test_trade_kernel.*.test_modes_whatever_the_umask", "out.test_trade_kernel.*.test_descriptors_*"],
-        not_shown="the lock over twistd's fork",
+        [
+            "out.test_trade_kernel.*.test_modes_whatever_the_umask",
+            "out.test_trade_kernel.*.test_descriptors_*",
+            "test_command.Running.test_the_lock_goes_into_the_background",
+        ],
     ),
-    Row("P8", "a stale or foreign pid file", "twistd's own; the lock is on the file", not_shown="use --pidfile="),
+    Row(
+        "P8",
+        "a stale or foreign pid file",
+        "a dead process' hinders nobody, the lock is on the file; twistd refuses to start for one of a process that runs",
+        ["test_command.Running.test_the_lock_goes_into_the_background"],
+        not_shown="one of a process that runs and is no daemon: use --pidfile=",
+    ),
     Row(
         "P9",
         "the clock is set by an hour or a day; the process is stopped for a while, or the machine suspended",
