@@ -258,8 +258,10 @@ def _known_from(plan: Plan, saved: Saved | None) -> int | None:
 def _with_gaps(plan: Plan, first: int | None, named: Iterable[Gap]) -> Plan:
     """The plan that fetches these gaps, too: those that the ledger names as open, and the state does not.
 
-    It is lost, or an older one, as a kill between the two leaves it, or a backup. Left alone is one whose beginning is in no
-    file here, or from before `first`, from which on all that is on file is known: rows would come twice.
+    It is lost, or an older one, as a kill between the two leaves it, or a backup. From `first` on all on file is known.
+    A gap before that is left alone, and so is one that is older than all that is wanted if its beginning is in no file here:
+    rows would come twice.
     """
-    again = [gap for gap in named if first is not None and first <= gap.floor and gap.start.id in plan.known]
-    return plan._replace(progress=plan.progress.with_gaps(again))
+    progress, known = plan.progress, plan.known
+    near = [gap for gap in named if gap.floor >= progress.wanted or gap.start.id in known]
+    return plan._replace(progress=progress.with_gaps([gap for gap in near if first is not None and gap.floor >= first]))

@@ -27,7 +27,7 @@ from tests.model_exchange import ModelExchange
 from tests.out.recording import LAYOUT, SlowThread
 
 LIMITS = Limits(page=6, held_back=12, recent=40, queue=12, unsynced=4000)
-PATH = "/trade.csv"
+PATH, STATE, LEDGER = "/trade.csv", "/trade.csv.state", "/trade.gaps.csv"
 SKEW = 10  # ms between the socket's and history's time of one trade, at most
 
 
@@ -48,6 +48,7 @@ class RecorderWorld(RuleBasedStateMachine):
         self.first = 10**9  # the first id that was ever recorded
         self.sealed = b""  # the bytes that were synced: they never change
         self.policy = SyncPolicy.SECOND
+        self.state = b""  # as it was when a copy of it was made
 
     def turn(self) -> Deferred[None]:
         """History has its rate."""
@@ -192,6 +193,8 @@ class RecorderWorld(RuleBasedStateMachine):
         ids = self.rows()
         missing = self.missing(set(ids), float("inf"))
         assert not missing, f"I4 {missing}"
+        assert self.recorder is not None
+        assert b",open," not in self.recorder._saving.ledger.text(), "I10"
         for start, end, filled in self.filled():
             there = sum(start < trade_id < end for trade_id in ids)
             assert there >= filled, f"{there} from {start} to {end}, and the ledger counts {filled}"

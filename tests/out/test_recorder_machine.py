@@ -13,12 +13,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.messages import Trade
+from bfxtwist.core.trade_rows import HEADER
 from bfxtwist.core.trades import Mode
 from bfxtwist.out.trade_errors import TradeFileError
 from bfxtwist.out.trade_recorder import TradeRecorder
 from bfxtwist.out.trade_saving import SyncPolicy
 from tests.crash_disk import Killed
-from tests.out.recorder_world import LIMITS, SKEW, RecorderWorld
+from tests.out.recorder_world import LEDGER, LIMITS, PATH, SKEW, STATE, RecorderWorld
 
 EXAMPLES = int(os.environ.get("BFXTWIST_MACHINE_EXAMPLES", "1500"))
 STEPS = int(os.environ.get("BFXTWIST_MACHINE_STEPS", "40"))
@@ -196,6 +197,25 @@ class RecorderMachine(RecorderWorld):
         self.die()
         self.disk.power_loss(Random(seed))
         self.first = 10**9  # of rows that were not synced nothing is promised
+
+    @rule()
+    def back_up(self) -> None:
+        """A copy of the state."""
+        self.state = self.disk.content(STATE)
+
+    @rule(which=st.sampled_from(["rows", "rows", "old state", "no state", "no ledger"]), part=st.integers(1, 3))
+    def put_back(self, which: str, part: int) -> None:
+        """One of our files alone is put back from a backup, or is lost. A trade.csv without rows would be a new one."""
+        self.die()
+        self.disk.kill()
+        header, *rows = self.disk.content(PATH).splitlines(keepends=True) or [b""]
+        if which == "rows" and header == HEADER and len(rows) > part:
+            self.disk.put(PATH, b"".join([header, *rows[: len(rows) * part // 4 or 1]]))
+            self.sealed = b""
+        elif which == "old state" and self.state:
+            self.disk.put(STATE, self.state)
+        elif which.startswith("no "):
+            self.disk.names.pop(STATE if which == "no state" else LEDGER, None)
 
     @precondition(lambda self: self.recorder is not None)
     @rule()
