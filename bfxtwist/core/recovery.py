@@ -186,7 +186,9 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
     if saved is not None:
         # Earlier files have what is older than its first row. What is newer it had itself, and has no more.
         known.update([trade_id for trade_id in saved.earlier if trade_id < oldest])
-        progress = progress.with_gaps(saved.progress.gaps)
+        frontier = saved.progress.frontier
+        before = frontier is not None and frontier.id < found.first.id
+        progress = saved.progress if before else progress.with_gaps(saved.progress.gaps)
     return Plan(found.end, max(found.end - TORN_LIMIT, 0), known, progress, notes, newest)
 
 

@@ -65,7 +65,7 @@ class TradeSuccession:
         """Open the file, as `saved` says or as it is. The tape that goes on from it. Raises TradeFileError or OSError."""
         if self._rotation is not None:
             self._rotation.tidy()
-        plan = self._from_parts(self._file.open(saved, self._moment().wall))
+        plan = self._from_parts(saved, self._file.open(saved, self._moment().wall))
         for note in plan.notes:
             _log.warn("{path}: {note}", path=self._file.path, note=note)
         first = _known_from(plan, saved)
@@ -82,17 +82,19 @@ class TradeSuccession:
             self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
         return self._tape
 
-    def _from_parts(self, plan: Plan) -> Plan:
-        """The plan that begins with the newest closed part, where neither the open file nor the state has a trade.
+    def _from_parts(self, saved: Saved | None, plan: Plan) -> Plan:
+        """The plan that begins with the newest closed part, where no state says how far the recording was compared.
 
-        As without a state that file would be compared with history from its first row on.
+        What was not yet when it was closed is older than the first row of the open file, which may have none at all.
         """
-        found = self._parts.first_of_newest() if plan.progress.frontier is None else None
-        if found is None:
+        found = None if saved is not None and saved.progress.frontier is not None else self._parts.first_of_newest()
+        frontier = plan.progress.frontier
+        if found is None or (frontier is not None and frontier.id <= found[1].id):
             return plan
         part, first = found
-        note = f"neither it nor a state has a trade: all from the first row of {part} on will be compared with history"
-        return plan._replace(progress=Progress(first.id, first, first.id, plan.progress.gaps), notes=[*plan.notes, note])
+        progress = Progress(first.id, first, first.id).with_gaps(plan.progress.gaps)
+        note = f"no state says how far it was compared with history: all from the first row of {part} on will be"
+        return plan._replace(progress=progress, notes=[*plan.notes, note])
 
     def _parts_have_more(self, saved: Saved | None, plan: Plan) -> bool:
         """Whether closed parts may have what is wanted and neither the open file nor the state knows."""

@@ -189,6 +189,12 @@ class RecoveryTests(SynchronousTestCase):
         found = recover(backup, saved(backup + row(13) + row(14), 14, earlier=[8, 9, 11, 12, 13, 14]))
         self.assertEqual(ids(found), [8, 9, 11, 12])
 
+    def test_where_rows_are_missing_what_earlier_files_have_is_compared_from_where_it_was(self) -> None:
+        """The frontier was in one of them when the file was begun."""
+        state = saved(self.rows + row(4), 4, earlier=[1, 2, 3, 4])
+        found = recover(HEADER + row(3), replace(state, progress=Progress(1, Mark(2, MTS + 2), 1)))
+        self.assertEqual((found.progress, ids(found)), (Progress(1, Mark(2, MTS + 2), 1), [1, 2, 3]))
+
     def test_an_open_gap_in_an_earlier_file_is_wanted_though_rows_are_missing(self) -> None:
         gap = Gap(Mark(3, MTS + 3), Mark(5, MTS + 5), "x", 0, Mark(3, MTS + 3), 3)
         progress = Progress(2, Mark(12, MTS + 12), 3, [gap])

@@ -160,7 +160,7 @@ class AtAStart(RotationTest):
         self.assert_whole(recording)
 
     def test_no_state_beside_a_file_that_has_just_been_begun(self) -> None:
-        """Nothing but the newest part tells how far the recording had come. What happened since is in no snapshot."""
+        """Nothing but the newest part tells how far it had come. What happened since is in no snapshot."""
         for live_file in (HEADER, None):
             recording = self.rotating().live()
             recording.trades(20)
@@ -188,6 +188,20 @@ class AtAStart(RotationTest):
         recording.crash_disk.put("/trade.csv", b"".join(recording.content().splitlines(keepends=True)[:3]))
         recording.restart()
         recording.exchange.fault = ""
+        recording.connect()
+        recording.wait(100)
+        self.assert_whole(recording)
+
+    def test_no_state_beside_a_file_that_was_begun_before_the_part_was_compared(self) -> None:
+        """What the socket left out then is older than its first row."""
+        recording = self.rotating(1200).live()
+        recording.trades(8)
+        missed = recording.trade(told=False).told.id
+        recording.trades(8)
+        self.assertGreater(recording.ids()[0], missed)
+        self.assertNotIn(missed, recording.all_ids())
+        del recording.crash_disk.names["/trade.csv.state"]
+        recording.restart()
         recording.connect()
         recording.wait(100)
         self.assert_whole(recording)
