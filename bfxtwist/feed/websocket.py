@@ -13,10 +13,11 @@ import txaio
 from autobahn.twisted.websocket import WebSocketClientFactory
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionClosed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from bfxtwist.core.errors import ConnectionEnded, ExchangeError, HandshakeRefused, MalformedMessage
 from bfxtwist.core.moment import Moment
@@ -53,6 +54,23 @@ class _Silence:
         return lambda *_args, **_fields: None
 
 
+@implementer(IPushProducer)
+class _Unread:
+    """Hears from the transport when more waits for the exchange than it takes: pongs, of which it can ask for any number."""
+
+    def __init__(self, fail: Callable[[Exception], None]) -> None:
+        self._fail = fail
+
+    def pauseProducing(self) -> None:
+        """64 KB wait, and what the kernel takes. What we say in an hour is less."""
+        self._fail(ConnectionEnded("the exchange does not read what it is answered"))
+
+    def resumeProducing(self) -> None:
+        """It is over by then."""
+
+    stopProducing = resumeProducing
+
+
 BeginSession = Callable[[Callable[[bytes], None]], Session]
 
 
@@ -80,6 +98,7 @@ class FeedProtocol(FastFrames):
 
     def onOpen(self) -> None:
         """The handshake is done."""
+        self.transport.registerProducer(_Unread(self.fail), streaming=True)
         self.do(self._begin_session)
         self.opened.callback(None)
 

@@ -224,6 +224,17 @@ class Frames(Connected):
         self.assertTrue(self.transport.aborted)
         self.assertIn("no extension negotiated", str(self.lose()))
 
+    def test_who_pings_and_reads_no_pong_is_dropped(self) -> None:
+        """What waits for it would grow for as long as it pings."""
+        self.protocol.dataReceived(b"\x89\x01x" * 100)
+        self.assertFalse(self.transport.aborted)
+        self.assertTrue(self.transport.streaming)
+        producer: Any = self.transport.producer
+        producer.pauseProducing()
+        self.assertTrue(self.transport.aborted)
+        self.assertEqual(self.book.state, "stale")
+        self.assertEqual(str(self.lose()), "the exchange does not read what it is answered")
+
     def test_a_bug_is_logged_as_one_and_drops_the_connection(self) -> None:
         def broken(_feed: object) -> None:
             raise ZeroDivisionError("a bug of a watcher")

@@ -133,12 +133,13 @@ ROWS = [
     ),
     Row(
         "N13",
-        "huge frames, endless fragments, a deflate bomb",
-        "dropped at 1 MiB; deflate is never offered, nor taken",
+        "huge frames, endless fragments, a deflate bomb; pings without end, and no pong read",
+        "dropped at 1 MiB; deflate is never offered, nor taken; dropped when 64 KB wait for it",
         [
             f"{_SCENARIO}junk__2_MiB_in_a_frame",
             "feed.test_websocket.Frames.test_a_message_that_is_too_long",
             "feed.test_websocket.Frames.test_a_deflated_message",
+            "feed.test_websocket.Frames.test_who_pings_and_reads_no_pong_is_dropped",
             "feed.test_websocket.Handshakes.test_deflate_that_was_not_offered",
             "feed.test_sockets.Sockets.test_frames_that_are_too_long",
         ],
