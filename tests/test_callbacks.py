@@ -2,18 +2,25 @@
 
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+from twisted.internet import reactor
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from bfxtwist import Bitfinex, OrderBook, Trade, service
 from bfxtwist.callbacks import Callbacks, TurnWise
 from bfxtwist.core.book_feed import BookFeed
 from bfxtwist.core.feed_state import FeedState
 from bfxtwist.core.messages import BookUpdate, ChannelName, Checksum, Rows
 from bfxtwist.core.moment import Moment
 from bfxtwist.core.subscription import Subscription
-from bfxtwist.exact import OrderBook, order_book
+from bfxtwist.core.trades import Mode
+from bfxtwist.exact import order_book
+from bfxtwist.exchange.simulated import SimulatedMarket
+from tests.running import WholeTest
 
 
 async def _later(told: object) -> None:
@@ -106,3 +113,69 @@ class TurnWiseTests(SynchronousTestCase):
         self.feed.checksum(Checksum(1, self.feed.book.checksum(), 2, None), self.moment)
         self.clock.advance(0)
         self.assertEqual([book.status for book in self.heard], [FeedState.STALE, FeedState.LIVE])
+
+
+class Heard(WholeTest):
+    """`on_trade` and `on_book`, over real sockets."""
+
+    async def test_a_function_is_called_with_each_trade_as_the_file_has_it(self) -> None:
+        """Over a lost connection, whose trades are fetched, and though it raises; not with what was on file before."""
+        exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD",), rate=100))
+        folder = self.mktemp()
+        heard: list[Trade] = []
+        also_heard: list[Trade] = []
+
+        async def record() -> None:
+            own = {"ws_url": exchange.ws_url, "rest_url": exchange.rest_url}
+            trades = Bitfinex("BTC/USD", "trades", folder, **own)
+
+            @trades.on_trade
+            def hear(trade: Trade) -> None:
+                heard.append(trade)
+                if len(heard) == 5:
+                    raise KeyError("mine")
+                if len(heard) == 7:
+                    sys.exit("mine")
+
+            same = Bitfinex("BTC/USD", "trades", folder, **own)
+            same.on_trade(also_heard.append)
+            daemon: Any = service(trades, same, trades, reactor=reactor, listen="tcp:0:interface=127.0.0.1")
+            daemon.startService()
+            self.addCleanup(lambda: daemon.stopService() if daemon.running else None)
+            await self.until(lambda: trades.status is FeedState.LIVE and heard)
+            feed, status = daemon.market.trades["tBTCUSD"], daemon.recorders.by_symbol["tBTCUSD"].status
+
+            async def reconnect() -> None:
+                before = feed.counts.snapshots
+                exchange.faults.set("drop")
+                await self.until(lambda: feed.counts.snapshots > before and status().mode is Mode.LIVE)
+
+            while not status().counters.backfilled:  # where it was back at once, the snapshot has all that was missed
+                await reconnect()
+            await daemon.stopService()
+
+        await record()
+        await record()
+        rows = [line.split(",") for line in (Path(folder) / "trade.csv").read_text().splitlines()[1:]]
+        told = [(str(trade.id), str(trade.timestamp * 1000), trade.side, trade.price, trade.amount) for trade in heard]
+        self.assertEqual(told, [(row[4], row[2], row[5], Decimal(row[6]), Decimal(row[7])) for row in rows])
+        self.assertEqual(also_heard, heard)
+        self.assertEqual([len(self.flushLoggedErrors(kind)) for kind in (KeyError, SystemExit)], [1, 1])
+
+    async def test_a_function_is_called_with_each_book(self) -> None:
+        """As it is read over HTTP by anybody else, and when it is not to be trusted any more; whenever it was named."""
+        exchange = await self.exchange(SimulatedMarket(7, ("tBTCUSD",), rate=100))
+        book = Bitfinex("BTC/USD", "book", ws_url=exchange.ws_url, rest_url=exchange.rest_url)
+        heard: list[OrderBook] = []
+        book.on_book(heard.append)
+        daemon: Any = service(book, reactor=reactor, listen="tcp:0:interface=127.0.0.1")
+        late: list[OrderBook] = []
+        book.on_book(late.append)
+        daemon.startService()
+        self.addCleanup(lambda: daemon.stopService() if daemon.running else None)
+        await self.until(lambda: len({one.nonce for one in heard if one.status is FeedState.LIVE}) > 3)
+        self.assertEqual(heard[-1], book.order_book)
+        exchange.faults.set("drop")
+        await self.until(lambda: any(one.status is FeedState.STALE for one in heard))
+        await self.until(lambda: heard[-1].status is FeedState.LIVE)
+        self.assertEqual(late, heard)
