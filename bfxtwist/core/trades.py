@@ -29,7 +29,7 @@ import msgspec
 
 from bfxtwist.core.comparison import Comparison, Found, Purpose
 from bfxtwist.core.gaps import Gap, Mark
-from bfxtwist.core.history import HistoryUnavailable, Page, PageRequest, check_page
+from bfxtwist.core.history import OVERLAP, HistoryUnavailable, Page, PageRequest, check_page
 from bfxtwist.core.hold import HOLD, Hold
 from bfxtwist.core.known_ids import KnownIds
 from bfxtwist.core.limits import LIMITS, Limits
@@ -76,6 +76,7 @@ class Tape:
         self.reason = "not connected since the daemon was started"
         self.counters = Counters()
         self.conflict: tuple[Trade, Trade] | None = None  # the last one: what was told first, and again
+        self.foreign: Trade | None = None  # one that shows the files to be of a demo, or of another exchange
         self._newest: Trade | Mark | None = newest  # of those released
         self._limits = limits
         self._requested: PageRequest | None = None
@@ -132,6 +133,7 @@ class Tape:
         """Whether a trade is wanted, and not yet on file, on its way there or held back."""
         start = self.comparison.progress.start
         if start is not None and trade.id < start:
+            self._check_order(trade)
             return False
         held_back = self._hold.trades.get(trade.id)
         if held_back is None and trade.id not in self.known:
@@ -141,6 +143,12 @@ class Tape:
         if first is not None:
             self._count_conflict(first, trade)
         return False
+
+    def _check_order(self, trade: Trade) -> None:
+        """Of a trade that is older than the first one wanted, if its id says so. An exchange's ids rise with time."""
+        frontier = self.comparison.progress.frontier
+        if self.foreign is None and frontier is not None and trade.mts > frontier.mts + OVERLAP:
+            self.foreign = trade
 
     def _hold_back(self, trade: Trade, moment: Moment) -> bool:
         """Let a trade wait, if it is new. Whether it does."""

@@ -142,6 +142,7 @@ class TradeRecorder:
         self._asking: Deferred[None] | None = None
         self._in_line = False  # for the disk, and for a turn to ask
         self._opened = False
+        self._told_of_foreign = False
 
     # --- start and stop -----------------------------------------------------------------------------------
 
@@ -309,6 +310,7 @@ class TradeRecorder:
         self._succession.tick(moment)
         self._saving.tick(moment)
         self._tell_conflict()
+        self._tell_foreign()
         self._go_on()
 
     def _tell_conflict(self) -> None:
@@ -320,6 +322,21 @@ class TradeRecorder:
         text = "{symbol}: trade {id} was told as {first} and again as {again}: the first stands; {count} so far"
         count = self.tape.counters.conflicts
         _log.warn(text, symbol=self.symbol, id=conflict[0].id, first=first, again=again, count=count)
+
+    def _tell_foreign(self) -> None:
+        """Once: nothing that happens is recorded until somebody has moved those files."""
+        if self._foreign is not None and not self._told_of_foreign:
+            self._told_of_foreign = True
+            _log.error("{symbol}: {why}", symbol=self.symbol, why=self._foreign)
+
+    @property
+    def _foreign(self) -> str | None:
+        """Why trades are not recorded that are said to be older than the recording, and cannot be."""
+        trade = self.tape.foreign
+        if trade is None:
+            return None
+        of = f"trade {trade.id}, of {iso(trade.mts)}, comes after those in {self.folder}, whose ids are higher"
+        return f"{of}: they are of a demo or another exchange, and nothing is recorded: move them away and start again"
 
     @property
     def in_place(self) -> bool:
@@ -340,6 +357,8 @@ class TradeRecorder:
         problem = self._problem()
         if problem is not None:
             return f"{self.symbol}: {problem}"
+        if self._foreign is not None:
+            return f"{self.symbol}: {self._foreign}"
         if self.tape.mode is Mode.SYNC:
             waiting = f"{self.symbol}: trades are held back until history tells what was missed"
             return ": ".join(filter(None, (waiting, self.tape.comparison.obstacle)))

@@ -252,6 +252,21 @@ class AtAStart(RotationTest):
         older = LAYOUT.ids(disk.content("/trade.csv.1")[len(HEADER) :]) or []
         self.assertEqual([*map(int, older), *recording.ids()], recording.ledger())
 
+    def test_a_part_of_a_demo(self) -> None:
+        """Its ids are higher than those of all that happens: that is said, and not passed over as old."""
+        for name in ("/trade.csv.1", "/trade.csv"):
+            recording = Recording()
+            recording.crash_disk.put(name, part(range(29_000_000_000, 29_000_000_003), -336))  # half a day before now
+            with capturedLogs() as logs:
+                recording.start()
+                recording.connect(count=0)
+                self.assertIsNone(recording.recorder.tape.foreign)
+                recording.trade(pause=1)
+                recording.trade(pause=1)
+            told = [text for text in map(formatEvent, logs) if text and "a demo or another exchange" in text]
+            self.assertEqual(len(told), 1)
+            self.assertIn("a demo or another exchange", recording.recorder.not_ready() or "")
+
     def test_parts_without_a_row_of_this_pair(self) -> None:
         """The recording begins anew."""
         recording = Recording()
