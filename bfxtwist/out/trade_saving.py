@@ -43,6 +43,9 @@ class SyncPolicy(Enum):
 #: Seconds between two syncs under each policy; with `always` rows are synced as they come, and this is for the state.
 _SYNC_EVERY = {SyncPolicy.ALWAYS: 1.0, SyncPolicy.SECOND: 1.0, SyncPolicy.NO: 60.0}
 
+#: The same where a sync has failed, or very many rows wait for one, whatever the policy.
+_AGAIN_EVERY = 1.0
+
 #: The state is saved when what it promises has changed, and otherwise so often, in seconds: it tells recovery where to look.
 _SAVE_EVERY = 30.0
 
@@ -150,7 +153,9 @@ class TradeSaving:
         """Save if it is time, or if live trades wait for it."""
         if self._csv.failures >= DEGRADED_AFTER:
             self._give_up(f"{self._file.path} cannot be written: {self._csv.error}")
-        if self._followed.urgent or moment.monotonic - self._synced_at >= _SYNC_EVERY[self._sync_policy]:
+        file = self._file
+        every = _AGAIN_EVERY if file.crowded or file.sync_failures else _SYNC_EVERY[self._sync_policy]
+        if self._followed.urgent or moment.monotonic - self._synced_at >= every:
             self._begin()
 
     @property

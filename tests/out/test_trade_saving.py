@@ -292,9 +292,25 @@ class SavingTests(SynchronousTestCase):
                 self.assertIsNone(recording.recorder.not_ready())
             self.assertEqual((recording.ids(), recording.recorder.tape.counters.forgotten), (recording.ledger(), 0))
 
+    def test_a_disk_that_has_failed_to_sync_is_asked_again_in_a_second(self) -> None:
+        """Also where it is asked once a minute: what is not synced grows until no more is written."""
+        for policy in SyncPolicy:
+            recording = live(sync=policy)
+            recording.trade()
+            recording.crash_disk.failing_syncs = 1
+            recording.wait(70)
+            self.assertEqual(recording.crash_disk.failing_syncs, 0, policy)
+            recording.trade()
+            recording.crash_disk.failing_syncs = 1
+            while recording.crash_disk.failing_syncs:
+                recording.wait(1)
+            self.assertIsNotNone(recording.recorder.not_ready(), policy)
+            recording.wait(2)
+            self.assertIsNone(recording.recorder.not_ready(), policy)
+
     def test_a_disk_that_fails_to_sync_has_its_peace(self) -> None:
         """Each attempt writes again all that is not synced: it is made once a second, not with each row."""
-        for policy in (SyncPolicy.SECOND, SyncPolicy.ALWAYS):
+        for policy in SyncPolicy:
             recording = live(sync=policy, limits=Limits(unsynced=20_000))
             calls: list[str] = []
             recording.crash_disk.before = calls.append
