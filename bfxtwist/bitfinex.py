@@ -183,8 +183,14 @@ class Bitfinex:
             self._listen()
 
     def _listen(self) -> None:
-        assert isinstance(self._feed, BookFeed)
-        TurnWise(self._feed, self._reactor, lambda: self._on_book.call(self.order_book))
+        feed = self._feed
+        assert isinstance(feed, BookFeed)
+
+        def tell() -> None:
+            if feed is self._feed:  # not where an earlier service has its end to tell
+                self._on_book.call(order_book(feed))
+
+        TurnWise(feed, self._reactor, tell)
 
     def fail(self, line: str) -> None:
         """It never becomes live. The service says so."""
