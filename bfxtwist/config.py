@@ -57,7 +57,7 @@ DEFAULTS: Mapping[str, Any] = {
     "log_format": "text",
 }
 
-_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 class Sourced(NamedTuple):
@@ -123,8 +123,8 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         if not variable.startswith(PREFIX):
             continue
         is_ours = name in DEFAULTS or name == "config"  # where the file is, which `options.py` asks for
-        # As with options: what a script leaves unset must not mean that there is no token, or another address.
-        if is_ours and not text.strip(" ,") and not isinstance(DEFAULTS.get(name), bool):
+        # As with options: what a script leaves unset must not mean that there is no token, or no strict disk.
+        if is_ours and not text.strip(" ,"):
             raise ValueError(f"{variable} is empty: give it a value, or leave it out")
         if name in DEFAULTS:
             yield name, text

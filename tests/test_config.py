@@ -139,13 +139,12 @@ class Order(SynchronousTestCase):
         gather({}, {"BFXTWIST_DATA": "/somewhere", "BFXTWIST_VERSION": "1", "BFXTWIST_CONFIG": "a.toml"})
 
     def test_an_empty_variable_is_a_mistake(self) -> None:
-        """It would take the place of what the file says: `listen` would be the default again, `allow_host` nobody."""
-        for name in (DEFAULTS.keys() | {"config"}) - {"demo", "strict_disk", "no_fast_frames", "allow_remote"}:
+        """It would take the place of what the file says: `listen` would be the default again, `strict_disk` off."""
+        for name in DEFAULTS.keys() | {"config"}:
             variable = f"BFXTWIST_{name.upper()}"
             error = self.assertRaises(ValueError, gather, {}, {variable: ""})
             self.assertEqual(str(error), f"{variable} is empty: give it a value, or leave it out")
         self.assertRaises(ValueError, gather, {}, {"BFXTWIST_PAIR": " , "})
-        self.assertEqual(gather({}, {"BFXTWIST_DEMO": ""}).values["demo"], (False, "BFXTWIST_DEMO"))
 
     def test_several_come_as_a_list_or_with_commas(self) -> None:
         values = gather({"pair": ["BTC/USD", "ETH/USD"]}, {"BFXTWIST_CHANNEL": "book, trades,"}).values
