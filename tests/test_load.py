@@ -21,7 +21,7 @@ SYMBOLS = ("tBTCUSD", "tETHUSD", "tLTCUSD", "tXRPUSD")
 #: About 500 rows of a book a second for each pair.
 RATE = 13
 FRAMES = 8_000
-READERS = 4
+ANSWERS = 10
 
 
 class Load(WholeTest):
@@ -34,11 +34,13 @@ class Load(WholeTest):
         self.process = self.twistd("bfx", "-p", ",".join(PAIRS), *channels, *at(exchange))
         self.url = await self.is_ready(self.process)
         self.enough = False
-        readers = [Deferred.fromCoroutine(self.read(PAIRS[number % len(PAIRS)])) for number in range(READERS)]
-        while (await self.get("/status"))[1]["feed"]["counters"]["frames"] < FRAMES:
+        self.answers = dict.fromkeys(PAIRS, 0)
+        readers = [Deferred.fromCoroutine(self.read(pair)) for pair in PAIRS]
+        # Each reader is answered, too: on a busy machine it takes longer, and for one that never is, for ever.
+        while (await self.frames()) < FRAMES or min(self.answers.values()) < ANSWERS:
             pass
         self.enough = True
-        self.assertGreater(min(await gatherResults(readers)), 10, "a reader was hardly ever answered")
+        await gatherResults(readers)
         await self.judge(exchange, folder)
 
     async def judge(self, exchange: Any, folder: Path) -> None:
@@ -53,15 +55,18 @@ class Load(WholeTest):
         self.assertEqual(await self.process.ended, -signal.SIGTERM)
         self.assertNotIn("Traceback", self.process.said + self.process.errors)
 
-    async def read(self, pair: str) -> int:
-        """GET /book all the time. How often; each answer is a live book whose best prices are in order."""
-        times = 0
+    async def frames(self) -> int:
+        """How many the daemon has taken in."""
+        count: int = (await self.get("/status"))[1]["feed"]["counters"]["frames"]
+        return count
+
+    async def read(self, pair: str) -> None:
+        """GET /book all the time. Each answer is a live book whose best prices are in order."""
         while not self.enough:
             code, book = await self.get(f"/book?pair={pair}")
             self.assertEqual(code, 200, book)
             self.assertLess(book["bids"][0][0], book["asks"][0][0])
-            times += 1
-        return times
+            self.answers[pair] += 1
 
     async def get(self, path: str) -> tuple[int, Any]:
         answer = await treq.get(f"{self.url}{path}", persistent=False)
