@@ -91,6 +91,7 @@ class Plan(NamedTuple):
     known: KnownIds
     progress: Progress
     notes: list[str]  # what the owner should hear of
+    as_saved: bool  # the state says what is on file, and how far that was compared
     newest: Mark | None = None  # the last row, if no other is newer
 
 
@@ -170,26 +171,25 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
     if found.header is Header.TORN or oldest is None:
         notes = ["the trade file is new or was rotated away: recording goes on where it ended"] if saved is not None else []
         _check_tail(found, size, file, saved)
-        return Plan(found.end, found.end, *_continued(saved), notes)
+        known, progress = _continued(saved)
+        return Plan(found.end, found.end, known, progress, notes, as_saved=progress.frontier is not None)
     _check_tail(found, size, file, saved)
     last = row_before(layout, read, found.end)
     newest = last if last is not None and last.id == known.largest else None
-    if saved is not None and _ends_as_saved(layout, read, found.end, saved):
+    assert found.first is not None
+    if saved is not None and _is_as_saved(layout, read, found.end, found.first, saved):
         known.update(known.unknown(KnownIds(saved.earlier)))
         rewrite_from = saved.synced if saved.file == file else max(found.end - TORN_LIMIT, 0)
-        return Plan(found.end, rewrite_from, known, saved.progress, [], newest)
-    assert found.first is not None
+        return Plan(found.end, rewrite_from, known, saved.progress, [], True, newest)
     changed = "the trade file is not as it was left: rows are missing from it, or it was edited"
     notes = ["there is no usable state beside the trade file" if saved is None else changed]
     notes.append("everything from its first row on will be compared with the exchange's history again")
     progress = Progress(oldest, found.first, oldest)
     if saved is not None:
-        # Earlier files have what is older than its first row. What is newer it had itself, and has no more.
-        known.update([trade_id for trade_id in saved.earlier if trade_id < oldest])
         frontier = saved.progress.frontier
         before = frontier is not None and frontier.id < found.first.id
         progress = saved.progress if before else progress.with_gaps(saved.progress.gaps)
-    return Plan(found.end, max(found.end - TORN_LIMIT, 0), known, progress, notes, newest)
+    return Plan(found.end, max(found.end - TORN_LIMIT, 0), known, progress, notes, False, newest)
 
 
 def _foreign(head: bytes) -> CannotContinue:
@@ -226,14 +226,13 @@ def _continued(saved: Saved | None) -> tuple[KnownIds, Progress]:
     return (KnownIds(), Progress()) if saved is None else (KnownIds(saved.earlier), saved.progress)
 
 
-def _ends_as_saved(layout: Layout, read: Read, end: int, saved: Saved) -> bool:
+def _is_as_saved(layout: Layout, read: Read, end: int, first: Mark, saved: Saved) -> bool:
     """Whether the rows that the state speaks of are still there. A state from before the first row says nothing of these."""
-    if saved.progress.frontier is None:
+    if saved.progress.frontier is None or saved.synced > end:
         return False
-    if saved.last_id is None:
-        return saved.synced <= end
-    if saved.synced > end:
-        return False
+    if saved.last_id is None:  # it had no row yet: one that was not new then is of an earlier file that was put back
+        earlier = saved.earlier
+        return not earlier or (earlier[0] < first.id and first.id not in earlier)
     last = row_before(layout, read, saved.synced)
     return last is not None and last.id == saved.last_id
 

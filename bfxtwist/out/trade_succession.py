@@ -65,50 +65,59 @@ class TradeSuccession:
         """Open the file, as `saved` says or as it is. The tape that goes on from it. Raises TradeFileError or OSError."""
         if self._rotation is not None:
             self._rotation.tidy()
-        plan = self._from_parts(saved, self._file.open(saved, self._moment().wall))
-        for note in plan.notes:
-            _log.warn("{path}: {note}", path=self._file.path, note=note)
-        first = _known_from(plan, saved)
-        named = self._saving.ledger.open_gaps(but=plan.progress.gaps)
-        if self._parts_have_more(saved, plan):
-            plan, first = self._with_parts(plan, first, plan.progress.with_gaps(named))
-        plan = _with_gaps(plan, first, named)
+        plan, first = self._plan(saved)
         self._tape = Tape(plan.known, plan.progress, self._limits, plan.newest)
         self._begin_at(first)
         self._saving.follow(self._tape)
         self._tape.comparison.changes += [gap for gap in plan.progress.gaps if not self._saving.ledger.names(gap)]
         own = self._saving.record()
-        if saved is None or (saved.exchange, saved.symbol, saved.file) != (own.exchange, own.symbol, own.file):
+        ours = saved is not None and (saved.exchange, saved.symbol, saved.file) == (own.exchange, own.symbol, own.file)
+        if saved is None or not ours or saved.synced > own.synced:
             self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
         return self._tape
 
-    def _from_parts(self, saved: Saved | None, plan: Plan) -> Plan:
-        """The plan that begins with the newest closed part, where no state says how far the recording was compared.
+    def _plan(self, saved: Saved | None) -> tuple[Plan, int | None]:
+        """How to go on, by all that is in the folder, and from which id on all is known that is on file."""
+        plan = self._file.open(saved, self._moment().wall)
+        if not plan.as_saved:
+            plan = self._from_parts(plan)
+        for note in plan.notes:
+            _log.warn("{path}: {note}", path=self._file.path, note=note)
+        named = self._saving.ledger.open_gaps(but=plan.progress.gaps)
+        first = _known_from(plan, saved)
+        if self._parts_have_more(saved, plan):
+            plan, first = self._with_parts(plan, saved, plan.progress.with_gaps(named))
+        return _with_gaps(plan, first, named), first
 
-        What was not yet when it was closed is older than the first row of the open file, which may have none at all.
+    def _from_parts(self, plan: Plan) -> Plan:
+        """The plan that begins with the newest closed part, if that is older than where `plan` does.
+
+        What had not been compared when it was closed is older than the first row of the open file, which may have none at
+        all. So may rows be that were written to that file, and are not in it any more.
         """
-        found = None if saved is not None and saved.progress.frontier is not None else self._parts.first_of_newest()
-        frontier = plan.progress.frontier
+        found, frontier = self._parts.first_of_newest(), plan.progress.frontier
         if found is None or (frontier is not None and frontier.id <= found[1].id):
             return plan
         part, first = found
         progress = Progress(first.id, first, first.id).with_gaps(plan.progress.gaps)
-        note = f"no state says how far it was compared with history: all from the first row of {part} on will be"
+        note = f"all from the first row of {part} on will be compared with the exchange's history"
         return plan._replace(progress=progress, notes=[*plan.notes, note])
 
     def _parts_have_more(self, saved: Saved | None, plan: Plan) -> bool:
         """Whether closed parts may have what is wanted and neither the open file nor the state knows."""
         if plan.progress.frontier is None:
             return False
-        if saved is None:
+        if saved is None or not plan.as_saved:
             return True
-        as_it_was_left = saved.file == self._file.file and saved.synced <= self._file.base
-        if not as_it_was_left or not saved.earlier or saved.earlier[0] > plan.progress.wanted:
-            return True
-        return bool(plan.known.unknown(KnownIds(saved.earlier)))  # rows are missing from it, or it was edited
+        renamed = saved.file != self._file.file or saved.synced > self._file.base
+        return renamed or not saved.earlier or saved.earlier[0] > plan.progress.wanted
 
-    def _with_parts(self, plan: Plan, first: int | None, progress: Progress) -> tuple[Plan, int]:
-        """The plan that knows all that `progress` wants, and from which id on all is known then."""
+    def _with_parts(self, plan: Plan, saved: Saved | None, progress: Progress) -> tuple[Plan, int]:
+        """The plan that knows all that `progress` wants, and from which id on all is known then.
+
+        What is older than all that is here, the state knows of parts that have been moved away. Of what is newer it is not
+        believed: it was in a trade.csv in whose place another one was put, perhaps.
+        """
         wanted = progress.wanted
         before = len(plan.known)
         fewer, known = sorted((self._parts.ids(wanted, progress.since), plan.known), key=len)
@@ -116,7 +125,10 @@ class TradeSuccession:
         if len(known) > before:
             text = "{path}: its closed parts have {count} trades that neither it nor a state beside it knows"
             _log.info(text, path=self._file.path, count=len(known) - before)
-        return plan._replace(known=known), wanted if first is None else min(first, wanted)
+        smallest = known.smallest
+        if saved is not None and smallest is not None:
+            known.update([trade_id for trade_id in saved.earlier if trade_id < smallest])
+        return plan._replace(known=known), wanted
 
     def start(self) -> None:
         """Compress the parts that an earlier run has left plain."""

@@ -184,16 +184,22 @@ class RecoveryTests(SynchronousTestCase):
         self.assertEqual(recover(self.rows, state).progress.gaps, [gap])
 
     def test_rows_that_are_missing_are_not_known(self) -> None:
-        """Or else they would not be fetched again. Those from before its first row are in earlier files."""
+        """Or else they would not be fetched again. An older one may have been missing, too, that came late."""
         backup = HEADER + row(11) + row(12)
-        found = recover(backup, saved(backup + row(13) + row(14), 14, earlier=[8, 9, 11, 12, 13, 14]))
-        self.assertEqual(ids(found), [8, 9, 11, 12])
+        found = recover(backup, saved(backup + row(13) + row(10), 10, earlier=[8, 9, 10, 11, 12, 13]))
+        self.assertEqual((ids(found), found.as_saved), ([11, 12], False))
+
+    def test_rows_from_before_the_file_that_the_state_is_of_was_begun(self) -> None:
+        """That one has no row yet: a backup of an earlier one was put in its place. What it had later is missing."""
+        for earlier in ([1, 2, 3, 4], [3, 4]):
+            found = recover(self.rows, saved(HEADER, earlier=earlier))
+            self.assertEqual((ids(found), found.as_saved), ([1, 2, 3], False))
 
     def test_where_rows_are_missing_what_earlier_files_have_is_compared_from_where_it_was(self) -> None:
         """The frontier was in one of them when the file was begun."""
         state = saved(self.rows + row(4), 4, earlier=[1, 2, 3, 4])
         found = recover(HEADER + row(3), replace(state, progress=Progress(1, Mark(2, MTS + 2), 1)))
-        self.assertEqual((found.progress, ids(found)), (Progress(1, Mark(2, MTS + 2), 1), [1, 2, 3]))
+        self.assertEqual((found.progress, ids(found)), (Progress(1, Mark(2, MTS + 2), 1), [3]))
 
     def test_an_open_gap_in_an_earlier_file_is_wanted_though_rows_are_missing(self) -> None:
         gap = Gap(Mark(3, MTS + 3), Mark(5, MTS + 5), "x", 0, Mark(3, MTS + 3), 3)
@@ -227,9 +233,12 @@ class RecoveryTests(SynchronousTestCase):
 
     def test_state_from_before_the_first_row_came_to_the_file(self) -> None:
         """Where the first trades are is known; their rows were given up, or came later."""
-        state = saved(HEADER, None, earlier=[])
-        self.assertIs(recover(HEADER, state).progress, state.progress)
-        self.assertIs(recover(HEADER + row(2), state).progress, state.progress)
+        for earlier in ([], [1]):
+            state = saved(HEADER, None, earlier=earlier)
+            self.assertIs(recover(HEADER, state).progress, state.progress)
+            found = recover(HEADER + row(2), state)
+            self.assertIs(found.progress, state.progress)
+            self.assertEqual((ids(found), found.as_saved), ([*earlier, 2], True))
 
     def test_empty_state_of_an_empty_file(self) -> None:
         """A recorder that had seen no trade when it saved: of rows that came later, it says nothing."""

@@ -192,6 +192,43 @@ class AtAStart(RotationTest):
         recording.wait(100)
         self.assert_whole(recording)
 
+    def test_a_backup_from_before_a_gap_of_a_part_was_filled(self) -> None:
+        """The state knows what was fetched for it. The ledger may have been put back, too, and name it as open."""
+        for with_ledger in (True, False):
+            recording = self.rotating(1200).live()
+            with_open_gap(recording)
+            recording.trades(9)
+            disk = recording.crash_disk
+            backup = {name: disk.content(name) for name in ("/trade.csv", "/trade.gaps.csv")}
+            self.assertGreater(recording.ids()[0], recording.recorder.tape.comparison.progress.gaps[0].end.id)
+            recording.exchange.fault = ""
+            recording.wait(40)
+            self.assertIn(b",filled,", disk.content("/trade.gaps.csv"))
+            recording.clock.calls.clear()
+            disk.put("/trade.csv", backup["/trade.csv"])
+            if with_ledger:
+                disk.put("/trade.gaps.csv", backup["/trade.gaps.csv"])
+            recording.restart()
+            recording.connect()
+            recording.wait(100)
+            self.assert_whole(recording)
+
+    def test_a_backup_of_a_file_whose_part_has_been_moved_away(self) -> None:
+        """The state knows what that has: it is older than all that is here."""
+        recording = self.rotating(1200).live()
+        recording.trades(16)
+        backup, part = recording.content(), "/trade-2023-11-14.csv.gz"
+        older = recording.all_ids()[: -len(recording.ids())]
+        self.assertLess(recording.saved().progress.frontier.id, older[-1])
+        recording.trades(3)
+        recording.clock.calls.clear()
+        recording.crash_disk.put("/trade.csv", backup)
+        del recording.crash_disk.names[part]
+        recording.restart()
+        recording.connect()
+        recording.wait(100)
+        self.assertEqual(sorted([*older, *recording.all_ids()]), recording.ledger())
+
     def test_no_state_beside_a_file_that_was_begun_before_the_part_was_compared(self) -> None:
         """What the socket left out then is older than its first row."""
         recording = self.rotating(1200).live()
@@ -283,11 +320,11 @@ class AtAStart(RotationTest):
         self.assert_known_beside_a_late_row(earlier=[*range(66, 71)])
 
     def test_a_row_of_an_old_gap_in_a_file_that_was_edited(self) -> None:
-        """The state knows its neighbours, but is not believed of what comes after that row."""
-        self.assert_known_beside_a_late_row(earlier=[*range(20, 71)], last_id=69)
+        """The state knows its neighbours, but is not believed: all that the newest part has will be compared again."""
+        self.assert_known_beside_a_late_row(earlier=[*range(20, 71)], last_id=69, first=1)
 
-    def assert_known_beside_a_late_row(self, earlier: list[int], last_id: int = 70) -> None:
-        """From it on, all is."""
+    def assert_known_beside_a_late_row(self, earlier: list[int], last_id: int = 70, first: int = 20) -> None:
+        """From `first` on, all is."""
         recording = self.rotating()
         disk = recording.crash_disk
         disk.put("/trade-2023-11-14.csv", part(range(1, 20)) + part(range(21, 61))[len(HEADER) :])
@@ -299,4 +336,4 @@ class AtAStart(RotationTest):
         StateFile(disk, "/trade.csv.state").save(state)
         recording.recorder.open()
         known = recording.recorder.tape.known
-        self.assertEqual([trade_id for trade_id in range(80) if trade_id in known], [*range(20, 71)])
+        self.assertEqual([trade_id for trade_id in range(80) if trade_id in known], [*range(first, 71)])

@@ -368,6 +368,22 @@ class RecorderTests(SynchronousTestCase):
         recording.wait(100)
         self.assertEqual(recording.ids(), recording.ledger())
 
+    def test_kill_after_a_backup_was_copied_over_the_file(self) -> None:
+        """The state that said how much of it was on disk would have a row that was cut taken for damage."""
+        recording = live()
+        backup = recording.content()
+        for _ in range(9):
+            recording.trade(pause=1)
+        recording.clock.calls.clear()
+        file = recording.crash_disk.names["/trade.csv"]
+        file.cache[:] = file.platter[:] = backup
+        recording.restart()
+        file.cache += b"bitfinex,BTC"
+        recording.restart()
+        recording.connect(3)
+        recording.wait(100)
+        self.assertEqual(recording.ids(), recording.ledger())
+
     def test_a_gap_that_the_ledger_alone_names_is_filled(self) -> None:
         """The state is lost, or an older one was put back."""
         for older in (True, False):
