@@ -168,16 +168,20 @@ def live(**how: Any) -> Recording:
     return Recording(**how).live()
 
 
-def with_open_gap(recording: Recording) -> Recording:
-    """One that was live: it was not connected for a while, and history does not answer."""
+def with_history_down(recording: Recording) -> Recording:
+    """One that was live: it was not connected for a while, it is now, and history does not answer."""
     for _ in range(5):
         recording.trade(pause=1)
-    recording.recorder.lost("sequence")
-    for _ in range(9):
-        recording.trade(told=False)
+    recording.lost()
+    recording.missed(9)
     recording.wait(1)
     recording.exchange.fault = "down"
     recording.connect(1)
-    recording.wait(62)
+    return recording
+
+
+def with_open_gap(recording: Recording) -> Recording:
+    """The same, a minute later: a gap is written down."""
+    with_history_down(recording).wait(62)
     assert recording.recorder.status().gaps[GapState.OPEN] == 1
     return recording

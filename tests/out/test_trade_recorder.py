@@ -1,7 +1,5 @@
 """The recorder of one pair, from the socket to the disk, on a clock."""
 
-import errno
-import os
 
 import msgspec
 from msgspec.structs import replace
@@ -12,10 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.gaps import GapState
 from bfxtwist.core.history import HistoryUnavailable, Page, PageRequest
 from bfxtwist.core.limits import Limits
-from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
+from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.core.trades import Mode
-from bfxtwist.out.trade_errors import DiskFailed, Locked, WrongFile
-from tests.out.recording import LAYOUT, Recording, SlowThread, at_once, live, with_open_gap
+from bfxtwist.out.trade_errors import DiskFailed
+from tests.out.recording import LAYOUT, Recording, SlowThread, at_once, live
 
 SMALL = Limits(queue=10, unsynced=2000)
 
@@ -313,132 +311,6 @@ class RecorderTests(SynchronousTestCase):
         recording.crash_disk.mend()
         recording.wait(20)
         self.assertEqual((recording.ids(), recording.recorder.not_ready()), (recording.ledger(), None))
-
-    # --- starting -----------------------------------------------------------------------------------------
-
-    def test_second_recorder_is_kept_off(self) -> None:
-        """It is told by whom, and the first one is not disturbed."""
-        recording = live()
-        error = self.assertRaises(Locked, recording.make().open)
-        self.assertEqual(error.exit_code, 75)
-        self.assertIn(f"/trade.csv.lock is locked by pid {os.getpid()}", str(error))
-        self.assertIsNone(recording.recorder.not_ready())
-        recording.trade()
-        self.assertEqual(recording.ids(), recording.ledger())
-
-    def test_refused_file_is_not_changed_and_the_lock_is_let_go(self) -> None:
-        """Of another pair."""
-        recording = Recording()
-        other = HEADER + Layout("tETHUSD").line(Arrival(recording.exchange.trade().told, 1))
-        recording.crash_disk.put("/trade.csv", other)
-        error = self.assertRaises(WrongFile, recording.start)
-        self.assertEqual((error.exit_code, recording.content()), (78, other))
-        self.assertEqual(recording.crash_disk.descriptors, 0)
-
-    def test_ledger_that_is_none_is_refused(self) -> None:
-        """It is somebody's file."""
-        recording = Recording()
-        recording.crash_disk.put("/trade.gaps.csv", b"mine\n")
-        self.assertRaises(WrongFile, recording.start)
-        self.assertEqual(recording.crash_disk.content("/trade.gaps.csv"), b"mine\n")
-
-    def test_lost_state_costs_only_questions(self) -> None:
-        """Everything is compared once more."""
-        recording = live()
-        recording.trade()
-        recording.wait(70)
-        recording.crash_disk.names["/trade.csv.state"].change(30, b"?")
-        recording.restart()
-        self.assertEqual(recording.recorder.tape.comparison.progress.frontier.id, recording.ledger()[0])  # type: ignore[union-attr]
-        recording.connect()
-        recording.wait(5)
-        self.assertEqual(recording.ids(), recording.ledger())
-
-    def test_a_backup_that_was_put_back_costs_only_questions(self) -> None:
-        """What came after it was made is fetched again, though the state knows of all that had been in the file."""
-        recording = live()
-        recording.trade(pause=70)
-        backup = recording.content()
-        for _ in range(30):
-            recording.trade(pause=4)
-        recording.clock.calls.clear()
-        recording.crash_disk.put("/trade.csv", backup)
-        recording.restart()
-        recording.connect(3)
-        recording.wait(100)
-        self.assertEqual(recording.ids(), recording.ledger())
-
-    def test_kill_after_a_backup_was_copied_over_the_file(self) -> None:
-        """The state that said how much of it was on disk would have a row that was cut taken for damage."""
-        recording = live()
-        backup = recording.content()
-        for _ in range(9):
-            recording.trade(pause=1)
-        recording.clock.calls.clear()
-        file = recording.crash_disk.names["/trade.csv"]
-        file.cache[:] = file.platter[:] = backup
-        recording.restart()
-        file.cache += b"bitfinex,BTC"
-        recording.restart()
-        recording.connect(3)
-        recording.wait(100)
-        self.assertEqual(recording.ids(), recording.ledger())
-
-    def test_a_gap_that_the_ledger_alone_names_is_filled(self) -> None:
-        """The state is lost, or an older one was put back."""
-        for older in (True, False):
-            recording = live()
-            recording.wait(3)
-            names = recording.crash_disk.names
-            state = recording.crash_disk.content("/trade.csv.state")
-            with_open_gap(recording)
-            self.assertIn(b",open,0,", recording.crash_disk.content("/trade.gaps.csv"))
-            recording.clock.calls.clear()
-            del names["/trade.csv.state"]
-            if older:
-                recording.crash_disk.put("/trade.csv.state", state)
-            recording.restart()
-            recording.exchange.fault = ""
-            recording.connect()
-            recording.wait(100)
-            self.assertEqual(sorted(recording.ids()), recording.ledger())
-            self.assertEqual(recording.recorder.status().gaps[GapState.FILLED], 1)
-            self.assertNotIn(b",open,", recording.crash_disk.content("/trade.gaps.csv"))
-
-    def test_kill_after_the_ledger_has_named_a_gap_and_before_the_state_has(self) -> None:
-        """What comes after it was not written yet, but told."""
-        recording = live()
-        recording.wait(3)
-        recording.recorder.lost("sequence")
-        for _ in range(9):
-            recording.trade(told=False)
-        recording.wait(1)
-        recording.exchange.fault = "down"
-        recording.connect(1)
-
-        def before(call: str) -> None:
-            if call == "rename" and b",open," in recording.crash_disk.content("/trade.gaps.csv"):
-                raise OSError(errno.ENOSPC, "No space left on device")
-
-        recording.crash_disk.before = before
-        recording.wait(62)
-        self.assertEqual(recording.saved().progress.gaps, [])
-        recording.crash_disk.mend()
-        recording.restart()
-        recording.exchange.fault = ""
-        recording.connect()
-        recording.wait(100)
-        self.assertEqual(recording.ids(), recording.ledger())
-        self.assertNotIn(b",open,", recording.crash_disk.content("/trade.gaps.csv"))
-
-    def test_a_ledger_that_is_lost_names_again_what_is_open(self) -> None:
-        """At once, and not when it is filled."""
-        recording = with_open_gap(live())
-        ledger = recording.crash_disk.content("/trade.gaps.csv")
-        del recording.crash_disk.names["/trade.gaps.csv"]
-        recording.restart()
-        recording.wait(2)
-        self.assertEqual(recording.crash_disk.content("/trade.gaps.csv"), ledger)
 
     # --- what it says of itself ---------------------------------------------------------------------------
 

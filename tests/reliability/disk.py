@@ -3,6 +3,7 @@
 from tests.reliability.table import Row
 
 _RECORDER = "out.test_trade_recorder.RecorderTests.test_"
+_START = "out.test_trade_recorder_start.Start.test_"
 _FOLDER = "out.test_trade_folder.FolderTests.test_check_folder"
 _KERNEL = "out.test_trade_kernel.*.test_"
 
@@ -56,7 +57,7 @@ ROWS = [
         [
             "core.test_recovery.*.test_damage_*",
             f"{_KERNEL}damage_below_the_synced_mark_is_refused",
-            f"{_RECORDER}refused_file_is_not_changed_and_the_lock_is_let_go",
+            f"{_START}refused_file_is_not_changed_and_the_lock_is_let_go",
         ],
     ),
     Row(
@@ -102,14 +103,14 @@ ROWS = [
         "the ledger of gaps lost",
         "everything is verified again, and what is missing fetched: it costs questions, no trades",
         [
-            f"{_RECORDER}lost_state_costs_only_questions",
-            f"{_RECORDER}a_backup_that_was_put_back_costs_only_questions",
-            f"{_RECORDER}a_gap_that_the_ledger_alone_names_is_filled",
-            f"{_RECORDER}kill_after_the_ledger_has_named_a_gap_and_before_the_state_has",
-            f"{_RECORDER}a_ledger_that_is_lost_names_again_what_is_open",
+            f"{_START}lost_state_costs_only_questions",
+            f"{_START}a_backup_that_was_put_back_costs_only_questions",
+            f"{_START}a_gap_that_the_ledger_alone_names_is_filled",
+            f"{_START}kill_after_the_ledger_has_named_a_gap_and_before_the_state_has",
+            f"{_START}a_ledger_that_is_lost_names_again_what_is_open",
             "core.test_recovery.*.test_lost_state_*",
             "core.test_recovery.*.test_rows_that_are_missing_*",
-            f"{_RECORDER}kill_after_a_backup_was_copied_over_the_file",
+            f"{_START}kill_after_a_backup_was_copied_over_the_file",
             "core.test_recovery.*.test_where_rows_are_missing_*",
             "core.test_recovery.*.test_rows_from_before_the_file_that_the_state_is_of_was_begun",
             "out.test_earlier_parts.AtAStart.test_a_gap_in_a_part_beside_a_file_from_which_rows_are_missing",
