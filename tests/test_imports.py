@@ -1,9 +1,13 @@
-"""What a daemon loads: nothing that only other runs need, and all that its own needs before it starts."""
+"""What a daemon loads: nothing that only other runs need, and all that its own needs. And what must be installed for it."""
 
+import ast
 import json
+import re
 import subprocess
 import sys
 import tempfile
+import tomllib
+from collections.abc import Iterator
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -45,3 +49,41 @@ class Loaded(SynchronousTestCase):
 
     def test_the_demo_before_it_starts(self) -> None:
         self.assertIn("bfxtwist.exchange.embedded", loaded(*_BOOK, "--demo"))
+
+
+#: What is imported by another name than it is installed by, and what is Python's own from 3.14 on.
+_INSTALLED_AS = {"OpenSSL": "pyopenssl"}
+_LATER_PYTHON = {"compression"}
+
+
+class Required(SynchronousTestCase):
+    def test_what_is_imported_is_required(self) -> None:
+        """Each library by its own name, though today another brings it along."""
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        lines = [*project["dependencies"], *project["optional-dependencies"]["zstd"]]
+        required = {_plain(re.split(r"[\[<>=;]", line)[0]) for line in lines}
+        own = {*sys.stdlib_module_names, *_LATER_PYTHON, "bfxtwist"}
+        found = {_required_for(name, required) for name in _imported() if name.partition(".")[0] not in own}
+        self.assertEqual(found, required)
+
+
+def _required_for(name: str, required: set[str]) -> str:
+    """Which of these brings what is imported; if none does, what is imported."""
+    top, _, _ = name.partition(".")
+    plain = _plain(name.replace(top, _INSTALLED_AS.get(top, top), 1))
+    return next((one for one in required if f"{plain}-".startswith(f"{one}-")), name)
+
+
+def _imported() -> Iterator[str]:
+    """Every name that the package imports, in full: `zope.interface.implementer`."""
+    for path in [*(ROOT / "bfxtwist").rglob("*.py"), *(ROOT / "twisted").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _plain(name: str) -> str:
+    """As PEP 503 writes it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
