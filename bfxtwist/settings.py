@@ -105,7 +105,7 @@ def feed(
         channel=chosen,
         precision=_one_of("precision", precision, PRECISIONS),
         frequency=_one_of("frequency", frequency, FREQUENCIES),
-        length=int(_one_of("length", str(length), LENGTHS)),
+        length=int(_one_of("length", str(length).removesuffix(".0"), LENGTHS)),  # TOML's 25.0 is 25, too
         folder=checked_path("--file-path", file_path) if file_path and chosen is ChannelName.TRADES else None,
     )
 

@@ -116,6 +116,10 @@ class FromFile(SynchronousTestCase):
             config = gather({"pair": "BTC/USD", "channel": "book"}, {}, self.file(text))
             self.assertEqual(str(self.assertRaises(ValueError, config.settings)), fix)
 
+    def test_a_length_may_be_written_as_a_fraction(self) -> None:
+        config = gather({"pair": "BTC/USD", "channel": "book"}, {}, self.file("length = 100.0"))
+        self.assertEqual([one.length for one in config.settings().feeds], [100])
+
 
 class Order(SynchronousTestCase):
     def test_option_over_variable_over_file_over_default(self) -> None:
