@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.application.service import MultiService, Service
@@ -20,7 +21,7 @@ from bfxtwist.cannot_listen import CannotListen
 from bfxtwist.core.moment import Moment
 from bfxtwist.daemon import Daemon
 from bfxtwist.feed.resolver import OneAtATime
-from bfxtwist.logs import Logs, install
+from bfxtwist.logs import Logs, install, is_twistd
 from bfxtwist.notify import notifier
 from bfxtwist.options import Options
 from bfxtwist.out.trade_errors import TradeFileError
@@ -137,6 +138,7 @@ class Process(MultiService):
         super().__init__()
         self._reactor = reactor
         self._options = options
+        self._twistd: Mapping[str, Any] = options.parent or {}  # the options before `bfx`
         self._exit_code = 0
         self._systemd = notifier(os.environ, os.getpid())
         self._signs = LoopingCall(self._give_signs)
@@ -149,7 +151,7 @@ class Process(MultiService):
 
     def setServiceParent(self, parent: Any) -> None:
         """twistd hands over its application, which it asks for a log observer next."""
-        self._logs = install(parent, self._options.parent, self._options.settings.log_format, self._reactor)
+        self._logs = install(parent, self._twistd, self._options.settings.log_format, self._reactor)
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
@@ -166,8 +168,11 @@ class Process(MultiService):
     def _refused(self, code: int, error: BaseException) -> CannotStart:
         # In the background standard error is closed, and twistd's parent shows the first hundred letters only.
         _log.critical("{line}", line=str(error))
-        # As it was before twistd made it a part of the log. Where the log has just been seen, once is enough.
-        if (stderr := sys.__stderr__) is not None and not (self._logs is not None and _same(self._logs.file, stderr)):
+        # As it was before twistd made it a part of the log. Once is enough: the log may be seen there as well, and under
+        # `twist`, whose log has not begun yet, Twisted itself writes there what is critical.
+        stderr, logs = sys.__stderr__, self._logs
+        is_seen = _same(logs.file, stderr) if logs is not None else not is_twistd(self._twistd)
+        if stderr is not None and not is_seen:
             stderr.write(f"bfx: {error}\n")
         return CannotStart(code, str(error))
 

@@ -66,13 +66,18 @@ class Logs:
             self._write(event)
 
 
-def install(application: object, options: Mapping[str, Any] | None, log_format: str, reactor: Any) -> Logs | None:
+def install(application: object, options: Mapping[str, Any], log_format: str, reactor: Any) -> Logs | None:
     """Have twistd log by a `Logs`. `options` are twistd's own. None where it is not twistd, or logs to syslog."""
-    if options is None or not isinstance(application, Componentized) or options.get("syslog"):
+    if not is_twistd(options) or not isinstance(application, Componentized) or options.get("syslog"):
         return None
     logs = Logs(_log_file(options, reactor), log_format, reactor.seconds)
     application.setComponent(ILogObserver, logs)
     return logs
+
+
+def is_twistd(options: Mapping[str, Any]) -> bool:
+    """Whether these are twistd's options, and not those of `twist`, which knows no background and asks for no observer."""
+    return "nodaemon" in options
 
 
 def _log_file(options: Mapping[str, Any], reactor: Any) -> Any:

@@ -136,8 +136,8 @@ class InstallTests(SynchronousTestCase):
         self.assertIn("info     hello", path.read_text())
 
     def test_not_in_place_of_syslog_and_only_under_twistd(self) -> None:
-        self.assertIsNone(self.install(syslog=True))
-        self.assertIsNone(install(object(), {}, "text", Clock()))
-        self.assertIsNone(install(Application("bfx"), None, "text", Clock()))
+        self.assertIsNone(self.install(nodaemon=True, syslog=True))
+        self.assertIsNone(install(object(), {"nodaemon": True}, "text", Clock()))
+        self.assertIsNone(self.install(), "nor under `twist`")
 
 
