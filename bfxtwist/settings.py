@@ -37,10 +37,10 @@ class FeedSettings:
 
     pair: Pair
     channel: ChannelName
-    precision: str = "P0"
-    frequency: str = "F0"
-    length: int = 25
-    folder: Path | None = None
+    precision: str
+    frequency: str
+    length: int
+    folder: Path | None
 
     @property
     def subscription(self) -> Subscription:
@@ -63,21 +63,21 @@ class Settings:
     """One daemon. Make it with `settings()`, which checks."""
 
     feeds: tuple[FeedSettings, ...]
-    listen: tuple[str, ...] = (LISTEN,)
-    ws_url: str = WS_URL
-    rest_url: str = REST_URL
-    demo: bool = False
-    sync: str = "1s"
-    strict_disk: bool = False
-    rotate: Rotate | None = None
-    no_fast_frames: bool = False
-    ca_file: Path | None = None
-    lock_folder: Path | None = None
-    allow_remote: bool = False
-    token_file: Path | None = None
-    allow_hosts: tuple[str, ...] = ()
-    allow_origins: tuple[str, ...] = ()
-    log_format: str = "text"
+    listen: tuple[str, ...]
+    ws_url: str
+    rest_url: str
+    demo: bool
+    sync: str
+    strict_disk: bool
+    rotate: Rotate | None
+    no_fast_frames: bool
+    ca_file: Path | None
+    lock_folder: Path | None
+    allow_remote: bool
+    token_file: Path | None
+    allow_hosts: tuple[str, ...]
+    allow_origins: tuple[str, ...]
+    log_format: str
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
