@@ -3,6 +3,7 @@
 import resource
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from twisted.application.service import Service
@@ -21,7 +22,7 @@ from bfxtwist.out.latest_trades import LatestTrades
 from bfxtwist.out.listen import HttpService, read_token
 from bfxtwist.out.measured import LagSampler
 from bfxtwist.out.metric_figures import build_figures, feed_figures, http_figures, lag_figures, relay_figures, uplink_figures
-from bfxtwist.out.metrics import Metrics
+from bfxtwist.out.metrics import Metrics, one_each_turn
 from bfxtwist.out.openapi import serve_openapi
 from bfxtwist.out.page_files import serve_page
 from bfxtwist.out.relay import Relay
@@ -62,16 +63,16 @@ class Web(Service):
         """Raises ValueError, with the fix, for an address that is none or a token file that cannot be used."""
         self.api = HttpApi(market, moment, __version__)
         self.relay = Relay(market, reactor, moment, within_files(RelayLimits()))
-        self._metrics = Metrics()
+        self._metrics = Metrics(partial(one_each_turn, clock=reactor))
         self._lags = LagSampler(market)
         self._sampling = LoopingCall(self._lags.sample)
         self._sampling.clock = reactor
         self._token_file = settings.token_file
         who = guard(settings.allow_hosts, settings.allow_origins, self._token())
-        self._site = site = Site(self.api.resource(), reactor, who, within_files(HttpLimits()))
-        self.http = HttpService(reactor, settings.listen, site)
+        self._site = Site(self.api.resource(), reactor, who, within_files(HttpLimits()))
+        self.http = HttpService(reactor, settings.listen, self._site)
         self._serve(market, recorders, connections)
-        self._measure(market, recorders, moment, connections, site)
+        self._measure(market, recorders, moment, connections)
 
     def _serve(self, market: Market, recorders: Recorders, connections: Callable[[], UplinkStatus | None]) -> None:
         api = self.api
@@ -91,7 +92,6 @@ class Web(Service):
         recorders: Recorders,
         moment: Callable[[], Moment],
         connections: Callable[[], UplinkStatus | None],
-        site: Site,
     ) -> None:
         started = moment()
         for figures in (
@@ -100,7 +100,7 @@ class Web(Service):
             lambda: lag_figures(self._lags.lags),
             lambda: uplink_figures(connections()),
             recorders.figures,
-            lambda: http_figures(site),
+            lambda: http_figures(self._site),
             lambda: relay_figures(self.relay.status(), market),
         ):
             self._metrics.add(figures)

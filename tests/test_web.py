@@ -3,7 +3,6 @@
 import json
 import resource
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -55,7 +54,7 @@ class Files:
 
 class Serving(SynchronousTestCase):
     def setUp(self) -> None:
-        self.patch(bfxtwist.web, "Metrics", partial(Metrics, maybeDeferred, at_once))
+        self.patch(bfxtwist.web, "Metrics", lambda in_turns: Metrics(at_once, maybeDeferred))
         self.reactor = MemoryReactorClock()
         self.market = Market()
         self.book = live_book(self.market)

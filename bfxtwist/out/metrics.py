@@ -1,6 +1,6 @@
 """`GET /metrics`: the counters that the parts keep anyway, read when somebody asks. What is not asked for costs nothing.
 
-    metrics = Metrics()
+    metrics = Metrics(partial(one_each_turn, clock=reactor))
     metrics.add(lambda: http_figures(site))       # what to read is in metric_figures.py
     api.add_slow_route("/metrics", metrics.answer)
 
@@ -10,7 +10,6 @@ is made in a thread: it is 8,000 lines, and would keep the feed waiting for 60 m
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import cast
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -32,19 +31,15 @@ Source = Callable[[], Iterable[Metric]]
 InTurns = Callable[[Iterator[object]], Deferred[Iterator[object]]]
 
 
-def one_each_turn(steps: Iterator[object], clock: IReactorTime | None = None) -> Deferred[Iterator[object]]:
-    """Let the reactor see to everything else between two steps. `clock` is the reactor where none is given."""
-    if clock is None:
-        from twisted.internet import reactor
-
-        clock = cast(IReactorTime, reactor)
+def one_each_turn(steps: Iterator[object], clock: IReactorTime) -> Deferred[Iterator[object]]:
+    """Let the reactor see to everything else between two steps."""
     return Cooperator(lambda: lambda: True, partial(clock.callLater, 0)).coiterate(steps)
 
 
 class Metrics(Collector):
     """Everything that is told, and where it is read."""
 
-    def __init__(self, in_thread: InThread = deferToThread, in_turns: InTurns = one_each_turn) -> None:
+    def __init__(self, in_turns: InTurns, in_thread: InThread = deferToThread) -> None:
         self._in_thread = in_thread
         self._in_turns = in_turns
         # A registry of our own: prometheus-client's global one knows nothing of two daemons in one process.

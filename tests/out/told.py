@@ -97,7 +97,7 @@ class Told:
         self.lags = LagSampler(self.market)
         self.lags.sample()
         self.flushes = Histogram(FLUSH_BOUNDS)
-        self.metrics = metrics = Metrics(in_thread, in_turns)
+        self.metrics = metrics = Metrics(in_turns, in_thread)
         metrics.add(lambda: build_figures("1.2.3", moment()))
         metrics.add(lambda: feed_figures(self.market, moment(5)))
         metrics.add(lambda: lag_figures(self.lags.lags))
