@@ -136,7 +136,7 @@ export class Conversation {
     const { listener } = this;
     if (kind === "hb") return;
     if (kind === "cs") listener.checksum(Number(body));
-    else if (kind === "te" || kind === "tu") listener.trade(body, kind === "tu");
+    else if (kind === "te" || kind === "tu") listener.trade(body);
     else if (!channel.open) {
       channel.open = true;
       if (channel.name === "book") listener.bookSnapshot(kind);

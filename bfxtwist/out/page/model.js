@@ -1,6 +1,6 @@
 // Everything that is known of the pair on the page. The feed writes, the views read; nothing here draws.
 
-import { Book } from "./book.js";
+import { Book, CHECKSUM_DEPTH } from "./book.js";
 import { toNumber } from "./decimal.js";
 
 const TRADES_KEPT = 100;
@@ -146,7 +146,7 @@ export class Model {
   checksum(value) {
     if (this.book.checksum() === value) {
       this.checkedAt = this.now();
-    } else if (this.carried.length >= 25) {
+    } else if (this.carried.length >= CHECKSUM_DEPTH) {
       this.wrong = "the checksum does not match";
       this.bookOpen = null;
       this.again();
