@@ -67,7 +67,7 @@ class Daemon(Service):
         settings: Settings,
         moment: Callable[[], Moment],
         *,
-        ended: Ended = lambda code, line: None,
+        ended: Ended,
         stopping: Callable[[], None] = lambda: None,
         rng: Random | None = None,
     ) -> None:
@@ -92,12 +92,11 @@ class Daemon(Service):
         self._endpoints = Endpoints(reactor, ca_file=settings.ca_file, environ=os.environ)
         self._history_budget = RateBudget(reactor)
         self._states = StateLog(moment)
-        sync = SyncPolicy(settings.sync)
         self.recorders = Recorders(
             reactor,
             self.market,
             moment,
-            sync=sync,
+            sync=SyncPolicy(settings.sync),
             failed=self._disk_failed,
             not_safe=ended,
             rotate=settings.rotate,

@@ -201,7 +201,7 @@ class ReplayMarket:
         return everyone or self._now >= self._first_reader + self._patience
 
     def _play_fast(self) -> float:
-        if self._audience.choked or not any(True for _ in self._audience):
+        if self._audience.choked or not list(self._audience):
             return _LOOK_AGAIN
         self._play(_TURN)
         return 0.0

@@ -178,10 +178,14 @@ class ServerFactory(WebSocketServerFactory):
         self.startFactory()
         self._heart.start(self.limits.heartbeat_seconds, now=False)
 
-    def stop(self) -> None:
-        """Beat no more, and cut every connection."""
+    def rest(self) -> None:
+        """Beat no more."""
         if self._heart.running:
             self._heart.stop()
+
+    def stop(self) -> None:
+        """Beat no more, and cut every connection."""
+        self.rest()
         for socket in list(self.sockets):
             socket.drop()
         self.stopFactory()

@@ -108,7 +108,7 @@ class SimulatedMarket:
             return snapshot(trade.row for trade in pair.tape.snapshot())
         view = pair.views.get(subscription)
         if view is None:
-            view = pair.views[subscription] = View(subscription, *self._sides(subscription))
+            view = pair.views[subscription] = View(subscription, *self.sides(subscription))
             view.checksum_due = self._now + self._next_checksum()
         return snapshot(view.rows)
 
@@ -122,9 +122,17 @@ class SimulatedMarket:
         """The trades of a symbol. Raises KeyError."""
         return self._pairs[symbol].tape
 
-    def sides(self, subscription: Subscription) -> tuple[Sequence[Row], Sequence[Row]]:
-        """Bids and asks as they are now, for REST."""
-        return self._sides(subscription)
+    def sides(self, subscription: Subscription) -> tuple[list[Row], list[Row]]:
+        """Bids and asks as they are now."""
+        traders = self._pairs[subscription.symbol].traders
+        length = subscription.length
+        shape = self.faults.word("book")
+        if shape == "empty":
+            return [], []
+        if shape == "thin":
+            length = min(length, 3)
+        bids = traders.bids.rows(subscription.precision, length)
+        return bids, [] if shape == "one-sided" else traders.asks.rows(subscription.precision, length)
 
     def stop(self) -> None:
         """The exchange is closed."""
@@ -192,7 +200,7 @@ class SimulatedMarket:
             return
         if subscription.frequency == "F1":
             view.due = now + _SLOW_BOOK
-        items = [update(row) for row in self._with_second_thoughts(view.refresh(*self._sides(subscription)))]
+        items = [update(row) for row in self._with_second_thoughts(view.refresh(*self.sides(subscription)))]
         if view.changed and now >= view.checksum_due:
             view.checksum_due = now + self._next_checksum()
             items.append(checksum(view.checksum()))
@@ -204,17 +212,6 @@ class SimulatedMarket:
             return rows
         first = (*rows[-1][:2], b"-0.5" if rows[-1][2].startswith(b"-") else b"0.5")
         return [*rows[:-1], first, rows[-1]]
-
-    def _sides(self, subscription: Subscription) -> tuple[list[Row], list[Row]]:
-        traders = self._pairs[subscription.symbol].traders
-        length = subscription.length
-        shape = self.faults.word("book")
-        if shape == "empty":
-            return [], []
-        if shape == "thin":
-            length = min(length, 3)
-        bids = traders.bids.rows(subscription.precision, length)
-        return bids, [] if shape == "one-sided" else traders.asks.rows(subscription.precision, length)
 
     def _next_checksum(self) -> float:
         return self._telling.uniform(*_CHECKSUM) / min(max(self.rate, 1.0), 25.0)

@@ -19,7 +19,7 @@ PORTION = 8
 class Turns:
     """Admits `portion` pieces of work in each turn of the reactor; what is beyond waits, first come first served."""
 
-    def __init__(self, clock: IReactorTime, portion: int = PORTION) -> None:
+    def __init__(self, clock: IReactorTime, portion: int) -> None:
         self._clock = clock
         self._portion = portion
         self._left = portion

@@ -46,14 +46,12 @@ class _NotReady(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class HttpApi:
     """The routes over a market. Other parts of the daemon add theirs, and resources, status sections, readiness checks."""
 
-    def __init__(
-        self, market: Market, moment: Callable[[], Moment], version: str, names: Mapping[str, str] = COMMON_NAMES
-    ) -> None:
-        """`names`: the exchange's codes of common names, for `?pair=`; better ones may come later."""
+    def __init__(self, market: Market, moment: Callable[[], Moment], version: str) -> None:
+        #: The exchange's codes of common names, for `?pair=`. To be set anew when the exchange has told its own.
+        self.names: Mapping[str, str] = COMMON_NAMES
         self._market = market
         self._moment = moment
         self._version = version
-        self.names = names
         self._started = moment()
         self._bodies = BookBodies()
         self._sections: dict[str, Callable[[], Any]] = {}

@@ -138,10 +138,8 @@ class Relay(Service):
 
     name = "relay"
 
-    def __init__(
-        self, market: Market, clock: IReactorTime, moment: Callable[[], Moment], limits: RelayLimits | None = None
-    ) -> None:
-        self.limits = limits or RelayLimits()
+    def __init__(self, market: Market, clock: IReactorTime, moment: Callable[[], Moment], limits: RelayLimits) -> None:
+        self.limits = limits
         self.clock = clock
         self.venue = MarketVenue(market, clock, self._give_up, self._settle_soon)
         self.forms = Forms(self.now)

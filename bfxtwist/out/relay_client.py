@@ -182,8 +182,3 @@ class RelayFactory(ServerFactory):
         super().__init__(*arguments)
         self.closed = closed
         self.setProtocolOptions(closeHandshakeTimeout=0)  # Autobahn's timers are the global reactor's; `finish` has its own
-
-    def rest(self) -> None:
-        """Beat no more."""
-        if self._heart.running:
-            self._heart.stop()

@@ -63,7 +63,8 @@ class TradesTestCase(SynchronousTestCase):
         assert isinstance(feed, TradeFeed)
         self.feed = feed
         self.path: Path | None = Path(self.mktemp())
-        api = HttpApi(self.market, moment, "1", names={"BITCOIN": "BTC"})
+        api = HttpApi(self.market, moment, "1")
+        api.names = {"BITCOIN": "BTC"}
         LatestTrades(api, self.market, lambda symbol: self.path)
         self.treq = StubTreq(api.resource())
         self.layout = Layout("tBTCUSD")

@@ -37,7 +37,9 @@ class BookTests(HttpApiTestCase):
 
     def test_the_exchanges_own_names_come_in_as_an_argument(self) -> None:
         live_book(self.market, "tABC:USD")
-        self.treq = StubTreq(HttpApi(self.market, lambda: self.now, "1", names={"ABCDEF": "ABC"}).resource())
+        api = HttpApi(self.market, lambda: self.now, "1")
+        api.names = {"ABCDEF": "ABC"}
+        self.treq = StubTreq(api.resource())
         self.assertEqual(self.get("/book?pair=ABCDEF/USD")[0], 404)
         live_book(self.market, "tABCUSD")
         self.assertEqual(self.get("/book?pair=ABCDEF/USD")[0], 200)
