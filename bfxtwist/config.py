@@ -13,6 +13,7 @@ option or a variable stand in place of the file's feeds. Names in the file that 
 look like a known one, with the nearest that is known; other variables may be somebody else's.
 """
 
+import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
@@ -23,7 +24,7 @@ from bfxtwist.settings import LISTEN, REST_URL, WS_URL, FeedSettings, Settings, 
 
 PREFIX = "BFXTWIST_"
 
-#: So much like a setting's name, of 1, is one that was mistyped: `SYNK` is, whose one letter is a quarter of it.
+#: How like a setting's name (of 1) one is that is taken for mistyped: `SYNK` is, with one letter of four.
 _ALIKE = 0.75
 
 #: What one feed can have of its own.
@@ -229,5 +230,4 @@ def _line(name: str, sourced: Sourced) -> str:
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return json.dumps(text, ensure_ascii=False)  # whose escapes are TOML's, too

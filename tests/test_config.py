@@ -157,7 +157,7 @@ class Order(SynchronousTestCase):
 
 class Description(SynchronousTestCase):
     def test_it_is_a_file_that_gives_the_same(self) -> None:
-        said = {"pair": ["BTC/USD"], "channel": ["book", "trades"], "file_path": 'a "folder"\\', "strict_disk": True}
+        said = {"pair": ["BTC/USD"], "channel": ["book", "trades"], "file_path": 'a "folder"\\\n\x01é', "strict_disk": True}
         config = gather(said, {})
         path = Path(self.mktemp())
         path.write_text(config.describe())
