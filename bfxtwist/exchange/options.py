@@ -49,7 +49,7 @@ class Options(OneLineErrors):
     ]  # fmt: skip
 
     optFlags: ClassVar = [
-        ["unlimited", None, "Do not refuse who comes too often: 20 connects a minute; of REST 15 trades, 240 books."],
+        ["unlimited", None, "Lift the limits: 20 connects a minute; over REST 15 requests for trades, 240 for books."],
     ]  # fmt: skip
 
     market: Market
@@ -87,7 +87,7 @@ class Options(OneLineErrors):
         if self._recordings and self._pairs:
             raise usage.UsageError("--pair and --replay: a recording has the pairs it has; leave out --pair")
         if self._number("speed", float, 0.0) and not self._recordings:
-            raise usage.UsageError("--speed is of a --replay: for a faster market write --rate")
+            raise usage.UsageError("--speed goes with --replay: for a faster market write --rate")
         self.limits = Limits() if self["unlimited"] else REAL_LIMITS
         self.limits = self.limits._replace(channels=self._number("channel-limit", int, 1))
         self.endpoint = _checked("--listen", lambda: serverFromString(reactor, self["listen"]), f"an example is {_LISTEN}")

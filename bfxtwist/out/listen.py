@@ -110,7 +110,7 @@ class HttpService(Service):
         """Raises ValueError, with the fix, for a certificate that cannot be used."""
         several = list(descriptions)
         self._certificates = {what: Certificate(reactor, what) for what in several if what.startswith("ssl:")}
-        # In the place of the reactor: see there.
+        # A certificate stands in the reactor's place: `certificate.py` says why.
         self._endpoints = [(what, serverFromString(self._certificates.get(what, reactor), what)) for what in several]
         self._site = site
         self._ports: list[tuple[str, IListeningPort]] = []  # with the description of each

@@ -56,7 +56,7 @@ from bfxtwist.out.relay_venue import MarketVenue
 #: RFC 6455, 7.4.1.
 _GOING_AWAY = 1001
 
-#: Of the protocol, that Autobahn speaks: RFC 6455, and a draft of it that differs in nothing that matters here.
+#: The versions that Autobahn speaks: of RFC 6455, and of a draft of it that differs in nothing that matters here.
 _VERSIONS = ("13", "8")
 
 #: 16 bytes in base64.

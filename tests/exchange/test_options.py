@@ -93,7 +93,7 @@ class OptionsTest(TestCase):
             (["--listen", "foo:1"], "an example is tcp:9999"),
             (["--rate", "0"], "--rate 0: the number must be 0.001 or more"),
             (["--rate", "1e4"], "--rate 1e4: the number must be 0.001 to 1000"),
-            (["--speed", "100"], "--speed is of a --replay: for a faster market write --rate"),
+            (["--speed", "100"], "--speed goes with --replay: for a faster market write --rate"),
             (["ETH/USD"], "write --pair ETH/USD"),
             (["--seed", "2.5"], "--seed 2.5: a whole number is needed"),
             (["--rate", "x"], "--rate x: a number is needed"),
