@@ -15,7 +15,7 @@ from bfxtwist import __version__
 from bfxtwist.core.history import HistoryUnavailable, PageRequest, check_page
 from bfxtwist.core.messages import Trade
 from bfxtwist.core.wire import decode_trades
-from bfxtwist.feed.retry_after import BLOCKED, LONGEST, TOO_MANY, seconds_in
+from bfxtwist.feed.retry_after import seconds_in, seconds_to_wait
 
 #: Ten requests a minute, of the fifteen that are documented; a daemon beside this needs one or two.
 _SECONDS_BETWEEN = 6.0
@@ -83,9 +83,6 @@ class SymbolHistory:
             self._not_before = self._seconds() + _SECONDS_BETWEEN
             try:
                 return self._try(request)
-            except _TooMany as error:
-                problem = str(error)
-                self._not_before = self._seconds() + error.wait
             except (HistoryUnavailable, OSError) as error:
                 problem = str(error)
                 self._not_before = max(self._not_before, self._seconds() + wait)
@@ -94,9 +91,9 @@ class SymbolHistory:
     def _try(self, request: PageRequest) -> list[Trade]:
         query = f"limit={request.limit}&sort=1&start={request.start}&end={request.end}"
         answer = self._get(f"{self._url}?{query}")
-        if answer.status == TOO_MANY:
-            raise _TooMany(min(answer.retry_after or BLOCKED, LONGEST))
         if answer.status != 200:
+            left_alone = seconds_to_wait(answer.status, answer.retry_after)
+            self._not_before = max(self._not_before, self._seconds() + left_alone)
             raise HistoryUnavailable(f"status {answer.status}")
         try:
             trades = decode_trades(answer.body)
@@ -104,9 +101,3 @@ class SymbolHistory:
             raise HistoryUnavailable(str(error)) from None
         check_page(request, trades)
         return trades
-
-
-class _TooMany(Exception):
-    def __init__(self, wait: float) -> None:
-        super().__init__("status 429, too many requests")
-        self.wait = wait

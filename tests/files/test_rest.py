@@ -88,11 +88,13 @@ class Rate(SynchronousTestCase):
         times = [asked for asked, _ in exchange.asked]
         self.assertTrue(all(later - earlier >= 6 for earlier, later in pairwise(times)), times)
 
-    def test_too_many_requests_are_followed_by_the_wait_that_is_asked_for(self) -> None:
-        """A minute where none is, and ten at most."""
-        exchange = Exchange([trade(1)], Answer(429, b"", 17.0), Answer(429, b""), Answer(429, b"", 86_400.0))
+    def test_who_refuses_is_left_alone_for_as_long_as_the_daemon_does(self) -> None:
+        """A minute after 429, for which the address is blocked; for what it asks if that is longer; ten minutes at most."""
+        refusals = [Answer(429, b"", 17.0), Answer(429, b"", 90.0), Answer(503, b"", 40.0), Answer(503, b"", 86_400.0)]
+        exchange = Exchange([trade(1)], *refusals)
         self.assertEqual(list(exchange.history().trades(FIRST_MTS, FIRST_MTS + 5000)), [trade(1)])
-        self.assertEqual([asked for asked, _ in exchange.asked], [100.0, 117.0, 177.0, 777.0])
+        waits = [later - earlier for (earlier, _), (later, _) in pairwise(exchange.asked)]
+        self.assertEqual(waits, [60.0, 90.0, 40.0, 600.0])
 
 
 class Answers(SynchronousTestCase):
