@@ -67,7 +67,7 @@ class Gap(msgspec.Struct):
             iso(self.noticed // 1000),
             "" if self.closed is None else iso(self.closed // 1000),
         )
-        return (",".join(cells).replace("\n", " ") + "\n").encode()
+        return (" ".join(",".join(cells).splitlines()) + "\n").encode()
 
 
 class GapLedger:

@@ -25,6 +25,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from bfxtwist.core.errors import one_line
 from bfxtwist.feed.hosts import is_host
 
 #: No proxy says more before the connection is through.
@@ -177,7 +178,7 @@ class _Tunnel(Protocol):
             if not self.through.called:
                 self.through.callback(None)
         else:
-            self.fail(status[:200])
+            self.fail(one_line(status, 200))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._wrapped is not None:

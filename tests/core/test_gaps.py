@@ -83,7 +83,7 @@ class LedgerTests(SynchronousTestCase):
     def test_any_cause_makes_one_line(self) -> None:
         """Texts of servers get in there."""
         ledger = GapLedger()
-        ledger.record(gap('a "quote",\nand a line'))
+        ledger.record(gap('a "quote",\nand a line,\rand one of a Macintosh'))
         self.assertEqual(GapLedger(ledger.text()).text(), ledger.text())
 
     def test_what_is_no_ledger(self) -> None:

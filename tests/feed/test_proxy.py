@@ -137,6 +137,12 @@ class Tunnels(SynchronousTestCase):
             self.assertEqual(str(error), f"the proxy refused: {answer.decode()}")
             self.assertTrue(transport.aborted)
 
+    def test_its_words_go_to_the_log_and_the_ledger_of_gaps_as_one_line(self) -> None:
+        tunnel, _ = self.to_proxy.complete()
+        tunnel.dataReceived(b"HTTP/1.1 403 \x1b[2J\rno\r\n\r\n")
+        error = self.failureResultOf(self.connected, ProxyRefused).value
+        self.assertEqual(str(error), r"the proxy refused: HTTP/1.1 403 \x1b[2J\x0dno")
+
     def test_an_endless_answer(self) -> None:
         tunnel, transport = self.to_proxy.complete()
         for _ in range(20):
