@@ -22,7 +22,7 @@ from bfxtwist.feed.retry_after import TOO_MANY, seconds_to_wait
 #: Questions in any minute and some seconds: what is sent a minute apart may arrive closer. Of ten, and ten a minute later,
 #: 18 came within a minute to an exchange that was busy (measured).
 PER_MINUTE = 10
-MINUTE = 65.0
+WINDOW = 65.0
 
 #: Seconds from one question to the next. They double, up to the longest, with each that brings no page: where all fail at
 #: once there are questions left of the minute when the exchange answers again, and one is asked soon after.
@@ -86,7 +86,7 @@ class RateBudget:
 
     def _give(self) -> None:
         while self._waiting:
-            next_at = max(self._taken[0] + MINUTE, self._taken[-1] + self._apart, self._blocked_until)
+            next_at = max(self._taken[0] + WINDOW, self._taken[-1] + self._apart, self._blocked_until)
             wait = next_at - self._clock.seconds()
             if wait > 0:
                 if self._call is None:

@@ -56,12 +56,12 @@ class Own(SynchronousTestCase):
     def test_none_for_a_minute_after_429(self) -> None:
         budget = begun(5)
         self.assertEqual(budget.ask(0), 0)
-        budget.block(1)
+        budget.block(1, 60)
         self.assertEqual(budget.ask(1), 60)
         self.assertEqual(budget.ask(60.5), 0.5)
         self.assertEqual(budget.ask(61), 0)
         budget.block(100, 300)
-        budget.block(101)
+        budget.block(101, 60)
         self.assertEqual(budget.ask(110), 290, "the longer one counts")
 
     def test_to_look_how_long_it_is_costs_nothing(self) -> None:
@@ -69,14 +69,14 @@ class Own(SynchronousTestCase):
         for second in range(10):
             self.assertEqual((budget.wait(second), budget.ask(second)), (0, 0))
         self.assertEqual((budget.wait(20), budget.ask(20)), (45, 45))
-        budget.block(20)
+        budget.block(20, 60)
         self.assertEqual((budget.wait(20), budget.ask(20)), (60, 60))
 
     def test_the_status(self) -> None:
         budget = ConnectBudget()
         budget.ask(0)
         budget.ask(50)
-        budget.block(55)
+        budget.block(55, 60)
         self.assertEqual(budget.status(65), BudgetStatus(used=1, of=10, blocked_s=50.0))
 
     def test_none_arrives_with_nineteen_others_within_a_minute(self) -> None:
@@ -109,7 +109,7 @@ class Shared(SynchronousTestCase):
 
     def test_a_429_of_one_keeps_the_other_still(self) -> None:
         one, two = ConnectBudget(SharedLedger(self.path)), ConnectBudget(SharedLedger(self.path))
-        one.block(0)
+        one.block(0, 60)
         self.assertEqual(two.ask(10), 50)
 
     def test_a_process_that_is_started_again_and_again(self) -> None:
@@ -159,7 +159,7 @@ class Shared(SynchronousTestCase):
         self.path.unlink()
         self.path.mkdir()
         self.assertEqual([budget.ask(1) for _ in range(11)], [0.0] * 10 + [65.0], "goes on alone, within the limit")
-        budget.block(2)
+        budget.block(2, 60)
         self.assertEqual(budget.ask(2), 60.0)
 
     def test_a_file_that_never_could(self) -> None:
