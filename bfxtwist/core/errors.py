@@ -70,13 +70,13 @@ class ConnectionSilent(ExchangeError):
 
 
 class Unanswered(ExchangeError):
-    """A subscribe, unsubscribe or hello had no answer in time, and asking again on this connection is of no use."""
+    """No greeting, or no answer to a request in time, and asking again on this connection is of no use."""
 
     reason = "unanswered"
 
 
 class WrongAnswer(ExchangeError):
-    """An acknowledgement for something that was never asked for."""
+    """An acknowledgement for something that was never asked for, or with a channel id that another channel has."""
 
     reason = "wrong-answer"
 
@@ -157,7 +157,7 @@ class ChecksumMismatch(BookWrong):
 
 
 class BookCrossed(BookWrong):
-    """The best bid is at or above the best ask, at a checksum or for too long."""
+    """The best bid has been at or above the best ask for too long."""
 
     reason = "crossed"
 
@@ -168,13 +168,17 @@ class BookTooDeep(BookWrong):
     reason = "depth"
 
 
+#: Bytes of a payload in a log line. As escapes, each may take four characters.
+_EXCERPT = 80
+
+
 def excerpt(payload: bytes) -> str:
     """The head of a payload, printable and bounded, for a log line."""
-    shown = one_line(payload[:80].decode("ascii", "backslashreplace"), 4 * 80)
-    return shown if len(payload) <= 80 else f"{shown}… ({len(payload)} bytes)"
+    shown = one_line(payload[:_EXCERPT].decode("ascii", "backslashreplace"), 4 * _EXCERPT)
+    return shown if len(payload) <= _EXCERPT else f"{shown}… ({len(payload)} bytes)"
 
 
 def one_line(text: str, limit: int = 300) -> str:
-    """The head of a text that is the exchange's, printable and bounded."""
+    """The head of a text that is another program's, printable and bounded."""
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:limit])
     return shown if len(text) <= limit else f"{shown}…"
