@@ -136,7 +136,6 @@ class TradeRecorder:
         self._succession = TradeSuccession(
             self._file, self._csv, self._saving, moment, limits=limits, parts=parts, rotation=rotation
         )
-        self._tape: Tape | None = None
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
         self._asking: Deferred[None] | None = None
@@ -151,13 +150,12 @@ class TradeRecorder:
         check_folder(self.folder, self._disk)
         self._lock.acquire()
         try:
-            self._tape = self._succession.recover(self._saving.load())
-        except OSError as error:
+            self._succession.recover(self._saving.load())
+        except BaseException as error:
             self._file.close()
             self._lock.release()
-            raise explained(self._file.path, error) from error
-        except BaseException:
-            self._lock.release()
+            if isinstance(error, OSError):
+                raise explained(self._file.path, error) from error
             raise
         self._opened = True
 
@@ -209,8 +207,7 @@ class TradeRecorder:
     @property
     def tape(self) -> Tape:
         """The decisions; there is one after `open`."""
-        assert self._tape is not None
-        return self._tape
+        return self._saving.tape
 
     # --- what the feed tells ------------------------------------------------------------------------------
 

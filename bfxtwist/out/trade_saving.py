@@ -101,7 +101,7 @@ class TradeSaving:
         self._tape: Tape | None = None
         self._under_way: Deferred[bool | None] | None = None
         self._next: dict[Callable[[], None], None] = {}  # what waits for its end, in this order
-        self.ending = False
+        self._ending = False
         self._saved_revision = -1
         self._saved_at = 0.0
         self._synced_at = 0.0
@@ -117,11 +117,17 @@ class TradeSaving:
 
     def follow(self, tape: Tape) -> None:
         """Whose progress is to be saved: before anything else but `load`."""
-        self._tape, self.ending = tape, False
+        self._tape, self._ending = tape, False
+
+    @property
+    def tape(self) -> Tape:
+        """The one whose progress is saved; there is one after `follow`."""
+        assert self._tape is not None
+        return self._tape
 
     def end(self) -> None:
         """From now on each saving may be the last one: the state is in it even if nothing has changed."""
-        self.ending = True
+        self._ending = True
 
     async def finish(self, state: bool) -> None:
         """The last saving, after the one under way. With `state` every row is in the file. Look at `error` then."""
@@ -155,7 +161,7 @@ class TradeSaving:
             self._give_up(f"{self._file.path} cannot be written: {self._csv.error}")
         file = self._file
         every = _AGAIN_EVERY if file.crowded or file.sync_failures else _SYNC_EVERY[self._sync_policy]
-        if self._followed.urgent or moment.monotonic - self._synced_at >= every:
+        if self.tape.urgent or moment.monotonic - self._synced_at >= every:
             self._begin()
 
     @property
@@ -165,11 +171,6 @@ class TradeSaving:
         wanted = file.crowded or (self._sync_policy is SyncPolicy.ALWAYS and file.synced < file.base)
         return wanted and not file.sync_failures
 
-    @property
-    def _followed(self) -> Tape:
-        assert self._tape is not None
-        return self._tape
-
     def _begin(self) -> None:
         if self._under_way is None:
             self._under_way = Deferred.fromCoroutine(self._save(state=not len(self._csv)))
@@ -178,7 +179,7 @@ class TradeSaving:
     def _done(self, saved: bool | None) -> None:
         self._under_way = None
         calls, self._next = self._next, {}
-        if self.ending:
+        if self._ending:
             return
         for call in calls:
             call()
@@ -192,7 +193,7 @@ class TradeSaving:
 
         Of those that wait it knows nothing, and nothing that was compared with them: a kill would lose them for ever.
         """
-        tape, file = self._followed, self._file
+        tape, file = self.tape, self._file
         waiting = {arrival.trade.id for arrival in (*self._csv.waiting, *tape.unwritten)}
         progress = tape.comparison.on_file if waiting else tape.comparison.progress
         known = tape.known.newest(EARLIER_AT_LEAST, EARLIER_AT_MOST, progress.lowest or None)
@@ -251,24 +252,24 @@ class TradeSaving:
 
         And while the disk does not do it, or has not synced: of a pair without trades nothing else would say that it does.
         """
-        comparison = self._followed.comparison
+        comparison = self.tape.comparison
         old = moment.monotonic - self._saved_at >= _SAVE_EVERY and self._file.base != self._file.synced
         news = comparison.revision != self._saved_revision or bool(comparison.changes)
-        if not (news or old or self.error or self.ending):
+        if not (news or old or self.error or self._ending):
             return None
         return _Promise(self.record(), comparison.revision, *self._ledger_text())
 
     def _is_saved(self, promise: _Promise, moment: Moment) -> None:
-        del self._followed.comparison.changes[: promise.changes]
+        del self.tape.comparison.changes[: promise.changes]
         for gap in promise.changed:
             self._tell(gap)
         self._saved_revision, self._saved_at = promise.revision, moment.monotonic
-        self._followed.saved(promise.revision, self._moment())
-        if not self.ending:
+        self.tape.saved(promise.revision, self._moment())
+        if not self._ending:
             self._saved()
 
     def _ledger_text(self) -> tuple[bytes | None, int, list[Gap]]:
-        changes = self._followed.comparison.changes
+        changes = self.tape.comparison.changes
         for gap in changes:
             self.ledger.record(gap)
         changed = {id(gap): copy(gap) for gap in changes}  # a gap may have been opened and filled since the last time

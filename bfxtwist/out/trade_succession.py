@@ -52,29 +52,22 @@ class TradeSuccession:
         self._limits = limits
         self._parts = parts
         self._rotation = rotation
-        self._tape: Tape | None = None
-
-    @property
-    def _followed(self) -> Tape:
-        assert self._tape is not None
-        return self._tape
 
     # --- start and stop -----------------------------------------------------------------------------------
 
-    def recover(self, saved: Saved | None) -> Tape:
-        """Open the file, as `saved` says or as it is. The tape that goes on from it. Raises TradeFileError or OSError."""
+    def recover(self, saved: Saved | None) -> None:
+        """Open the file, as `saved` says or as it is, and have a tape go on from it. Raises TradeFileError or OSError."""
         if self._rotation is not None:
             self._rotation.tidy()
         plan, first = self._plan(saved)
-        self._tape = Tape(plan.known, plan.progress, self._limits, plan.newest)
+        tape = Tape(plan.known, plan.progress, self._limits, plan.newest)
+        self._saving.follow(tape)
         self._begin_at(first)
-        self._saving.follow(self._tape)
-        self._tape.comparison.changes += [gap for gap in plan.progress.gaps if not self._saving.ledger.names(gap)]
+        tape.comparison.changes += [gap for gap in plan.progress.gaps if not self._saving.ledger.names(gap)]
         own = self._saving.record()
         ours = saved is not None and (saved.exchange, saved.symbol, saved.file) == (own.exchange, own.symbol, own.file)
         if saved is None or not ours or saved.synced > own.synced:
             self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
-        return self._tape
 
     def _plan(self, saved: Saved | None) -> tuple[Plan, int | None]:
         """How to go on, by all that is in the folder, and from which id on all is known that is on file."""
@@ -179,13 +172,13 @@ class TradeSuccession:
 
     def _rotate(self, moment: Moment) -> None:
         """Close a part, if it is time: what was released must be in it, and the state know that, before it is renamed."""
-        file, rotation = self._file, self._rotation
+        file, rotation, tape = self._file, self._rotation, self._saving.tape
         if rotation is None or not file.is_open or file.file is None or not rotation.due(file.file, file.base, moment):
             return
-        if self._followed.has_released:
-            self._csv.put(self._followed.released())
+        if tape.has_released:
+            self._csv.put(tape.released())
         self._csv.flush()
-        if self._saving.under_way or len(self._csv) or self._followed.has_released:
+        if self._saving.under_way or len(self._csv) or tape.has_released:
             return  # the disk is busy, or does not take rows: at the next tick
         try:
             self._saving.settle()
@@ -236,8 +229,9 @@ class TradeSuccession:
 
     def _enter(self, moment: Moment) -> KnownIds:
         """Open what has the file's name now. No row is written to it before the state knows of it. The ids that it has."""
-        if self._followed.has_released:  # what waits is no part of what is known to be written
-            self._csv.put(self._followed.released())
+        tape = self._saving.tape
+        if tape.has_released:  # what waits is no part of what is known to be written
+            self._csv.put(tape.released())
         if self._rotation is not None:
             self._rotation.check_live()
         elsewhere = msgspec.structs.replace(self._saving.record(), file=FileId(0, 0))
@@ -247,15 +241,14 @@ class TradeSuccession:
         except OSError:
             self._file.close()
             raise
-        known = self._followed.known
-        known.update(known.unknown(plan.known))
+        tape.known.update(tape.known.unknown(plan.known))
         self._begin_at(_known_from(plan, elsewhere))
         return plan.known
 
     def _begin_at(self, first: int | None) -> None:
         """Want nothing that is older: another file has it."""
         if first is not None:
-            self._followed.begin_at(first)
+            self._saving.tape.begin_at(first)
 
 
 def _known_from(plan: Plan, saved: Saved | None) -> int | None:
