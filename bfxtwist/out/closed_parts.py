@@ -62,7 +62,7 @@ class PartsDiffer(Exception):
 
 
 class ClosedParts:
-    """Compresses what it is given, off the reactor: one list at a time, and of those that wait the last, which is whole."""
+    """Compresses what it is given, off the reactor, one list at a time: the last one, which names all that is plain."""
 
     def __init__(self, disk: Disk, compression: Compression, in_thread: InThread) -> None:
         self._disk = disk
@@ -73,7 +73,7 @@ class ClosedParts:
         self._stopping = False
 
     def compress(self, paths: list[str]) -> None:
-        """Compress these, which are all that are plain. None of them may be open any more."""
+        """Compress these, which are all parts that are plain. None of them may be open any more."""
         self._waiting = paths
         self._go_on()
 

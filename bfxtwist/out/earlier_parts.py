@@ -3,8 +3,7 @@
 Four things make that so: history was out of reach for so long that the state could not hold an id for each trade since,
 somebody has renamed trade.csv while no daemon ran, there is no state, or rows are missing of which it knows. What is asked
 for then would be written once more; and where nothing else tells how far the recording had come, what happened since would
-not be asked for at all. Parts are read from the newest back; one that is not there, or cannot be read, is done without, and
-the log says so.
+not be asked for at all. Parts are read from the newest back; one that cannot be read is done without, and the log says so.
 """
 
 import os
@@ -40,7 +39,7 @@ class EarlierParts:
         self._layout = layout
 
     def ids(self, lowest: int, since: int) -> KnownIds:
-        """Those from `lowest` up; none of their trades happened before `since` (ms). Raises OSError. Blocks."""
+        """Those from `lowest` up, none of whose trades happened before `since` (ms). Raises OSError. Blocks."""
         found: list[array[int]] = []  # newest part first
         for name in reversed(closed_parts(self._disk.list_folder(self._folder))):
             ids, last = array("q"), b""
@@ -48,7 +47,7 @@ class EarlierParts:
             for lines in self._readable(name):
                 ids.extend(trade_id for trade_id in self._ids(lines) if trade_id >= lowest)
                 last = lines[lines.rfind(b"\n", 0, -1) + 1 :]
-            # Neither alone would do: a part may have but rows of an old gap, and a clock may have been wrong.
+            # Neither alone would do: all rows of a part may be of an old gap, and a clock may have been wrong.
             if not ids and self._came(last) < since * 1000 - _CLOCKS_AGREE:
                 break
         return KnownIds(chain.from_iterable(reversed(found)))

@@ -65,7 +65,7 @@ class Rotation:
         self._disk = disk if disk is not None else OsDisk()
         self._closed = ClosedParts(self._disk, compression, in_thread)
         self._began: tuple[FileId, str] | None = None  # the live file, and the day on which its first row came
-        self._not_before = ""  # rows that were held back over a rotation have come on the day before it
+        self._not_before = ""  # the day of the last rotation: rows that were held back over it came before
         self._again_at = 0.0
 
     # --- the live file ------------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ class Rotation:
             raise WrongFile(f"{self._live} is a symbolic link, which cannot be rotated: {fix}")
 
     def tidy(self) -> None:
-        """Before the live file is opened: undo what a kill or a power loss has left half done. Raises OSError, WrongFile."""
+        """Before the live file is opened: undo what a kill or a power loss left half done. Raises OSError, WrongFile."""
         self.check_live()
         disk, live = self._disk, self._disk.find(self._live)
         for part in list(self._parts()):

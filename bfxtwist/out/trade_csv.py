@@ -3,9 +3,9 @@
     written = csv.write(arrivals)      # fires when these rows, and all that came before them, are in the file
     csv.put(arrivals)                  # the same for live trades, for each of which a Deferred would be dear
 
-A disk that is full, or fails, is tried again with the same bytes at the same place until it works. What waits is bounded:
-when it has grown too long its newest rows are forgotten: `forgotten` hears of them, to fetch them again from the exchange,
-and the Deferreds that wait for them fail. Syncing what is in the file is `trade_saving.py`'s.
+A disk that is full, or fails, is tried again with the same bytes at the same place until it works. When too many rows wait,
+the newest are given up: `forgotten` hears of them, to fetch them again from the exchange, and the Deferreds that wait for
+them fail. Syncing what is in the file is `trade_saving.py`'s.
 """
 
 import errno
@@ -29,7 +29,8 @@ _log = Logger()
 #: Bytes in one write, and rows: few have less than 64 bytes.
 BATCH_LIMIT = 256 * 1024
 BATCH_ROWS = BATCH_LIMIT // 64
-#: What a disk says that is broken, or is taken for it by the kernel, and not merely full: room is waited for.
+
+#: What a disk says that is broken, or that the kernel takes to be. A full one is not: for room we wait.
 _BROKEN = (errno.EIO, errno.EROFS, errno.ENODEV, errno.ENXIO, errno.ESTALE)
 
 #: Seconds between two attempts of a failing disk, the first and the longest.

@@ -1,8 +1,15 @@
 """The recorder of one pair: it hands trades to the tape, rows to the file, questions to history, progress to the disk.
 
-Everything that decides is in `core/trades.py` and `core/comparison.py`; everything that touches the disk is in
-`trade_file.py` and `trade_state.py`; what is promised of the rows, and when, in `trade_saving.py`; what happens when another
-file becomes trade.csv, in `trade_succession.py`. Here is only the order of things, and the order is what makes it durable:
+Which trade is new, when it may be written and what to ask history is decided by the tape (`core/trades.py`), what to make of
+a trade.csv that is there by `core/recovery.py`, which file is trade.csv by `trade_succession.py`. What is in the folder:
+
+    trade.csv                 the rows                              trade_csv.py, the queue; trade_file.py, the bytes
+    trade.csv.state           how far they are synced and compared  trade_saving.py, when and what; trade_state.py, the bytes
+    trade.gaps.csv            where trades may be missing           the same
+    trade.csv.lock            keeps other recorders off             trade_state.py
+    trade-2026-11-21.csv.gz   a closed part                         rotation.py, closed_parts.py; earlier_parts.py at a start
+
+Here is only the order of things, and the order is what makes it durable:
 
     rows into the file  →  the saving: rows synced, then what is true of them
     rows into the file  →  a turn to ask history  →  the question, chosen when the turn comes
@@ -11,12 +18,12 @@ file becomes trade.csv, in `trade_succession.py`. Here is only the order of thin
 Whatever happens may make the tape release rows, and all of them go the same way:
 
     snapshot, executed ─┐
-    a page of history  ─┼─► tape ── released ──► csv ── a turn later ──► file ── drained ──► the saving, with sync=always
+    a page of history  ─┼─► tape ── released ──► csv ── a turn later ──► file ── each second, or at once ──► the saving
     tick, saved        ─┘
 
-Between two turns of the reactor at most one of each is under way: a write (`TradeCsv`), a walk through history (`_asking`),
-a saving, and a compression of closed parts (both in a thread). `stop` cancels the walk, writes, saves, waits for the
-compression, and closes the file last; `reopen` and rotation wait for a saving.
+The saving begins at once with sync=always and when very many rows are not synced; with sync=no once a minute. At most one of
+each is under way: a walk through history (`_asking`), a saving, and a compression of closed parts (both in a thread). `stop`
+cancels the walk, writes, saves, waits for the compression and closes the file last; `reopen` and rotation wait for a saving.
 """
 
 import os
@@ -194,7 +201,7 @@ class TradeRecorder:
         """Write and save what there is. How many rows could not be written."""
         self._write()
         left = self._csv.stop()
-        await self._saving.finish(state=left == 0)
+        await self._saving.finish(all_written=left == 0)
         return left
 
     def stop(self) -> Deferred[None]:
@@ -259,9 +266,9 @@ class TradeRecorder:
     async def _ask(self) -> None:
         """Page after page, until `stop` cancels it or there is none to ask for.
 
-        With many pairs a turn is waited for for minutes. What is asked for is decided when it comes: of a page that was
-        wanted before a connection was lost, nothing could be used after it. None is taken while the disk takes no rows, or
-        kept until it does: those of many pairs would all be used in the moment when there is room again.
+        With many pairs it can take minutes until it is this one's turn. What to ask is decided then: a page that was wanted
+        before a connection was lost would be of no use after it. While the disk takes no rows no turn is taken, nor kept for
+        later: all pairs would use theirs in the moment when there is room again.
         """
         with suppress(CancelledError):
             while self._wants_page():
@@ -321,14 +328,14 @@ class TradeRecorder:
         _log.warn(text, symbol=self.symbol, id=conflict[0].id, first=first, again=again, count=count)
 
     def _tell_foreign(self) -> None:
-        """Once: nothing that happens is recorded until somebody has moved those files."""
+        """Once: nothing is recorded until somebody has moved those files."""
         if self._foreign is not None and not self._told_of_foreign:
             self._told_of_foreign = True
             _log.error("{symbol}: {why}", symbol=self.symbol, why=self._foreign)
 
     @property
     def _foreign(self) -> str | None:
-        """Why trades are not recorded that are said to be older than the recording, and cannot be."""
+        """Why nothing is recorded: new trades have lower ids than those on file, and an exchange's ids rise."""
         trade = self.tape.foreign
         if trade is None:
             return None

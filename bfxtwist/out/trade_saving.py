@@ -2,9 +2,9 @@
 
     rows synced  →  ledger of gaps  →  state          (nothing is promised before it is on disk)
 
-Syncing blocks, so it is done in a thread, and one saving at a time. What comes in meanwhile goes on into the file, and is
-not spoken of: what will be promised is written down before the thread begins. When to save is decided here, what is true
-of the trades in `core/trades.py` and `core/comparison.py`; of the file being rotated or opened anew nothing is known here.
+Syncing blocks, so it is done in a thread, and one saving at a time. Rows that come meanwhile go on into the file; of them
+nothing is promised: the promise is made before the thread begins. When to save is decided here; what is true of the trades,
+in `core/trades.py` and `core/comparison.py`; when another file becomes trade.csv, in `trade_succession.py`.
 """
 
 import os
@@ -54,12 +54,12 @@ DEGRADED_AFTER = 3
 
 
 class _Promise(NamedTuple):
-    """What is to be on disk after the rows. `ledger` is the text of the ledger, where `changes` lines of it are new."""
+    """What is to be on disk after the rows. `ledger` is the whole text of the ledger, None if nothing in it is new."""
 
     saved: Saved
     revision: int  # of the progress in `saved`
     ledger: bytes | None
-    changes: int
+    changes: int  # how many of the comparison's are in it
     changed: list[Gap]  # as they are now: they may be filled before this is saved
 
 
@@ -110,7 +110,7 @@ class TradeSaving:
     # --- start and stop -----------------------------------------------------------------------------------
 
     def load(self) -> Saved | None:
-        """What was promised before, if that is known; the ledger is here from now on. Raises TradeFileError or OSError."""
+        """Read the ledger, and what was promised before, if that is known. Raises TradeFileError or OSError."""
         saved = self._state.load()
         self.ledger = self._ledger_file.load()
         return saved
@@ -129,23 +129,23 @@ class TradeSaving:
         """From now on each saving may be the last one: the state is in it even if nothing has changed."""
         self._ending = True
 
-    async def finish(self, state: bool) -> None:
-        """The last saving, after the one under way. With `state` every row is in the file. Look at `error` then."""
+    async def finish(self, all_written: bool) -> None:
+        """The last saving, after the one under way; `error` says how it went. `all_written`: every row is in the file."""
         while self._under_way is not None:  # what waited for one may have begun another
             await self._under_way
-        await self._save(state)
+        await self._save(all_written)
 
     # --- when ---------------------------------------------------------------------------------------------
 
     @property
     def under_way(self) -> bool:
-        """Whether a thread has the file: it must not be closed now."""
+        """Whether a thread syncs the file: it must not be closed now."""
         return self._under_way is not None
 
     def then(self, call: Callable[[], None]) -> None:
-        """Call when what is under way has ended and before the next one begins: once, however often it is asked.
+        """Call when the saving under way has ended, before the next one begins; once, however often this is asked for.
 
-        Never after `end`: the file is being closed.
+        After `end` it is not called any more: the file is being closed.
         """
         assert self._under_way is not None
         self._next[call] = None
@@ -166,14 +166,14 @@ class TradeSaving:
 
     @property
     def _syncs_at_once(self) -> bool:
-        """Not where that has just failed: all that is not synced is written again then, and each second will do for it."""
+        """Not after a failure: then all that is not synced is written again each time, for which once a second will do."""
         file = self._file
         wanted = file.crowded or (self._sync_policy is SyncPolicy.ALWAYS and file.synced < file.base)
         return wanted and not file.sync_failures
 
     def _begin(self) -> None:
         if self._under_way is None:
-            self._under_way = Deferred.fromCoroutine(self._save(state=not len(self._csv)))
+            self._under_way = Deferred.fromCoroutine(self._save(all_written=not len(self._csv)))
             self._under_way.addErrback(self._bug).addBoth(self._done).addErrback(self._bug)
 
     def _done(self, saved: bool | None) -> None:
@@ -191,7 +191,7 @@ class TradeSaving:
     def record(self) -> Saved:
         """What is true of the rows up to `base`.
 
-        Of those that wait it knows nothing, and nothing that was compared with them: a kill would lose them for ever.
+        Neither rows that wait nor what was compared while they did are in it: after a kill nobody would ask for them again.
         """
         tape, file = self.tape, self._file
         waiting = {arrival.trade.id for arrival in (*self._csv.waiting, *tape.unwritten)}
@@ -223,14 +223,14 @@ class TradeSaving:
 
     # --- in a thread --------------------------------------------------------------------------------------
 
-    async def _save(self, state: bool) -> bool:
+    async def _save(self, all_written: bool) -> bool:
         """Sync the rows; then, if every row is in the file, save what may be promised of them. Whether that was done."""
         moment, file = self._moment(), self._file
         if not file.is_open:
             return False
         self._synced_at = moment.monotonic
         mark, failures = file.base, file.sync_failures
-        promise = self._due_promise(moment) if state else None
+        promise = self._due_promise(moment) if all_written else None
         if promise is None and mark == file.synced:
             return True
         job = partial(_synced_and_saved, file.sync_job(), promise, self._ledger_file, self._state)
@@ -248,9 +248,9 @@ class TradeSaving:
         return failed_save is None
 
     def _due_promise(self, moment: Moment) -> _Promise | None:
-        """What is to be saved now: if it is news, if the last one is old and there are rows, or if this is the end.
+        """What is to be saved now: if there is news, if the last one is old and rows have come, and if this is the end.
 
-        And while the disk does not do it, or has not synced: of a pair without trades nothing else would say that it does.
+        Also after a failure: for a pair without trades nothing else would show that the disk works again.
         """
         comparison = self.tape.comparison
         old = moment.monotonic - self._saved_at >= _SAVE_EVERY and self._file.base != self._file.synced
@@ -276,7 +276,7 @@ class TradeSaving:
         return (self.ledger.text() if changes else None), len(changes), [*changed.values()]
 
     def _tell(self, gap: Gap) -> None:
-        """As the ledger does, which nobody looks into who does not know of the gap."""
+        """In the log: nobody looks into the ledger who does not know of the gap."""
         where = {"path": self._file.path, "start": iso(gap.start.mts), "end": iso(gap.end.mts), "cause": gap.cause}
         if gap.state is GapState.FILLED:
             text = "{path}: a gap was filled with {count} trades, from {start} to {end}: {cause}"
@@ -286,7 +286,7 @@ class TradeSaving:
 
     @property
     def error(self) -> str | None:
-        """Why rows cannot be synced, or what is true of them not be saved."""
+        """Why rows cannot be synced, or the state and the ledger cannot be saved."""
         return self._unsynced or self._unsaved
 
     def _why(self, failed: OSError) -> str:
@@ -315,7 +315,7 @@ class TradeSaving:
 def _synced_and_saved(
     sync: Callable[[], None], promise: _Promise | None, ledger_file: LedgerFile, state_file: StateFile
 ) -> tuple[OSError | None, OSError | None]:
-    """In a thread: rows, then the ledger, then the state. What failed of the first, and of the others."""
+    """In a thread: rows, then the ledger, then the state. Returns the error of the first, and that of the others."""
     try:
         sync()
     except OSError as error:

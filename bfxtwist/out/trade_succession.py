@@ -3,8 +3,12 @@
     the file that is left is synced and in the state  →  the next one is in the state  →  rows into it
 
 It changes when it is rotated (`rotation.py`), at SIGHUP after somebody else has renamed it, and when somebody has renamed,
-removed or cut it without a word, which is looked for every second. What may be made of a file that is there is decided in
-`core/recovery.py`.
+removed or cut it without a word, which is looked for every second.
+
+Before the first row two things must be known, or trades come twice or not at all: which trades are on file, and how far
+they were compared with history. `core/recovery.py` finds both in the file and the state beside it. Where that state is
+lost, speaks of another file or does not reach back far enough, the closed parts tell the rest (`earlier_parts.py`), and the
+ledger tells of open gaps.
 """
 
 import os
@@ -70,7 +74,7 @@ class TradeSuccession:
             self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
 
     def _plan(self, saved: Saved | None) -> tuple[Plan, int | None]:
-        """How to go on, by all that is in the folder, and from which id on all is known that is on file."""
+        """How to go on, by all that is in the folder, and the id from which on every trade on file is known."""
         plan = self._file.open(saved, self._moment().wall)
         if not plan.as_saved:
             plan = self._from_parts(plan)
@@ -83,10 +87,10 @@ class TradeSuccession:
         return _with_gaps(plan, first, named), first
 
     def _from_parts(self, plan: Plan) -> Plan:
-        """The plan that begins with the newest closed part, if that is older than where `plan` does.
+        """The plan that compares from the first row of the newest closed part on, if that is older than where `plan` begins.
 
-        What had not been compared when it was closed is older than the first row of the open file, which may have none at
-        all. So may rows be that were written to that file, and are not in it any more.
+        No state says what had not been compared when that part was closed. It is older than the first row of the open file,
+        which may have no row at all, and so may rows be that were written to the open file and are not in it any more.
         """
         found, frontier = self._parts.first_of_newest(), plan.progress.frontier
         if found is None or (frontier is not None and frontier.id <= found[1].id):
@@ -97,7 +101,7 @@ class TradeSuccession:
         return plan._replace(progress=progress, notes=[*plan.notes, note])
 
     def _parts_have_more(self, saved: Saved | None, plan: Plan) -> bool:
-        """Whether closed parts may have what is wanted and neither the open file nor the state knows."""
+        """Whether closed parts may have trades that are wanted and that neither the open file nor the state knows."""
         if plan.progress.frontier is None:
             return False
         if saved is None or not plan.as_saved:
@@ -106,10 +110,10 @@ class TradeSuccession:
         return renamed or not saved.earlier or saved.earlier[0] > plan.progress.wanted
 
     def _with_parts(self, plan: Plan, saved: Saved | None, progress: Progress) -> tuple[Plan, int]:
-        """The plan that knows all that `progress` wants, and from which id on all is known then.
+        """The plan that knows all on file of what `progress` wants, and the id from which on it does.
 
-        What is older than all that is here, the state knows of parts that have been moved away. Of what is newer it is not
-        believed: it was in a trade.csv in whose place another one was put, perhaps.
+        Ids in the state that are below all of these are of parts that have been moved away. Its others are not believed:
+        they may be of a trade.csv in whose place another one was put.
         """
         wanted = progress.wanted
         before = len(plan.known)
@@ -138,9 +142,9 @@ class TradeSuccession:
     # --- every second -------------------------------------------------------------------------------------
 
     def tick(self, moment: Moment) -> None:
-        """See whether the file is still the file, and whether it is time for another one.
+        """See whether the open file still is trade.csv, and whether it is time for another one.
 
-        With `always` on a slow disk, one saving follows the other: then in between.
+        Not during a saving, but after it: with sync=always on a slow disk one follows the other.
         """
         if self._saving.under_way:
             self._saving.then(self._look)
@@ -221,14 +225,14 @@ class TradeSuccession:
                 self._rotation.compress()
 
     def _leave(self) -> None:
-        """Finish the open file: nobody will look into it again. Of a removed one nobody could read what is finished."""
+        """Finish the open file, to which nobody will come back. A removed one is only closed: nobody can read it."""
         if self._file.is_open:
             if not self._file.is_removed():
                 self._saving.settle()
             self._file.close()
 
     def _enter(self, moment: Moment) -> KnownIds:
-        """Open what has the file's name now. No row is written to it before the state knows of it. The ids that it has."""
+        """Open what has the file's name now, and have the state know of it before a row is written. The ids that it has."""
         tape = self._saving.tape
         if tape.has_released:  # what waits is no part of what is known to be written
             self._csv.put(tape.released())
@@ -246,15 +250,16 @@ class TradeSuccession:
         return plan.known
 
     def _begin_at(self, first: int | None) -> None:
-        """Want nothing that is older: another file has it."""
+        """Want nothing that is older: other files have it."""
         if first is not None:
             self._saving.tape.begin_at(first)
 
 
 def _known_from(plan: Plan, saved: Saved | None) -> int | None:
-    """The id from which on all is known that is on file, here or in an older file; None if nothing is.
+    """The id from which on every trade on file is known, in whichever file it stands; None if none is known.
 
-    Rows that were fetched for an old gap stand in the open file, and around them are others, which older files have.
+    It need not be the smallest in the open file: that may have been fetched for an old gap, and its neighbours stand in
+    older files, of which the state knows the newest ids.
     """
     first, start = plan.known.smallest, plan.progress.start
     if first is None or start is None or first <= start or saved is None or not saved.earlier:
@@ -263,11 +268,11 @@ def _known_from(plan: Plan, saved: Saved | None) -> int | None:
 
 
 def _with_gaps(plan: Plan, first: int | None, named: Iterable[Gap]) -> Plan:
-    """The plan that fetches these gaps, too: those that the ledger names as open, and the state does not.
+    """The plan that also fetches gaps that the ledger names as open, and the state does not know.
 
-    It is lost, or an older one, as a kill between the two leaves it, or a backup. From `first` on all on file is known.
-    A gap before that is left alone, and so is one that is older than all that is wanted if its beginning is in no file here:
-    rows would come twice.
+    The state is lost, or older than the ledger, as a kill between the two leaves it, or a backup. A gap is left alone where
+    rows could come twice: before `first`, from which on every trade on file is known, and where it is older than all that
+    is wanted and its beginning is in no file here.
     """
     progress, known = plan.progress, plan.known
     near = [gap for gap in named if gap.floor >= progress.wanted or gap.start.id in known]
