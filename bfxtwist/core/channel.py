@@ -1,10 +1,13 @@
 """One subscription on one connection: what was asked, what was answered, and when the answer is due.
 
-    WANTED ── subscribe ──► REQUESTED ── subscribed ──► ACKNOWLEDGED ── snapshot ──► LIVE
-      ▲ ▲                     │    │                         │                        │
-      │ └── "try again" ◄─────┘    └── "no such symbol" ──► REFUSED                   │
-      │                                                      │                        │
-      └──────────────── unsubscribed ◄──── LEAVING ◄─────────┴────── unsubscribe ─────┘
+                                 REFUSED
+                                  ▲   │
+                 "no such symbol" │   │ subscribe, ten minutes later
+                                  │   ▼
+    WANTED ───── subscribe ────► REQUESTED ── subscribed ──► ACKNOWLEDGED ── snapshot ──► LIVE
+     ▲  ▲                         │                               │                        │
+     │  └────── "try again" ◄─────┘                               │                        │
+     └───────── unsubscribed ◄──────────── LEAVING ◄──────────────┴────── unsubscribe ─────┘
 
 A channel that goes wrong is left and, once the exchange has said `unsubscribed`, subscribed again on the same connection:
 a request before that is answered with "dup" (10301). One that the exchange ends of its own accord is subscribed again, too.
