@@ -95,7 +95,7 @@ class Line:
             self._countdown -= 1
             frame = json.loads(text, parse_float=str, parse_int=str) if text.startswith(b"[") else None
             checksum = frame is not None and frame[1] == "cs"
-            self._session.received(self._bent(text, frame), self.moment)
+            self._session.received([self._bent(text, frame)], self.moment)
             if checksum:
                 self._compare()
 

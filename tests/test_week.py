@@ -114,7 +114,7 @@ class Life:
 
     def hear(self, text: str) -> None:
         assert self.session is not None
-        self.session.received(text.encode(), self.exchange.moment())
+        self.session.received([text.encode()], self.exchange.moment())
 
     def frame(self, channel_id: int, body: str) -> None:
         self._seq += 1

@@ -146,11 +146,7 @@ class Session:
         self._heard = self._ticked = moment.monotonic
         self._enter(SessionState.HELLO, moment.monotonic + HELLO_TIMEOUT)
 
-    def received(self, payload: bytes, moment: Moment) -> None:
-        """Take in one text frame."""
-        self.received_all((payload,), moment)
-
-    def received_all(self, payloads: Sequence[bytes], moment: Moment) -> None:
+    def received(self, payloads: Sequence[bytes], moment: Moment) -> None:
         """Take in text frames that came together, in their order."""
         self._tally.frames += len(payloads)
         self._tally.bytes += sum(map(len, payloads))

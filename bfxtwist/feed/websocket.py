@@ -114,7 +114,7 @@ class FeedProtocol(FastFrames):
         assert self.session is not None  # there are no messages before onOpen
         moment = self._moment()
         try:
-            self.session.received_all(payloads, moment)
+            self.session.received(payloads, moment)
         except Exception as error:  # noqa: BLE001 - Autobahn would lose it; `fail` logs what is not the exchange's
             self.fail(error)
 

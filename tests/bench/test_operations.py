@@ -70,7 +70,7 @@ class Live:
         for seq, request in enumerate((one for one in self.sent if one["event"] == "subscribe"), 1):
             ids[request["symbol"]] = 1000 + seq
             self.hear({**request, "event": "subscribed", "chanId": 1000 + seq})
-            self.session.received(b"[%d,%b,%d,1]" % (1000 + seq, made.snapshots[request["symbol"]], seq), NOW)
+            self.session.received([b"[%d,%b,%d,1]" % (1000 + seq, made.snapshots[request["symbol"]], seq)], NOW)
         bodies = enumerate(made.bodies, len(ids) + 1)
         frames = [frame(TEXT, b"[%d,%b,%d,1]" % (ids[symbol], body, seq)) for seq, (symbol, body) in bodies]
         return [b"".join(frames[at : at + SEGMENT]) for at in range(0, len(frames), SEGMENT)]
@@ -79,12 +79,12 @@ class Live:
         self.sent.append(json.loads(text))
 
     def hear(self, event: dict[str, Any]) -> None:
-        self.session.received(json.dumps(event).encode(), NOW)
+        self.session.received([json.dumps(event).encode()], NOW)
 
     def take_in(self) -> None:
         """Every segment, as the protocol does."""
         for segment in self.segments:
-            self.session.received_all(leading_texts(segment), NOW)
+            self.session.received(leading_texts(segment), NOW)
 
     def noted(self, text: str, /, **fields: object) -> None:
         raise AssertionError(text.format(**fields))

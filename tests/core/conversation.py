@@ -91,7 +91,7 @@ class Conversation:
 
     def hear(self, payload: bytes | str) -> None:
         """A text frame comes."""
-        self.session.received(payload.encode() if isinstance(payload, str) else payload, self.moment)
+        self.session.received([payload.encode() if isinstance(payload, str) else payload], self.moment)
 
     def event(self, event: dict[str, Any]) -> None:
         """An event comes."""

@@ -40,7 +40,7 @@ def one_frame(data: bytes) -> None:
         seed = SEEDS[part[0] % len(SEEDS)] if part else SEEDS[0]
         text = seed % (talk.seq + 1) if b"%d" in seed else seed
         try:
-            talk.session.received(lay_over(text, part[1:]), talk.moment)
+            talk.session.received([lay_over(text, part[1:])], talk.moment)
             talk.session.tick(talk.moment)
         except ExchangeError as error:
             talk.session.ended(str(error), talk.moment)

@@ -163,7 +163,7 @@ class Sessions(SynchronousTestCase):
         talk, tape = self._talk()
         try:
             for batch in batches:
-                talk.session.received_all(batch, talk.moment)
+                talk.session.received(batch, talk.moment)
         except ExchangeError:
             return tape.told, None
         books = [talk.market.books[symbol] for symbol in ("tBTCUSD", "tETHUSD")]
@@ -189,7 +189,7 @@ class Sessions(SynchronousTestCase):
         talk, tape = self._talk()
         numbered = zip(range(1, 13), [4, 5, *range(7, 17)], strict=True)
         trades = [b'[8,"te",[%d,1542045968922,1,100],%d,9]' % each for each in numbered]
-        error = self.assertRaises(SequenceLost, talk.session.received_all, trades, talk.moment)
+        error = self.assertRaises(SequenceLost, talk.session.received, trades, talk.moment)
         self.assertIn("6", str(error))
         self.assertEqual(tape.told[1:], [("te", 1), ("te", 2)])
 
@@ -198,13 +198,13 @@ class Sessions(SynchronousTestCase):
         for first, trade_id in ((4, 1), (6, 3), (9, 5)):
             turn = [b'[8,"te",[%d,1542045968922,1,100],%d,9]' % (trade_id + each, first + each) for each in range(2)]
             if first < 9:
-                talk.session.received_all(turn, talk.moment)
-        self.assertIn("8", str(self.assertRaises(SequenceLost, talk.session.received_all, turn, talk.moment)))
+                talk.session.received(turn, talk.moment)
+        self.assertIn("8", str(self.assertRaises(SequenceLost, talk.session.received, turn, talk.moment)))
         self.assertEqual(tape.told[1:], [("te", 1), ("te", 2), ("te", 3), ("te", 4)])
 
     def test_what_cannot_be_decoded_together_is_taken_one_by_one(self) -> None:
         talk, _ = self._talk()
-        talk.session.received_all([b"[7,[98,1,1],4,9]", b'{"event":"pong","cid":1}', b" [7,[97,1,1],5,9]"], talk.moment)
+        talk.session.received([b"[7,[98,1,1],4,9]", b'{"event":"pong","cid":1}', b" [7,[97,1,1],5,9]"], talk.moment)
         self.assertEqual(talk.book.counts.updates, 2)
 
     def test_trades_of_several_pairs_in_one_turn(self) -> None:
@@ -217,7 +217,7 @@ class Sessions(SynchronousTestCase):
             talk.acknowledge(subscription, channel_id)
             talk.frame(channel_id, "[]")
         turn = [b'[%d,"te",[%d,1542045968922,1,100],%d,9]' % (7 + seq % 2, seq, seq) for seq in range(3, 9)]
-        talk.session.received_all(turn, talk.moment)
+        talk.session.received(turn, talk.moment)
         self.assertEqual(tapes[0].told[1:], [("te", 4), ("te", 6), ("te", 8)])
         self.assertEqual(tapes[1].told[1:], [("te", 3), ("te", 5), ("te", 7)])
 
@@ -225,7 +225,7 @@ class Sessions(SynchronousTestCase):
         talk, _ = self._talk()
         talk.frame(7, '"cs",1')
         turn = [b"[%d,[98,1,1],%d,9]" % (channel_id, seq) for seq, channel_id in enumerate((6, 7, 99, 6, 7, 99), 5)]
-        talk.session.received_all(turn, talk.moment)
+        talk.session.received(turn, talk.moment)
         ether = talk.market.books["tETHUSD"]
         self.assertEqual((ether.state, ether.counts.updates, talk.book.counts.updates), (FeedState.LIVE, 2, 0))
         self.assertEqual(talk.tally.stray_frames, 2)
@@ -233,7 +233,7 @@ class Sessions(SynchronousTestCase):
     def test_the_last_known_books_say_which_frame_they_are_of(self) -> None:
         talk, _ = self._talk()
         turns = [f"[{7 - seq % 2},[9{seq % 10},1,1],{seq},{seq}]".encode() for seq in (*range(4, 12), 13)]
-        self.assertRaises(SequenceLost, talk.session.received_all, turns, talk.moment)
+        self.assertRaises(SequenceLost, talk.session.received, turns, talk.moment)
         talk.session.ended("a number is missing", talk.moment)
         ether = talk.market.books["tETHUSD"]
         self.assertEqual((talk.book.nonce, ether.nonce, talk.book.counts.updates), (10, 11, 4))
@@ -246,19 +246,19 @@ class Sessions(SynchronousTestCase):
         for row in (*json.loads(ROWS), [101.5, 1, 1]):
             crossed.apply(tuple(b"%g" % number for number in row))
         bodies = ["6,[98,1,1]", "7,[101.5,1,1]", "6,[97,1,1]", f'7,"cs",{crossed.checksum()}', *["6,[96,1,1]"] * 6]
-        talk.session.received_all([f"[{body},{seq},9]".encode() for seq, body in enumerate(bodies, 4)], talk.moment)
+        talk.session.received([f"[{body},{seq},9]".encode() for seq, body in enumerate(bodies, 4)], talk.moment)
         self.assertEqual((talk.book.book.crossed, talk.book.status_now), (True, FeedState.LIVE))
 
     def test_the_nonce_is_of_the_last_row(self) -> None:
         """Of many books by turns, and then of one alone."""
         talk, _ = self._talk()
         bodies = ["7,[98,1,1]", "6,[98,1,1]", '6,"hb"', *(f"7,[9{digit},1,1]" for digit in range(7))]
-        talk.session.received_all([f"[{body},{seq},{seq}]".encode() for seq, body in enumerate(bodies, 4)], talk.moment)
+        talk.session.received([f"[{body},{seq},{seq}]".encode() for seq, body in enumerate(bodies, 4)], talk.moment)
         ether = talk.market.books["tETHUSD"]
         self.assertEqual((talk.book.nonce, talk.book.sent, talk.book.exchange_time), (13, 13, 13))
         self.assertEqual((ether.nonce, ether.sent, ether.exchange_time), (5, 5, 6))
         self.assertEqual((talk.book.counts.frames, ether.counts.frames), (9, 3))
         turns = [f"[{7 - seq % 2},[90,1,1],{seq},{seq}]".encode() for seq in range(14, 24)]
-        talk.session.received_all(turns, talk.moment)
+        talk.session.received(turns, talk.moment)
         self.assertEqual((talk.book.nonce, ether.nonce), (22, 23))
         self.assertEqual((talk.book.counts.updates, ether.counts.updates), (8 + 5, 1 + 5))

@@ -246,7 +246,7 @@ class Frames(Connected):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_a_bug_in_a_frame(self) -> None:
-        self.sessions[0].received_all = lambda payloads, moment: 1 / 0  # type: ignore[method-assign,assignment]
+        self.sessions[0].received = lambda payloads, moment: 1 / 0  # type: ignore[method-assign,assignment]
         self.protocol.dataReceived(text_frame(b'[7,"hb",2,1]'))
         self.assertEqual(self.book.state, "stale")
         self.assertIsInstance(self.lose(), ZeroDivisionError)
