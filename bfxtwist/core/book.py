@@ -19,9 +19,10 @@ from bfxtwist.core.messages import Numbers, Row, RowText, read_row
 #: The checksum covers this many levels of each side, whatever the length of the book (docs ws-websocket-checksum).
 CHECKSUM_DEPTH = 25
 
-#: Two numbers that are written with no more characters than this are never one float (IEEE 754: 15 digits survive),
+#: Two prices that are written with no more characters than this are never one float (IEEE 754: 15 digits survive).
 FLOAT_DIGITS = float_info.dig
-#: unless they are smaller than any price.
+
+#: The smallest float that has them all. No price is smaller.
 SMALLEST_PRICE = float_info.min
 
 #: A row that is no longer has no longer price: there are two commas and two more numbers in it.

@@ -1,7 +1,7 @@
-"""All subscriptions of one connection: which of them an answer is meant for, and what follows from it.
+"""All subscriptions of one connection: which of them a frame or an answer is meant for, and what follows from it.
 
-The session knows how the connection is; here is what it is for. Wrong channels are dealt with here, each for itself; an
-ExchangeError that leaves this module ends the connection.
+The session (`session.py`) knows the state of the connection; here is what it carries. A channel that is wrong is dealt with
+here, by itself; an ExchangeError that leaves this module ends the connection.
 """
 
 from collections.abc import Callable, Iterator, Mapping

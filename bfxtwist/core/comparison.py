@@ -351,9 +351,9 @@ class Comparison:
             self._written, self._written_revision = self.progress.copy(), self.revision
 
     def begin_at(self, first: int) -> int:
-        """What is older than the trade of this id is not wanted any more, or as much of it as nothing will be asked for.
+        """Want nothing that is older than the trade of this id, but for what is still to be fetched.
 
-        From which id on trades are wanted now.
+        The id from which on trades are wanted now.
         """
         both = self.progress, self._written
         first = min(first, *(progress.lowest for progress in both))
@@ -364,7 +364,7 @@ class Comparison:
 
     @property
     def on_file(self) -> Progress:
-        """The progress when every row was last in the file: it stays true if those that wait now are lost."""
+        """The progress when every row was last in the file: it stays true if the rows that wait now are lost."""
         return self._written
 
     def go_back(self, forgotten: Iterable[int], now: float) -> None:
@@ -379,7 +379,7 @@ class Comparison:
 
 
 def _around(lacking: list[int], seen: dict[int, int], frontier: Mark, target: Mark) -> Loss:
-    """The interval that history tells with something missing: between the trades that it does show."""
+    """The interval in which history lacks trades: between the two nearest that it does show."""
     before = max((i for i in seen if i < min(lacking)), default=frontier.id)
     after = min((i for i in seen if i > max(lacking)), default=target.id)
     return Loss(Mark(before, seen.get(before, frontier.mts)), Mark(after, seen.get(after, target.mts)), LACKS)

@@ -118,7 +118,7 @@ class Feed:
     def silent(self, moment: Moment) -> None:
         """The heartbeat is late. Nothing is known to be lost: the next frame that is on time makes the feed live again.
 
-        What had to wait, in a process that was stopped or on a line that was down, is as old as it was late.
+        Frames that had to wait, in a process that was stopped or on a line that was down, are not on time.
         """
         if self.state is FeedState.LIVE:
             self._late = True

@@ -21,8 +21,8 @@ from bfxtwist.core.trade_rows import BYTE_ORDER_MARK, HEADER, LONGEST_LINE, Layo
 #: Reads so many bytes from an offset; fewer only at the end.
 Read = Callable[[int, int], bytes]
 
-#: What can be lost by a crash is never longer: rows are synced or kept in memory (`trade_file.py`). Where no state says how
-#: far the file was synced, less is taken for a crash's work.
+#: What a crash can damage is never longer: rows beyond it wait in memory for a sync (`trade_file.py`). Where no state says
+#: how far the file was synced, less is taken for a crash's work.
 TORN_LIMIT = 16 * 1024 * 1024
 TORN_LIMIT_WITHOUT_STATE = 1024 * 1024
 
@@ -185,7 +185,7 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
     notes = ["there is no usable state beside the trade file" if saved is None else changed]
     notes.append("everything from its first row on will be compared with the exchange's history again")
     progress = Progress(oldest, found.first, oldest)
-    if saved is not None:
+    if saved is not None:  # what it had compared before this file stays compared, whatever became of the rows
         frontier = saved.progress.frontier
         before = frontier is not None and frontier.id < found.first.id
         progress = saved.progress if before else progress.with_gaps(saved.progress.gaps)

@@ -145,7 +145,7 @@ class Tape:
         return False
 
     def _check_order(self, trade: Trade) -> None:
-        """Of a trade that is older than the first one wanted, if its id says so. An exchange's ids rise with time."""
+        """Of a trade with an id below the first one wanted: see whether it is newer all the same. An exchange's ids rise."""
         frontier = self.comparison.progress.frontier
         if self.foreign is None and frontier is not None and trade.mts > frontier.mts + OVERLAP:
             self.foreign = trade
@@ -192,7 +192,7 @@ class Tape:
             self._release_new(new, moment.wall)
 
     def _count_conflict(self, first: Trade, trade: Trade) -> None:
-        """If a trade is not what was told before of the same id. Its time may differ."""
+        """Count it, if a trade is not what was told before of the same id. Its time may differ."""
         if first.amount != trade.amount or first.price != trade.price:
             self.counters.conflicts += 1
             self.conflict = first, trade
@@ -328,7 +328,7 @@ class Tape:
         self._go_live(moment)
 
     def _told(self, trades: list[Trade], gap: Gap | None, moment: Moment) -> int:
-        """Release what history told. How many the socket had not told: those that it had go with their own time."""
+        """Release what history told, and how many of these the socket had not: what it had goes with its own time."""
         count = 0
         for trade in trades:
             held_back = self._hold.trades.pop(trade.id, None)
@@ -343,9 +343,9 @@ class Tape:
     # --- the disk -----------------------------------------------------------------------------------------
 
     def begin_at(self, first: int) -> None:
-        """Of what is older than the trade of this id neither the open file nor the state knows.
+        """Forget what is older than the trade of this id, but for what is still to be fetched.
 
-        Nor does the tape from here on; or else a recorder that rotates its file would grow for ever.
+        Neither the open file nor the state knows of it; with it, a recorder that rotates its file would grow for ever.
         """
         self.known.forget_below(self.comparison.begin_at(first))
 

@@ -42,13 +42,12 @@ PONG_TIMEOUT = 10
 #: How long the exchange may take to answer a close, or to hang up after its own, in seconds.
 CLOSE_TIMEOUT = 2.0
 
-
-#: Before it says why, and in the first person.
+#: What Autobahn puts before the reason, in the first person.
 _AUTOBAHN_SAYS = "I dropped the WebSocket TCP connection: "
 
 
 class _Silence:
-    """Autobahn logs each drop, twice and without its cause, which `Connection` tells in one line."""
+    """In the place of Autobahn's log: it tells of each drop twice, without the cause that `Connection` tells in one line."""
 
     def __getattr__(self, level: str) -> Callable[..., None]:
         return lambda *_args, **_fields: None

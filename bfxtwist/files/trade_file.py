@@ -47,7 +47,6 @@ _LONGEST_LINE = 1 << 16
 #: A running daemon writes whole rows, but a reader can meet them half way. Seconds until the rest is surely there.
 _HALF_WAY = 0.2
 
-
 #: The beginning of a Zstandard frame, and a bit of the byte after it.
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _HAS_CHECKSUM = 1 << 2
