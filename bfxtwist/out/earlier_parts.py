@@ -37,6 +37,7 @@ class EarlierParts:
         self._disk = disk
         self._folder = folder
         self._layout = layout
+        self._told_of: set[str] = set()  # that cannot be read
 
     def ids(self, lowest: int, since: int) -> KnownIds:
         """Those from `lowest` up, none of whose trades happened before `since` (ms). Raises OSError. Blocks."""
@@ -78,6 +79,9 @@ class EarlierParts:
         try:
             yield from self._lines(name)
         except unreadable as error:
+            if name in self._told_of:
+                return
+            self._told_of.add(name)
             text = "{part} cannot be read: {error}: trades that it has may be written once more"
             _log.warn(text, part=os.path.join(self._folder, name), error=getattr(error, "strerror", None) or str(error))
 

@@ -107,6 +107,14 @@ class Reading(RotationTest):
             self.assertEqual(self.ids(), [1, 2])
         self.assertIn("pip install it", str(formatEvent(logs[0])))
 
+    def test_a_part_that_cannot_be_read_is_told_of_once(self) -> None:
+        """It is read for where to begin, and for its ids."""
+        self.disk.put("/trade-2023-11-14.csv.gz", gzip.compress(part(range(1, 3)))[:-20])
+        with capturedLogs() as logs:
+            self.parts.first_of_newest()
+            self.ids()
+        self.assertEqual(len(logs), 1)
+
 
 class AtAStart(RotationTest):
     """Of a recorder whose state cannot know what is in the parts."""
