@@ -27,6 +27,9 @@ _log = Logger()
 #: A row came after its trade had happened, by clocks that are not off by more, µs.
 _CLOCKS_AGREE = 86_400 * 10**6
 
+#: How far the comparison with history may be behind the newest part where no state tells, ms: rarely more than minutes.
+_DAY = 86_400_000
+
 _LOCAL_TIMESTAMP = HEADER.split(b",").index(b"local_timestamp")
 
 
@@ -53,13 +56,29 @@ class EarlierParts:
                 break
         return KnownIds(chain.from_iterable(reversed(found)))
 
-    def first_of_newest(self) -> tuple[str, Mark] | None:
-        """The name of the newest part that has a row of this pair, and its first one. Raises OSError. Blocks."""
+    def beginning(self) -> tuple[str, Mark] | None:
+        """The newest part that has a row of this pair, or the oldest one of the day before that began: name, and first row.
+
+        Small parts may follow each other sooner than they are compared. Raises OSError. Blocks.
+        """
+        found: tuple[str, Mark] | None = None
+        earliest = 0
         for name in reversed(closed_parts(self._disk.list_folder(self._folder))):
-            for lines in self._readable(name):
-                for row in map(self._layout.read, lines.split(b"\n")):
-                    if row is not None:
-                        return name, Mark(*row)
+            first = self._first(name)
+            if first is None:
+                continue
+            if first.mts < earliest:
+                break
+            earliest = earliest or first.mts - _DAY
+            if found is None or first.id < found[1].id:
+                found = name, first
+        return found
+
+    def _first(self, name: str) -> Mark | None:
+        for lines in self._readable(name):
+            for row in map(self._layout.read, lines.split(b"\n")):
+                if row is not None:
+                    return Mark(*row)
         return None
 
     def _came(self, line: bytes) -> int:

@@ -87,12 +87,12 @@ class TradeSuccession:
         return _with_gaps(plan, first, named), first
 
     def _from_parts(self, plan: Plan) -> Plan:
-        """The plan that compares from the first row of the newest closed part on, if that is older than where `plan` begins.
+        """The plan that compares from the closed parts of the last day on, if those are older than where `plan` begins.
 
         No state says what had not been compared when that part was closed. It is older than the first row of the open file,
         which may have no row at all, and so may rows be that were written to the open file and are not in it any more.
         """
-        found, frontier = self._parts.first_of_newest(), plan.progress.frontier
+        found, frontier = self._parts.beginning(), plan.progress.frontier
         if found is None or (frontier is not None and frontier.id <= found[1].id):
             return plan
         part, first = found

@@ -111,9 +111,21 @@ class Reading(RotationTest):
         """It is read for where to begin, and for its ids."""
         self.disk.put("/trade-2023-11-14.csv.gz", gzip.compress(part(range(1, 3)))[:-20])
         with capturedLogs() as logs:
-            self.parts.first_of_newest()
+            self.parts.beginning()
             self.ids()
         self.assertEqual(len(logs), 1)
+
+    def test_where_the_parts_of_the_last_day_begin(self) -> None:
+        """Of that before the newest one began; of longer parts it is the newest alone."""
+        self.assertIsNone(self.parts.beginning())
+        for day in range(14, 17):
+            self.disk.put(f"/trade-2023-11-{day}.csv", part(range(day * 10, day * 10 + 3), day - 14))
+        self.assertEqual(self.parts.beginning(), ("trade-2023-11-16.csv", Mark(160, since(2) + 160)))
+        self.disk.put("/trade-2023-11-16-2.csv", part(range(9, 10), 2))
+        self.disk.put("/trade-2023-11-16-3.csv", part(range(165, 168), 2))
+        self.assertEqual(self.parts.beginning(), ("trade-2023-11-16-2.csv", Mark(9, since(2) + 9)))
+        self.disk.put("/trade-2023-11-16-2.csv", part(range(163, 165), 2))
+        self.assertEqual(self.parts.beginning(), ("trade-2023-11-16.csv", Mark(160, since(2) + 160)))
 
 
 class AtAStart(RotationTest):
@@ -247,6 +259,22 @@ class AtAStart(RotationTest):
         self.assertNotIn(missed, recording.all_ids())
         del recording.crash_disk.names["/trade.csv.state"]
         recording.restart()
+        recording.connect()
+        recording.wait(100)
+        self.assert_whole(recording)
+
+    def test_no_state_beside_parts_that_were_not_compared(self) -> None:
+        """History was out of reach while several were closed: what the socket left out is older than the newest of them."""
+        recording = self.rotating().live()
+        recording.exchange.fault = "down"
+        recording.trades(4)
+        missed = recording.trade(told=False).told.id
+        recording.trades(16)
+        self.assertGreater(len(recording.parts), 4)
+        self.assertNotIn(missed, recording.all_ids())
+        del recording.crash_disk.names["/trade.csv.state"]
+        recording.restart()
+        recording.exchange.fault = ""
         recording.connect()
         recording.wait(100)
         self.assert_whole(recording)
