@@ -367,10 +367,15 @@ class Comparison:
         """The progress when every row was last in the file: it stays true if the rows that wait now are lost."""
         return self._written
 
-    def go_back(self, forgotten: Iterable[int], now: float) -> None:
-        """Rows were released and never written: so much has not been compared after all."""
+    def go_back(self, forgotten: Iterable[int], now: float, progress: Progress | None = None) -> None:
+        """Rows were released and never written: so much has not been compared after all.
+
+        Or they were, and are not there any more: then `progress` is all that is true.
+        """
         for trade_id in forgotten:
             self.recent.pop(trade_id, None)
+        if progress is not None:
+            self._written = progress
         self.progress = self._written.copy()
         self.changes.extend(self.progress.gaps)
         self._repairs = [self._repair(gap, now) for gap in self.progress.gaps]

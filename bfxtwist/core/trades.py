@@ -366,13 +366,23 @@ class Tape:
 
     def forgot(self, arrivals: list[Arrival], moment: Moment) -> None:
         """These were released and will not be written: the disk was full for too long. REST will tell them again."""
-        for arrival in arrivals:
-            self.known.discard(arrival.trade.id)
         self.counters.forgotten += len(arrivals)
         self.counters.rows -= len(arrivals)
-        self.comparison.go_back([arrival.trade.id for arrival in arrivals], moment.monotonic)
+        newest = max(arrivals, key=lambda arrival: arrival.trade.id).trade
+        ids = [arrival.trade.id for arrival in arrivals]
+        self._go_back(ids, None, Mark(newest.id, newest.mts), "the disk was full", moment)
+
+    def put_back(self, gone: list[int], progress: Progress, moment: Moment) -> None:
+        """Another file is open, compared as far as `progress` says, and these are in none: REST will tell them again."""
+        self._go_back(gone, progress, self.last_trade, "rows were missing from the trade file", moment)
+
+    def _go_back(
+        self, gone: list[int], progress: Progress | None, right: Mark | None, reason: str, moment: Moment
+    ) -> None:
+        for trade_id in gone:
+            self.known.discard(trade_id)
+        self.comparison.go_back(gone, moment.monotonic, progress)
         self._newest = None
         if self.mode is not Mode.DOWN:
-            newest = max(arrivals, key=lambda arrival: arrival.trade.id).trade
-            self.reason = "the disk was full"
-            self._synchronise(Mark(newest.id, newest.mts), moment)
+            self.reason = reason
+            self._synchronise(right, moment)

@@ -56,6 +56,7 @@ class TradeSuccession:
         self._limits = limits
         self._parts = parts
         self._rotation = rotation
+        self._left: Saved | None = None  # what is true of the rows of the last file that was open, once it is left
 
     # --- start and stop -----------------------------------------------------------------------------------
 
@@ -63,7 +64,7 @@ class TradeSuccession:
         """Open the file, as `saved` says or as it is, and have a tape go on from it. Raises TradeFileError or OSError."""
         if self._rotation is not None:
             self._rotation.tidy()
-        plan, first = self._plan(saved)
+        plan, first = self._in_full(self._file.open(saved, self._moment().wall), saved)
         tape = Tape(plan.known, plan.progress, self._limits, plan.newest)
         self._saving.follow(tape)
         self._begin_at(first)
@@ -73,9 +74,8 @@ class TradeSuccession:
         if saved is None or not ours or saved.synced > own.synced:
             self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
 
-    def _plan(self, saved: Saved | None) -> tuple[Plan, int | None]:
+    def _in_full(self, plan: Plan, saved: Saved | None) -> tuple[Plan, int | None]:
         """How to go on, by all that is in the folder, and the id from which on every trade on file is known."""
-        plan = self._file.open(saved, self._moment().wall)
         if not plan.as_saved:
             plan = self._from_parts(plan)
         for note in plan.notes:
@@ -229,6 +229,7 @@ class TradeSuccession:
         if self._file.is_open:
             if not self._file.is_removed():
                 self._saving.settle()
+            self._left = self._saving.record()
             self._file.close()
 
     def _enter(self, moment: Moment) -> KnownIds:
@@ -238,16 +239,28 @@ class TradeSuccession:
             self._csv.put(tape.released())
         if self._rotation is not None:
             self._rotation.check_live()
-        elsewhere = msgspec.structs.replace(self._saving.record(), file=FileId(0, 0))
+        assert self._left is not None
+        elsewhere = msgspec.structs.replace(self._left, file=FileId(0, 0))
         plan = self._file.open(elsewhere, moment.wall)
+        first = _known_from(plan, elsewhere)
         try:
+            if not plan.as_saved and plan.progress.frontier is not None:
+                plan, first = self._in_full(plan, elsewhere)
+                self._go_back(plan, moment)
             self._saving.promise()
         except OSError:
             self._file.close()
             raise
         tape.known.update(tape.known.unknown(plan.known))
-        self._begin_at(_known_from(plan, elsewhere))
+        self._begin_at(first)
         return plan.known
+
+    def _go_back(self, plan: Plan, moment: Moment) -> None:
+        """Somebody has put an older file in place, or edited it: what is in no file here is fetched again, as at a start."""
+        tape, waiting = self._saving.tape, {arrival.trade.id for arrival in self._csv.waiting}
+        gone = [trade_id for trade_id in plan.known.unknown(tape.known) if trade_id not in waiting]
+        tape.put_back(gone, plan.progress, moment)
+        self._left = self._saving.record()
 
     def _begin_at(self, first: int | None) -> None:
         """Want nothing that is older: other files have it."""

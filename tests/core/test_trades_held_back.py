@@ -3,6 +3,7 @@
 from bfxtwist.core.gaps import GapState, Mark
 from bfxtwist.core.history import Page
 from bfxtwist.core.hold import HOLD
+from bfxtwist.core.progress import Progress
 from bfxtwist.core.trades import Mode
 from tests.core.taped import TapeTest
 
@@ -327,6 +328,25 @@ class HoldingBackTests(TapeTest):
         self.tape.forgot(rows, self.moment)
         self.wait(100)
         self.assertEqual(self.file, self.everything())
+
+    def test_rows_that_are_in_no_file_any_more_are_fetched_again(self) -> None:
+        """An older file was put back: whether the socket is there or comes back, all from its first row on is compared."""
+        for connected in (True, False):
+            self.setUp()
+            self.live()
+            for _ in range(3):
+                self.trade(pause=50)
+            first = self.exchange.ledger[1001].stored
+            gone, self.file = self.file[2:], self.file[:2]
+            if not connected:
+                self.tape.lost("sequence")
+            self.tape.put_back(gone, Progress(first.id, Mark(first.id, first.mts), first.id), self.moment)
+            self.assertIs(self.tape.mode, Mode.SYNC if connected else Mode.DOWN)
+            self.assertEqual(self.progress.frontier, Mark(first.id, first.mts))
+            if not connected:
+                self.connect()
+            self.wait(10)
+            self.assertEqual((sorted(self.file), self.tape.mode), (self.everything(), Mode.LIVE))
 
     def test_forgotten_while_down(self) -> None:
         """Nothing is asked for until the socket is back."""

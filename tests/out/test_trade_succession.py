@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from bfxtwist.core.history import OVERLAP
 from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.out.trade_errors import DiskFailed
 from bfxtwist.out.trade_saving import SyncPolicy
@@ -146,13 +147,14 @@ class SuccessionTests(SynchronousTestCase):
         self.assertEqual(recording.ids(), recording.ledger()[-2:])
 
     def test_file_that_was_cut_in_the_middle_of_a_row(self) -> None:
-        """The torn row is kept aside, the others stand."""
+        """The torn row is kept aside, the others stand, and those that are missing come again."""
 
         def cut(recording: Recording) -> None:
             recording.crash_disk.names["/trade.csv"].change(len(HEADER) + 90, None)
 
         recording = self.rotated(cut)
-        self.assertEqual(recording.ids(), [recording.ledger()[0], *recording.ledger()[-2:]])
+        first, *missing, next_one, last = recording.ledger()
+        self.assertEqual(recording.ids(), [first, next_one, *missing, last])
         self.assertEqual(len([name for name in recording.crash_disk.names if ".torn-" in name]), 1)
 
     def test_file_that_someone_else_has_written_to(self) -> None:
@@ -191,6 +193,76 @@ class SuccessionTests(SynchronousTestCase):
 
         recording = self.rotated(copy)
         self.assertEqual(recording.ids(), recording.ledger())
+
+    def put_back(self, recording: Recording, backup: bytes, copied_over: bool) -> None:
+        """An older file, while a row waits to be written."""
+        recording.trade(pause=0)
+        if copied_over:
+            file = recording.crash_disk.names["/trade.csv"]
+            file.change(0, None)
+            file.change(0, backup)
+        else:
+            recording.crash_disk.put("/trade.csv", backup)
+
+    def test_an_older_file_that_is_put_back_while_it_runs(self) -> None:
+        """A backup: what has come since is in no file, and is fetched again. Until then it is not called verified."""
+        for copied_over in (False, True):
+            recording = live()
+            first, backup = recording.exchange.ledger[recording.ids()[0]].stored.mts, recording.content()
+            for _ in range(9):
+                recording.trade(pause=20)
+            self.assertGreater(recording.recorder.status().verified_through or 0, first)
+            recording.exchange.fault = "down"
+            self.put_back(recording, backup, copied_over)
+            recording.wait(3)
+            self.assertEqual(recording.recorder.status().verified_through, first - OVERLAP)
+            self.assertEqual(recording.saved().progress.frontier.mts, first)
+            recording.exchange.fault = ""
+            recording.trade()
+            recording.wait(100)
+            self.assertEqual(sorted(recording.ids()), recording.ledger())
+            self.assertGreater(recording.recorder.status().verified_through or 0, first)
+            recording.restart()
+            recording.connect()
+            recording.wait(100)
+            self.assertEqual(sorted(recording.ids()), recording.ledger())
+
+    def test_kill_after_an_older_file_was_put_back(self) -> None:
+        """Before that was seen, or after."""
+        for seconds in (0, 1, 2):
+            recording = live()
+            backup = recording.content()
+            for _ in range(9):
+                recording.trade(pause=20)
+            self.put_back(recording, backup, copied_over=False)
+            recording.wait(seconds)
+            recording.restart()
+            recording.connect()
+            recording.wait(100)
+            self.assertEqual(sorted(recording.ids()), recording.ledger())
+
+    def test_an_older_file_that_cannot_be_opened_at_once(self) -> None:
+        """What is missing from it is not forgotten over that."""
+        for call in ("list_folder", "rename", "find", "sync"):
+            recording = live()
+            backup = recording.content()
+            for _ in range(9):
+                recording.trade(pause=20)
+            self.put_back(recording, backup, copied_over=False)
+            left = [2]
+
+            def fail(called: str, call: str = call, left: list[int] = left) -> None:
+                if called == call and left[0]:
+                    left[0] -= 1
+                    raise OSError(5, "Input/output error")
+
+            recording.crash_disk.before = fail
+            recording.wait(5)
+            self.assertEqual(left, [0])
+            recording.trade()
+            recording.wait(100)
+            self.assertEqual(sorted(recording.ids()), recording.ledger(), call)
+            self.assertIsNone(recording.recorder.not_ready())
 
     def test_rows_that_came_with_another_file_are_not_written_again(self) -> None:
         """Somebody has put back what another recorder wrote: history tells of its trades, too."""

@@ -83,9 +83,12 @@ ROWS = [
     Row(
         "D10",
         "renamed, removed, replaced, cut, written to by somebody else",
-        "seen within a second; the next file goes on, and no trade is in two of them",
+        "seen within a second; the next file goes on, and no trade is in two of them; what is missing from an older one "
+        "that was put back is fetched again",
         [
             "out.test_trade_succession.SuccessionTests.test_file_that_*",
+            "out.test_trade_succession.SuccessionTests.test_an_older_file_that_*",
+            "out.test_trade_succession.SuccessionTests.test_kill_after_an_older_file_was_put_back",
             "core.test_recovery.*.test_file_that_was_rotated_away",
             f"{_KERNEL}rotation*",
             f"{_KERNEL}copytruncate",
@@ -95,7 +98,8 @@ ROWS = [
             "out.test_earlier_parts.AtAStart.*",
         ],
         found="a process that ended while a file was rotated would have written the old one's last rows once more, and so "
-        "would a start after a kill and a rename, or when history had been away for 200,000 trades",
+        "would a start after a kill and a rename, or when history had been away for 200,000 trades; what was missing from a "
+        "backup that was put back while it ran was taken for recorded",
     ),
     Row(
         "D11",
