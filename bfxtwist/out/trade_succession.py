@@ -69,9 +69,8 @@ class TradeSuccession:
         self._saving.follow(tape)
         self._begin_at(first)
         tape.comparison.changes += [gap for gap in plan.progress.gaps if not self._saving.ledger.names(gap)]
-        own = self._saving.record()
-        ours = saved is not None and (saved.exchange, saved.symbol, saved.file) == (own.exchange, own.symbol, own.file)
-        if saved is None or not ours or saved.synced > own.synced:
+        file = self._file
+        if saved is None or not plan.as_saved or saved.file != file.file or saved.synced > file.synced:
             self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
 
     def _in_full(self, plan: Plan, saved: Saved | None) -> tuple[Plan, int | None]:

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.gaps import GapState
 from bfxtwist.core.trade_rows import HEADER, Arrival, Layout
 from bfxtwist.out.trade_errors import Locked, WrongFile
-from tests.out.recording import Recording, live, with_history_down, with_open_gap
+from tests.out.recording import LAYOUT, Recording, live, with_history_down, with_open_gap
 
 
 class Start(SynchronousTestCase):
@@ -81,6 +81,25 @@ class Start(SynchronousTestCase):
         recording.connect(3)
         recording.wait(100)
         self.assertEqual(recording.ids(), recording.ledger())
+
+    def test_rename_and_kill_after_the_file_was_edited(self) -> None:
+        """It lacks a row and is as long as it was: a state that knows of that row would be believed of the next file."""
+        recording = live()
+        for _ in range(9):
+            recording.trade(pause=1)
+        recording.wait(200)
+        recording.clock.calls.clear()
+        longer = recording.content().replace(b".5,", b".5%050d," % 0, 5)
+        edited = b"".join(longer.splitlines(keepends=True)[:-1])
+        file, names = recording.crash_disk.names["/trade.csv"], recording.crash_disk.names
+        file.cache[:] = file.platter[:] = edited
+        recording.restart()
+        names["/trade.csv.1"] = names.pop("/trade.csv")
+        recording.restart()
+        recording.connect()
+        recording.wait(100)
+        older = LAYOUT.ids(recording.crash_disk.content("/trade.csv.1")[len(HEADER) :])
+        self.assertEqual(sorted(map(int, [*(older or []), *recording.ids()])), recording.ledger())
 
     def test_a_gap_that_the_ledger_alone_names_is_filled(self) -> None:
         """The state is lost, or an older one was put back."""
