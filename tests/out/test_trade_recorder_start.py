@@ -98,8 +98,8 @@ class Start(SynchronousTestCase):
         recording.restart()
         recording.connect()
         recording.wait(100)
-        older = LAYOUT.ids(recording.crash_disk.content("/trade.csv.1")[len(HEADER) :])
-        self.assertEqual(sorted(map(int, [*(older or []), *recording.ids()])), recording.ledger())
+        older = LAYOUT.ids(recording.crash_disk.content("/trade.csv.1")[len(HEADER) :]) or []
+        self.assertEqual([*map(int, older), *recording.ids()], recording.ledger())
 
     def test_a_gap_that_the_ledger_alone_names_is_filled(self) -> None:
         """The state is lost, or an older one was put back."""
