@@ -186,8 +186,10 @@ def unpacked(packed: Iterator[bytes], decompressor: Any) -> Iterator[bytes]:
         yield decompressor.decompress(piece)
         if decompressor.eof:
             break
-    if not decompressor.eof or decompressor.unused_data or next(packed, None):
-        raise EOFError
+    if not decompressor.eof:
+        raise EOFError("its end is missing")
+    if decompressor.unused_data or next(packed, None):
+        raise EOFError("it goes on after the end of what is packed")
 
 
 def _is_content(disk: Disk, fd: int, content: Iterator[bytes]) -> bool:

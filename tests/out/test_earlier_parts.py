@@ -92,7 +92,14 @@ class Reading(RotationTest):
         self.assertEqual([trade_id for trade_id in found if trade_id < 100], [1, 2, 3, 4, 5, 6])
         self.assertGreater(len(found), 10_000)
         [text] = map(formatEvent, logs)
-        self.assertIn("/trade-2023-11-15.csv.gz cannot be read: ", str(text))
+        self.assertIn("/trade-2023-11-15.csv.gz cannot be read: its end is missing: ", str(text))
+
+    def test_what_follows_the_end_of_a_compressed_part_is_not_read(self) -> None:
+        self.disk.put("/trade-2023-11-15.csv.gz", gzip.compress(part(range(1, 3))) + b"more")
+        with capturedLogs() as logs:
+            self.assertEqual(self.ids(), [1, 2])
+        [text] = map(formatEvent, logs)
+        self.assertIn("it goes on after the end of what is packed: ", str(text))
 
     def test_a_part_that_nothing_reads(self) -> None:
         self.disk.put("/trade-2023-11-14.csv.zst", b"whatever")
