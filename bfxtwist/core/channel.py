@@ -11,8 +11,8 @@
 
 A channel that goes wrong is left and, once the exchange has said `unsubscribed`, subscribed again on the same connection:
 a request before that is answered with "dup" (10301). One that the exchange ends of its own accord is subscribed again, too.
-Of what it does not have it is asked again every ten minutes: it may have it again. Nothing is heard of channels that are
-dropped on the way: when the connection ends, so do they.
+What it refuses is asked for again every ten minutes: it may have it again. When its connection
+ends, so does a channel, and no answer comes any more.
 """
 
 from collections.abc import Callable
@@ -242,7 +242,7 @@ class Channel:
             self._overdue(moment)
 
     def held_up(self, moment: Moment) -> None:
-        """This process was: what the exchange said meanwhile is not read yet, and what was read before it is old."""
+        """This process was held up: what the exchange said meanwhile is not read yet, and what was read before is old."""
         if self.state is ChannelState.LIVE and self._is_late(moment):
             self.feed.silent(moment)
 

@@ -17,7 +17,7 @@ from bfxtwist.core.moment import Moment
 from bfxtwist.core.runs import cut, ends_of_batches, is_of_one, parts_of
 from bfxtwist.core.subscription import Subscription
 
-#: Of an answer that fits no request, what tells why.
+#: The fields of an answer that tell why it fits no request.
 _TELLING = ("channel", "symbol", "prec", "freq", "len", "subId", "chanId")
 
 

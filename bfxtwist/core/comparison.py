@@ -185,7 +185,7 @@ class Comparison:
         return job.walk.request()
 
     def _due_job(self, now: float) -> _Job | None:
-        """Of several the one that has been due for longest: where turns are rare, an audit is due at each of them."""
+        """Of several the one that has been due for longest: where turns are rare, an audit is due at every turn."""
         if self._asked is not None:
             return None
         due = [job for job in (self._onward, *self._repairs) if job is not None and job.due <= now]
@@ -207,7 +207,7 @@ class Comparison:
         job, self._asked = self._asked, None
         self.pages += 1
         self.error = ""
-        # Whoever stands in between may have told the time, an hour ahead: of two clocks the one behind promises less.
+        # The date may be that of a proxy in between, an hour ahead: of two clocks the one behind promises less.
         date = min(page.date or 0, moment.wall // 1000)
         self._exchange_time = max(self._exchange_time, date, *(trade.mts for trade in page.trades), 0)
         if job is None or not (job is self._onward or job in self._repairs):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.symbols import parse_pair
 
-#: What the exchange has of books, as texts as they stand in requests (docs ws-public-books, ws-public-raw-books).
+#: What there is to choose from for a book, as it stands in requests (docs ws-public-books, ws-public-raw-books).
 PRECISIONS = ("P0", "P1", "P2", "P3", "P4", "R0")
 FREQUENCIES = ("F0", "F1")
 LENGTHS = ("1", "25", "100", "250")

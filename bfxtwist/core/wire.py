@@ -150,7 +150,7 @@ def _rarer_message(payload: bytes) -> Frame | Event:
 
 
 def _why(error: Exception, payload: bytes) -> str:
-    """In words of JSON first: what is none is met by Python as an index that is out of range, and the like."""
+    """Why it is no JSON, if it is none: Python met that as an index out of range, and the like."""
     try:
         _any_json(payload)
     except RecursionError:

@@ -92,12 +92,12 @@ async def get(
     timeout: float = TIMEOUT,
     largest: int = LARGEST,
 ) -> Answer:
-    """Ask. `client` is a treq HTTPClient, or anything that has its `get`. Raises RequestFailed; CancelledError if it is."""
+    """Ask. `client` is a treq HTTPClient, or anything that has its `get`. Raises RequestFailed, or CancelledError."""
     asking = Deferred.fromCoroutine(_get(client, url, params, largest))
     asking.addTimeout(timeout, clock, _too_late)
 
     def stop(answer: Deferred[Answer]) -> None:
-        # Names, connections, requests and bodies have each an error of their own for this, and names that of one not found.
+        # A look-up, a connection, a request and a body have each an error of their own for this: "not found" is a look-up's.
         answer.errback(CancelledError())
         asking.cancel()
 
@@ -114,7 +114,7 @@ async def get(
 
 
 def _too_late(_: object, timeout: float) -> NoReturn:
-    """What the cancelling left behind is an error of whatever was being done: a name, a connection, a request, a body."""
+    """In the place of the error that the cancelling left: that of a look-up, a connection, a request or a body."""
     raise RequestFailed(f"no whole answer within {timeout:.0f} s")
 
 

@@ -55,7 +55,7 @@ class _Silence:
 
 @implementer(IPushProducer)
 class _Unread:
-    """Hears from the transport when more waits for the exchange than it takes: pongs, of which it can ask for any number."""
+    """Hears from the transport when the exchange does not read what we send: it can ask for any number of pongs."""
 
     def __init__(self, fail: Callable[[Exception], None]) -> None:
         self._fail = fail
