@@ -156,7 +156,11 @@ def _up_to_repeat(layout: Layout, read: Read, end: int) -> tuple[int, KnownIds]:
 
 
 def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | None) -> Plan:
-    """Decide. Raises CannotContinue."""
+    """Decide. Raises CannotContinue.
+
+    A file without rows goes on from the state, and one of which the state speaks goes on as it says. Any other is compared
+    with history from its first row on, or from where the state had come to, if that is older.
+    """
     if saved is not None and (saved.exchange, saved.symbol) != (layout.source, layout.symbol):
         if saved.knows_of_trades or size > len(HEADER):
             reason = f"the state beside it is of {saved.symbol} of {saved.exchange}"
@@ -167,13 +171,14 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
         raise _foreign(read(0, len(BYTE_ORDER_MARK + HEADER) + 1))
     if found.stranger:
         raise _strange(found)
+    _check_tail(found, size, file, saved)
     known, oldest = found.known, found.known.smallest
     if found.header is Header.TORN or oldest is None:
-        notes = ["the trade file is new or was rotated away: recording goes on where it ended"] if saved is not None else []
-        _check_tail(found, size, file, saved)
-        known, progress = _continued(saved)
-        return Plan(found.end, found.end, known, progress, notes, as_saved=progress.frontier is not None)
-    _check_tail(found, size, file, saved)
+        if saved is None:
+            return Plan(found.end, found.end, known, Progress(), [], as_saved=False)
+        notes = ["the trade file is new or was rotated away: recording goes on where it ended"]
+        as_saved = saved.progress.frontier is not None
+        return Plan(found.end, found.end, KnownIds(saved.earlier), saved.progress, notes, as_saved)
     last = row_before(layout, read, found.end)
     newest = last if last is not None and last.id == known.largest else None
     assert found.first is not None
@@ -185,7 +190,7 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
     notes = ["there is no usable state beside the trade file" if saved is None else changed]
     notes.append("everything from its first row on will be compared with the exchange's history again")
     progress = Progress(oldest, found.first, oldest)
-    if saved is not None:  # what it had compared before this file stays compared, whatever became of the rows
+    if saved is not None:
         frontier = saved.progress.frontier
         before = frontier is not None and frontier.id < found.first.id
         progress = saved.progress if before else progress.with_gaps(saved.progress.gaps)
@@ -219,11 +224,6 @@ def _check_tail(found: Scan, size: int, file: FileId, saved: Saved | None) -> No
     if size - found.end > (TORN_LIMIT if same else TORN_LIMIT_WITHOUT_STATE):
         reason = f"it is damaged at byte {found.end}, and {size - found.end} bytes follow"
         raise CannotContinue(reason, "mend that line, bring the file back from a backup, or move it away to begin a new one")
-
-
-def _continued(saved: Saved | None) -> tuple[KnownIds, Progress]:
-    """There are no rows: everything that is known of earlier ones, the state says."""
-    return (KnownIds(), Progress()) if saved is None else (KnownIds(saved.earlier), saved.progress)
 
 
 def _is_as_saved(layout: Layout, read: Read, end: int, first: Mark, saved: Saved) -> bool:
