@@ -5,7 +5,8 @@
     disk ──── written, saved, forgot ──►└──────┘──► progress     what must be durable after those rows
 
 No I/O and no clock. A trade is known by its id alone: the same trade has another time in the database, 1 to 9 ms off
-(measured in 2018). After every (re)connection what the socket tells is held back until REST has told what happened before:
+(measured in 2018). What to ask REST is decided in `comparison.py`, page by page in `walk.py`; what waits is in `hold.py`.
+After every (re)connection what the socket tells is held back until REST has told what happened before:
 
     state           a trade from the socket is   and it ends with
     DOWN            ignored                      a snapshot ──► SYNC; the first one that ever came ──► LIVE

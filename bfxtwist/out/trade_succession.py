@@ -8,7 +8,7 @@ removed or cut it without a word, which is looked for every second.
 Before the first row two things must be known, or trades come twice or not at all: which trades are on file, and how far
 they were compared with history. `core/recovery.py` finds both in the file and the state beside it. Where that state is
 lost, speaks of another file or does not reach back far enough, the closed parts tell the rest (`earlier_parts.py`), and the
-ledger tells of open gaps.
+ledger which gaps are open.
 """
 
 import os
