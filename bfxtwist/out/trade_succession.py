@@ -88,7 +88,7 @@ class TradeSuccession:
     def _from_parts(self, plan: Plan) -> Plan:
         """The plan that compares from the closed parts of the last day on, if those are older than where `plan` begins.
 
-        No state says what had not been compared when that part was closed. It is older than the first row of the open file,
+        No state says what had not been compared when these were closed. It is older than the first row of the open file,
         which may have no row at all, and so may rows be that were written to the open file and are not in it any more.
         """
         found, frontier = self._parts.beginning(), plan.progress.frontier
