@@ -256,9 +256,10 @@ def run(*feeds: Bitfinex, listen: str | Iterable[str] = LISTEN, **more: Unpack[M
 
     prepare(running)
     daemon = _daemon(feeds, listen, running, ended, more)
+    daemon.privilegedStartService()
+    # Only now: of a refusal the exception tells, and whoever tries again would have each line twice. What was said is kept.
     logs = Logs(sys.stdout, daemon.settings.log_format, running.seconds)
     globalLogBeginner.beginLoggingTo([logs], redirectStandardIO=False)
-    daemon.privilegedStartService()
     running.callWhenRunning(daemon.startService)
     running.addSystemEventTrigger("before", "shutdown", daemon.stopService)
     is_all = threading.current_thread() is threading.main_thread()  # that this process does

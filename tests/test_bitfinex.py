@@ -231,6 +231,20 @@ class Programs(WholeTest):
         self.assertIn("start Python (the kernel) anew", errors.splitlines()[-1])
         self.assertIn("listening on http", [json.loads(line)["message"][:17] for line in out.splitlines()])
 
+    async def test_who_tries_again_has_each_line_once(self) -> None:
+        out, _, _ = await self.output(
+            "import socket\n"
+            "from twisted.internet import reactor\n"
+            "from bfxtwist import Bitfinex, run\n"
+            "taken = socket.create_server(('127.0.0.1', 0))\n"
+            "book, where = Bitfinex('BTC/USD', 'book'), 'tcp:%d:interface=127.0.0.1'\n"
+            "try: run(book, listen=where % taken.getsockname()[1], demo=True)\n"
+            "except SystemExit: reactor.callLater(0.2, reactor.stop)\n"
+            "run(book, listen=where % 0, demo=True)"
+        )
+        self.assertEqual(len(re.findall("listening on http", out)), 1, out)
+        self.assertNotIn("selected twice", out)
+
     async def test_run_sees_to_garbage_as_twistd_does_but_not_as_a_guest(self) -> None:
         program = (
             "import gc, threading\n"
