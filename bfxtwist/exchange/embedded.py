@@ -33,6 +33,7 @@ from bfxtwist.exchange.ledger import Ledger
 from bfxtwist.exchange.rest import Listed, Rest
 from bfxtwist.exchange.server import ServerFactory, ServerProtocol
 from bfxtwist.exchange.venue import Limits, Venue
+from bfxtwist.place import place_of
 
 #: What the exchange itself allows a client (docs ws-public, requirements-and-limitations).
 REAL_LIMITS = Limits(channels=30, connects_per_minute=20, requests_per_minute=15)
@@ -103,22 +104,31 @@ class EmbeddedExchange(Service):
     # --- what is known once it listens ----------------------------------------------------------------------
 
     @property
-    def port(self) -> int:
-        """The TCP port. Raises ValueError while there is none."""
+    def _address(self) -> IPv4Address | IPv6Address:
         address = self._listening.getHost() if self._listening is not None else None
         if not isinstance(address, IPv4Address | IPv6Address):
             raise ValueError("the exchange is not listening on a TCP port")
-        return int(address.port)
+        return address
+
+    @property
+    def port(self) -> int:
+        """The TCP port. Raises ValueError while there is none."""
+        return int(self._address.port)
+
+    @property
+    def place(self) -> str:
+        """`127.0.0.1:9999`. Raises ValueError while it listens on no TCP port."""
+        return place_of(self._address.host, self.port)
 
     @property
     def ws_url(self) -> str:
         """`ws://127.0.0.1:9999/ws/2`."""
-        return f"ws://127.0.0.1:{self.port}/ws/2"
+        return f"ws://{self.place}/ws/2"
 
     @property
     def rest_url(self) -> str:
         """`http://127.0.0.1:9999/v2`."""
-        return f"http://127.0.0.1:{self.port}/v2"
+        return f"http://{self.place}/v2"
 
     @property
     def ledger(self) -> Ledger:

@@ -154,7 +154,7 @@ class ExchangeDaemon(EmbeddedExchange):
         super().startService()
         s = "s" if self.secure else ""
         with suppress(ValueError):  # a unix socket has no URL
-            place = f"{s}://127.0.0.1:{self.port}"
+            place = f"{s}://{self.place}"
             urls = {"ws": f"ws{place}/ws/2", "rest": f"http{place}/v2", "faults": f"http{place}/faults"}
             _log.info("WebSocket {ws}, REST {rest}, faults {faults}", **urls)
 

@@ -24,6 +24,7 @@ from bfxtwist.cannot_listen import CannotListen
 from bfxtwist.out.address import apart
 from bfxtwist.out.certificate import Certificate
 from bfxtwist.out.site import Site
+from bfxtwist.place import place_of
 
 _log = Logger()
 
@@ -89,12 +90,11 @@ def _is_credential(path: Path) -> bool:
     return folder is not None and path.parent == Path(folder)
 
 
-def url_of(address: IAddress, *, secure: bool = False) -> str:
+def url_of(address: IAddress, *, secure: bool) -> str:
     """What to open in a browser, or to hand to a client."""
     if not isinstance(address, IPv4Address | IPv6Address):
         return f"unix:{getattr(address, 'name', b'').decode()}"
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 - shown, not bound
-    return f"http{'s' if secure else ''}://{f'[{host}]' if ':' in host else host}:{address.port}"
+    return f"http{'s' if secure else ''}://{place_of(address.host, address.port)}"
 
 
 class HttpService(Service):

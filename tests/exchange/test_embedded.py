@@ -3,6 +3,7 @@
 import json
 
 import treq
+from twisted.internet.endpoints import TCP6ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock, LoopingCall
 from twisted.internet.testing import MemoryReactorClock
@@ -126,6 +127,14 @@ class EmbeddedTest(TestCase):
 
 class ServiceTest(SynchronousTestCase):
     """In memory."""
+
+    def test_its_urls_are_where_it_listens(self) -> None:
+        reactor = MemoryReactorClock()
+        endpoint = TCP6ServerEndpoint(reactor, 9999, interface="::1")
+        exchange = EmbeddedExchange(reactor, SimulatedMarket(), endpoint=endpoint)
+        exchange.start()
+        self.assertRegex(exchange.ws_url, r"^ws://\[::1\]:[0-9]+/ws/2$")
+        self.assertEqual(exchange.rest_url, f"http://{exchange.place}/v2")
 
     def test_no_port_before_the_start(self) -> None:
         with self.assertRaises(ValueError):
