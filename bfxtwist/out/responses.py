@@ -6,7 +6,6 @@ per request.
 
 import gzip
 import json
-from collections.abc import Callable
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -119,12 +118,7 @@ def _field(request: IRequest, name: bytes) -> str:
     return ", ".join(line.decode("latin-1") for line in request.requestHeaders.getRawHeaders(name, ()))
 
 
-def _remembered(parse: Callable[[str], bool]) -> Callable[[str], bool]:
-    """Clients say the same each time. Bounded, since they need not."""
-    return lru_cache(maxsize=64)(parse)
-
-
-@_remembered
+@lru_cache(maxsize=64)  # clients say the same each time; bounded, since they need not
 def accepts_gzip(accept_encoding: str) -> bool:
     """Whether a client prefers gzip, or likes it no less, by its Accept-Encoding (RFC 9110, section 12.5.3).
 

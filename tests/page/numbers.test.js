@@ -30,7 +30,7 @@ test("prices group away from the middle", () => {
 test("a column lines up without touching its digits", () => {
   assert.deepEqual([padding("1.25", 4), padding("7", 2), padding("7", 0), padding("", 3)], ["00", ".00", "", ""]);
   assert.deepEqual([padding("7e-7", placesOf("6.9e-7")), placesOf("6.9e-7"), padding("7e-7", 8)], ["", 0, ""]);
-  assert.deepEqual([brief(64271.5, 7), brief(0.000012345, 3), brief(0), brief(NaN)], ["64271.5", "0.0000123", "0", "–"]);
+  assert.deepEqual([brief(64271.5, 7), brief(0.000012345, 3), brief(0, 5), brief(NaN, 5)], ["64271.5", "0.0000123", "0", "–"]);
 });
 
 test("CRC-32 as everybody computes it", () => {

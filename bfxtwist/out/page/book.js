@@ -120,9 +120,9 @@ export class Book {
     return { bid: low, ask: high, mid: (low + high) / 2n, spread: high - low };
   }
 
-  /** From -1 (all asks) to 1 (all bids): the share of amounts in the best `depth` levels. */
-  imbalance(depth = 10) {
-    const sum = (side) => side.list().slice(0, depth).reduce((total, row) => total + Number(row.amount), 0);
+  /** From -1 (all asks) to 1 (all bids): the share of amounts in the best ten levels. */
+  imbalance() {
+    const sum = (side) => side.list().slice(0, 10).reduce((total, row) => total + Number(row.amount), 0);
     const [bids, asks] = [sum(this.bids), sum(this.asks)];
     return bids + asks ? (bids - asks) / (bids + asks) : 0;
   }

@@ -17,11 +17,11 @@ export function parse(token) {
   return sign ? -units : units;
 }
 
-/** Units as text, without an exponent: with all their digits, but at least `places` after the point. */
-export function format(units, places = 0) {
+/** Units as text, with all their digits and without an exponent. */
+export function format(units) {
   const sign = units < 0n ? "-" : "";
   const size = units < 0n ? -units : units;
-  const fraction = (size % ONE).toString().padStart(PLACES, "0").replace(/0+$/, "").padEnd(places, "0");
+  const fraction = (size % ONE).toString().padStart(PLACES, "0").replace(/0+$/, "");
   return `${sign}${size / ONE}${fraction && `.${fraction}`}`;
 }
 
@@ -52,7 +52,7 @@ export function padding(text, places) {
 }
 
 /** A float with so many significant digits, without an exponent: for axes and readouts. */
-export function brief(value, digits = 5) {
+export function brief(value, digits) {
   if (!Number.isFinite(value)) return "–";
   if (value === 0) return "0";
   const places = Math.max(0, digits - 1 - Math.floor(Math.log10(Math.abs(value))));
