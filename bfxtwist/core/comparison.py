@@ -138,7 +138,6 @@ class Comparison:
 
     def live(self, now: float) -> None:
         """Everything came up to now; from here on audits will do."""
-        self._onward = None
         self._plan_audit(now + FIRST_AUDIT)
 
     def stop(self) -> None:

@@ -173,7 +173,7 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
         raise _strange(found)
     _check_tail(found, size, file, saved)
     known, oldest = found.known, found.known.smallest
-    if found.header is Header.TORN or oldest is None:
+    if oldest is None:  # nor is there a row where the header is torn
         if saved is None:
             return Plan(found.end, found.end, known, Progress(), [], as_saved=False)
         notes = ["the trade file is new or was rotated away: recording goes on where it ended"]
