@@ -163,7 +163,7 @@ class Checksums(SynchronousTestCase):
         before = book.checksum()
         book.apply((b"99", b"1", b"1"))
         self.assertEqual(book.checksum(), before)
-        book.apply((b"125", b"1", b"1"))
+        book.apply((b"100", b"1", b"2"))
         self.assertNotEqual(book.checksum(), before)
 
     def test_an_empty_book_has_the_checksum_of_nothing(self) -> None:

@@ -8,6 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from bfxtwist.core.channel import ANSWER_TIMEOUT
 from bfxtwist.core.errors import MalformedMessage, StillWrong
 from bfxtwist.core.feed_state import FeedState
+from bfxtwist.core.messages import ChannelName
+from bfxtwist.core.subscription import Subscription
 from tests.core.conversation import CHECKSUM, SUBSCRIBE, Conversation, conversation_with_trades
 
 
@@ -57,6 +59,13 @@ class Books(SynchronousTestCase):
         self.assertEqual(talk.book.counts.resubscriptions, 1)
         self.assertEqual(tape.told, [("snapshot", [2, 1]), ("te", 3)], "the trades went on undisturbed")
 
+    def test_a_renewed_channel_may_have_the_same_id(self) -> None:
+        talk = Conversation().live()
+        talk.frame(7, '"cs",1')
+        talk.unsubscribed(7)
+        talk.subscribed(7)
+        self.assertIs(talk.book.state, FeedState.LIVE)
+
     def test_no_more_than_one_resubscription_in_5_seconds(self) -> None:
         talk = Conversation().live()
         for channel_id, wait in ((7, 0), (8, 5)):
@@ -75,7 +84,13 @@ class Books(SynchronousTestCase):
         self.assertIs(talk.book.state, FeedState.STALE)
 
     def test_wrong_on_the_next_connection_too_spares_the_other_channels(self) -> None:
+        """One of them is enough, whatever is refused."""
         talk, tape = conversation_with_trades()
+        refused = Subscription(ChannelName.BOOK, "tETHUSD")
+        talk.market.carry(refused, talk.moment)
+        talk.session.want(refused, talk.moment)
+        talk.event({"event": "error", "subId": "3", "code": 10300, "msg": "symbol: invalid"})
+        talk.taken()
         talk.book.blamed = talk.now - 300
         for channel_id in (17, 27, 37):
             talk.frame(channel_id - 10, '"cs",1')
@@ -98,6 +113,16 @@ class Books(SynchronousTestCase):
             talk.advance(61, beats=[8])
             talk.subscribed(channel_id)
         self.assertEqual((talk.trades.state, tape.told), (FeedState.LIVE, [("snapshot", [2, 1])]))
+
+    def test_silent_on_the_next_connection_too_ends_that_if_there_are_no_others(self) -> None:
+        talk = Conversation().live()
+        talk.book.blamed = talk.now
+        talk.advance(36, beats=[99])
+        talk.unsubscribed()
+        talk.advance(5, beats=[99])
+        talk.subscribed(8)
+        with self.assertRaises(StillWrong):
+            talk.advance(36, beats=[99])
 
     def wrong_again(self, ended_ago: float = inf) -> Conversation:
         """A lone book that is wrong for the third time, so long after a connection was ended because of it."""

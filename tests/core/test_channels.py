@@ -223,6 +223,11 @@ class Refusals(SynchronousTestCase):
         talk.event({**SUBSCRIBE, "event": "subscribed", "chanId": 7})
         talk.frame(7, ROWS)
         self.assertIs(talk.book.state, FeedState.LIVE)
+        talk.frame(7, '"cs",1')
+        talk.unsubscribed()
+        talk.taken()
+        talk.advance(30, beats=[99])
+        self.assertEqual([m for m in talk.taken() if m["event"] != "ping"], [SUBSCRIBE], "the old one has been left")
 
     def test_subscribed_already_and_never_acknowledged(self) -> None:
         talk = Conversation().ready()
@@ -256,6 +261,13 @@ class Refusals(SynchronousTestCase):
         self.assertEqual(talk.session.subscriptions, [TRADES])
         self.assertEqual((talk.book.state, talk.book.reason), (FeedState.CONNECTING, "subscribe: no (10305)"))
 
+    def test_too_many_channels_displace_the_first_one_too(self) -> None:
+        """Others were acknowledged before it was asked for again, or sooner."""
+        talk = Conversation([BOOK, TRADES]).ready()
+        talk.acknowledge(TRADES, 8)
+        talk.event({**SUBSCRIBE, "event": "error", "code": 10305, "msg": "subscribe: limit"})
+        self.assertEqual(talk.happened, ["displaced BTC/USD book"])
+
     def test_a_limit_that_leaves_no_channel_displaces_none(self) -> None:
         """The exchange refuses whatever it is asked: on another connection it would, too."""
         talk = Conversation([TRADES, BOOK]).ready()
@@ -273,6 +285,12 @@ class Refusals(SynchronousTestCase):
         self.assertEqual(talk.happened, ["BTC/USD book is refused for now: subscribe: no (10305)"])
         talk.advance(1)
         self.assertEqual([m["event"] for m in talk.taken()], ["subscribe"])
+
+    def test_what_is_live_is_not_refused_any_more(self) -> None:
+        talk = Conversation().live()
+        talk.event({**SUBSCRIBE, "event": "error", "code": 10300, "msg": "subscribe: late"})
+        self.assertEqual(talk.happened, ["the exchange refuses: subscribe: late (10300)"])
+        self.assertIs(talk.book.state, FeedState.LIVE)
 
     def test_an_unsubscribe_that_is_refused_is_as_good_as_done(self) -> None:
         for code in (10400, 10401):

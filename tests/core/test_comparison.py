@@ -115,11 +115,13 @@ class ComparisonTests(TapeTest):
         self.connect(2)
         self.wait(200)
         self.assertEqual(self.file, self.everything()[-2:])
+        self.assertIsNone(self.tape.foreign)  # their times are older, too: these files are no other exchange's
 
     def test_verified_through_follows_the_exchanges_clock_in_a_quiet_market(self) -> None:
         """Where history ends with our own newest trade, there was nothing else to compare."""
         self.assertIsNone(self.tape.comparison.through())
         self.live()
+        self.trade()
         self.wait(300)
         newest = self.tape.last_trade
         assert newest is not None
@@ -133,6 +135,7 @@ class ComparisonTests(TapeTest):
     def test_verified_through_goes_on_in_a_quiet_market_after_a_restart(self) -> None:
         """No trade came since the start, and none was there to come."""
         self.live()
+        self.trade()
         self.wait(300)
         self.resume(self.file, self.progress.copy())
         self.connect()
@@ -231,6 +234,7 @@ class ComparisonTests(TapeTest):
         while self.ask():
             pass
         self.assertEqual((sorted(self.file), self.progress.gaps), (ids, []))
+        self.assertEqual(self.tape.comparison.on_file.gaps, [])  # nor after another restart
         self.assertLessEqual(len(self.exchange.asked), 4)
 
     def test_a_trade_that_an_audit_finds_beside_an_open_gap_is_not_counted_for_it(self) -> None:
@@ -349,6 +353,30 @@ class ComparisonTests(TapeTest):
             self.assertEqual((self.tape.mode, len(self.progress.gaps)), (Mode.LIVE, open_gaps))
             self.clock.advance(180)
             self.assertTrue(self.ask())
+
+    def test_a_gap_of_many_pages_does_not_keep_an_audit_from_its_turn(self) -> None:
+        """What is verified would stand still until the last of them."""
+        _, marks, _ = self.resume_with_a_gap()
+        self.tape.comparison.live(self.moment.monotonic - FIRST_AUDIT)
+        first, second = self.ask(), self.ask()
+        assert first is not None and second is not None
+        self.assertEqual((first.start, second.start), (marks[0].mts - OVERLAP, marks[-1].mts - OVERLAP))
+
+    def test_answer_that_is_another_gaps_when_one_is_opened(self) -> None:
+        """It goes on where it was."""
+        _, marks, gap = self.resume_with_a_gap()
+        self.missed(3)
+        self.connect(1)
+        self.assertIsNotNone(self.tape.request(self.moment))
+        self.tape.unanswered("no", self.moment)
+        request = self.tape.request(self.moment)
+        assert request is not None
+        self.clock.advance(HOLD)
+        self.tape.tick(self.moment)
+        self.assertEqual(len(self.progress.gaps), 2)
+        page = [trade for trade in self.exchange.history() if trade.mts >= request.start][: request.limit]
+        self.tape.page(Page(page), self.moment)
+        self.assertEqual((gap.left, self.progress.gaps[1].left), (marks[4], marks[-1]))
 
     def test_answer_that_comes_after_its_rows_were_forgotten_moves_nothing(self) -> None:
         """The frontier would pass trades that are not on file."""

@@ -15,6 +15,7 @@ class States(SynchronousTestCase):
     def test_the_way_up_and_down(self) -> None:
         seen: list[tuple[str, str]] = []
         feed = BookFeed(BOOK, at(0))
+        self.assertFalse(feed.refused, "before it was asked for")
         feed.watchers.append(lambda changed: seen.append((changed.state.value, changed.reason)))
         feed.lost("connection refused", at(1))
         feed.syncing("waiting for the snapshot", at(2))

@@ -1,5 +1,6 @@
 """How far a recording has been compared: what is saved of it must not change behind the state's back."""
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.gaps import Gap, Mark
@@ -18,9 +19,11 @@ class ProgressTests(SynchronousTestCase):
 
     def test_from_where_on_trades_are_wanted(self) -> None:
         """None from before the first that was ever recorded, and with the overlap in which each walk asks again."""
-        self.assertEqual((self.progress.wanted, Progress(85, _FRONTIER, 80).wanted), (11, 85))
+        self.assertEqual((self.progress.wanted, Progress(85, _FRONTIER, 80).wanted, Progress().wanted), (11, 85, 0))
         late = Progress(1, Mark(90, 900_000), 80)
         self.assertEqual((late.since, self.progress.since, Progress().since), (840_000, 0, 0))
+        self.gap.left = Mark(15, 100_000)  # what is fetched for it may be in a closed part
+        self.assertEqual(msgspec.structs.replace(late, gaps=[self.gap]).since, 40_000)
 
     def test_what_is_fetched_for_a_gap_is_wanted(self) -> None:
         """Though it is older than the first trade that was wanted so far."""

@@ -79,7 +79,7 @@ class RawOrders(SynchronousTestCase):
     def test_a_row_that_cannot_be_one_changes_nothing(self) -> None:
         book = RawBook()
         book.load(rows("1 100 1"))
-        for row in rows("1 100", "1 100 0", "1 -100 1", "1.5 100 1", "0 100 1", "-1 100 1"):
+        for row in rows("1 100", "1 100 0", "1 -100 1", "1 1e-320 1", "1.5 100 1", "0 100 1", "-1 100 1"):
             self.assertRaises(ValueError, book.apply, row)
         self.assertEqual(book.bids.rows, rows("1 100 1"))
 

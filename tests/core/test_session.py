@@ -1,5 +1,7 @@
 """The conversation: every message in every state, and each thing that a client of Bitfinex must get right."""
 
+import json
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core import session as module
@@ -97,6 +99,7 @@ class Table(SynchronousTestCase):
             talk = in_state(SessionState.CLOSED)
             version = talk.book.version
             self.assertEqual(self._what_comes_of(talk, text.format(seq=99, checksum=0)), FINE, kind)
+            talk.session.received([text.format(seq=99, checksum=0).encode()] * module.TOGETHER, talk.moment)
             self.assertEqual((talk.book.version, talk.sent), (version, []), kind)
 
     def _what_comes_of(self, talk: Conversation, text: str) -> str:
@@ -201,6 +204,18 @@ class Sequence(SynchronousTestCase):
         with self.assertRaises(SequenceLost):
             Conversation().live().hear('[7,"hb"]')
 
+    def test_no_number_at_all(self) -> None:
+        with self.assertRaises(SequenceLost):
+            Conversation().ready().hear('[99,"hb"]')
+
+    def test_trades_that_came_together_with_a_gap_are_told_up_to_there(self) -> None:
+        talk, tape = conversation_with_trades()
+        numbers = [*range(3, 8), *range(9, 9 + module.TOGETHER)]
+        together = [f'[8,"te",[{n},1542045947738,0.1,100],{n},1]'.encode() for n in numbers]
+        with self.assertRaises(SequenceLost):
+            talk.session.received(together, talk.moment)
+        self.assertEqual(tape.told[1:], [("te", trade_id) for trade_id in range(3, 8)])
+
     def test_a_gap_on_a_channel_that_is_not_ours(self) -> None:
         talk = Conversation().live()
         with self.assertRaises(SequenceLost):
@@ -227,6 +242,9 @@ class Notices(SynchronousTestCase):
         self.assertEqual({feed.state for feed in talk.market.feeds()}, {FeedState.STALE})
         talk.frame(7, "[98,1,1]")
         talk.frame(8, '"te",[3,1542045947738,0.1,100]')
+        together = [f'[8,"te",[3,1542045947738,0.1,100],{talk.seq + n},1]'.encode() for n in range(1, module.TOGETHER + 1)]
+        talk.session.received(together, talk.moment)
+        talk.seq += len(together)
         self.assertEqual({feed.state for feed in talk.market.feeds()}, {FeedState.STALE})
         talk.advance(100)
         self.assertEqual({m["event"] for m in talk.taken()}, {"ping"})
@@ -239,6 +257,19 @@ class Notices(SynchronousTestCase):
         talk.frame(18, "[[4,1542045947000,0.1,100]]")
         self.assertEqual({feed.state for feed in talk.market.feeds()}, {FeedState.LIVE})
         self.assertEqual([kind for kind, _ in tape.told if kind != "lost"], ["snapshot", "snapshot"])
+
+    def test_maintenance_that_begins_or_ends_before_the_flags_are_granted(self) -> None:
+        """Nothing is subscribed without them; and then what is refused may be there again after it."""
+        for state in (SessionState.HELLO, SessionState.CONFIGURING):
+            talk = in_state(state)
+            talk.taken()
+            for code in (20061, 20060):
+                talk.event({"event": "info", "code": code})
+                self.assertEqual((talk.session.state, talk.taken()), (state, []))
+        talk.event(GRANTED)
+        self.assertEqual(talk.taken(), [SUBSCRIBE])
+        talk.event({**SUBSCRIBE, "event": "error", "code": 10300, "msg": "symbol: invalid"})
+        self.assertEqual(talk.happened, ["BTC/USD book is refused for now: symbol: invalid (10300)"])
 
     def test_maintenance_that_does_not_end(self) -> None:
         talk = in_state(SessionState.MAINTENANCE)
@@ -254,6 +285,15 @@ class Notices(SynchronousTestCase):
         talk.taken()
         talk.event({"event": "info", "code": 20061})
         self.assertEqual(talk.taken(), [{"event": "unsubscribe", "chanId": 7}])
+
+    def test_a_platform_that_does_not_tell_its_status_works(self) -> None:
+        """What it refuses it does not have."""
+        talk = Conversation()
+        talk.session.opened(talk.moment)
+        talk.event({"event": "info", "version": 2})
+        talk.event(GRANTED)
+        talk.event({**SUBSCRIBE, "event": "error", "code": 10300, "msg": "symbol: invalid"})
+        self.assertEqual(talk.happened, ["refused BTC/USD book 10300"])
 
     def test_others_are_noted(self) -> None:
         talk = Conversation().live()
@@ -360,7 +400,7 @@ class Watchdogs(SynchronousTestCase):
         talk.delay = 3600
         talk.live()
         for _ in range(40_000):
-            talk.delay += 0.0005
+            talk.delay += 0.0008  # half a minute in the end
             talk.frame(7, '"hb"')
             talk.advance(1)
         self.assertIs(talk.book.state, FeedState.LIVE)
@@ -379,6 +419,15 @@ class Watchdogs(SynchronousTestCase):
 
 class Strange(SynchronousTestCase):
     """What nobody expects is counted, and ends at most the connection."""
+
+    def test_what_comes_is_counted(self) -> None:
+        talk = in_state(SessionState.HELLO)
+        error, frame = '{"event":"error","code":10000,"msg":"no"}', '[9,"hb"]'
+        for text in (error, json.dumps(GREETING), frame, json.dumps(GRANTED), error):
+            talk.hear(text)
+        tally = talk.tally
+        self.assertEqual((tally.frames, tally.refusals, tally.stray_frames), (5, 2, 1))
+        self.assertEqual(tally.bytes, sum(map(len, (error, json.dumps(GREETING), frame, json.dumps(GRANTED), error))))
 
     def test_unknown_events_are_noted_once_each(self) -> None:
         talk = Conversation().live()

@@ -4,7 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.errors import MalformedMessage
 from bfxtwist.core.feed_state import FeedState
-from bfxtwist.core.messages import Rows, Trade, TradeExecuted
+from bfxtwist.core.messages import Rows, Trade, TradeExecuted, TradesExecuted
 from bfxtwist.core.trade_feed import LATEST_TRADES, TradeFeed
 from tests.core.conversation import TRADES, Tape
 from tests.core.feeds import at
@@ -24,6 +24,16 @@ class Trades(SynchronousTestCase):
         expected = [("snapshot", [2, 1]), ("te", 3), ("tu", 3), ("lost", "the connection was lost")]
         self.assertEqual(tape.told, expected)
         self.assertEqual(feed.counts.trades, 1)
+
+    def test_trades_that_come_together(self) -> None:
+        """All of them are told; one that is told twice is one trade."""
+        feed, tape = TradeFeed(TRADES, at(0)), Tape()
+        feed.listeners.append(tape)
+        first, second = (Trade(trade_id, 1000, b"1", b"9") for trade_id in (1, 2))
+        together = [first, second, first]
+        feed.executed_together(TradesExecuted((8,) * 3, [False, False, True], together, (1, 2, 3), (9,) * 3), at(1))
+        self.assertEqual(tape.told, [("te", 1), ("te", 2), ("tu", 1)])
+        self.assertEqual((feed.counts.trades, list(feed.latest)), (2, [first, second]))
 
     def test_the_latest_are_kept_and_no_more(self) -> None:
         """Oldest first, each once."""

@@ -89,6 +89,17 @@ class TapeTests(TapeTest):
         self.tell(replace(newer, price=b"2"))
         self.assertEqual((self.file, self.tape.counters.conflicts), ([1, 5, 3, 8], 1))
 
+    def test_a_conflict_with_a_trade_from_beyond_the_frontier_after_that_has_moved(self) -> None:
+        self.live()
+        self.wait(40)
+        self.trade()
+        self.wait(40)
+        newest, before = self.trade(), self.progress.frontier
+        self.wait(20)
+        self.assertNotEqual(self.progress.frontier, before)
+        self.tell(replace(newest, price=b"1"))
+        self.assertEqual((self.file, self.tape.counters.conflicts), (self.everything(), 1))
+
     def test_what_is_told_twice_while_it_is_held_back(self) -> None:
         """The first one stands here, too."""
         self.cut_off("sequence")
@@ -203,6 +214,21 @@ class StrangeHistoryTests(TapeTest):
         self.wait(200)
         self.assertEqual(sorted(self.file), self.everything())
         self.assertEqual(self.tape.comparison.progress.gaps, [])
+
+    def test_it_is_not_written_after_a_restart(self) -> None:
+        """Nothing but the ids on file is known then."""
+        self.others.trade(id_step=1)
+        self.both_trade(3, told=False)
+        self.connect()
+        self.both_trade(20, told=True)
+        page, self.exchange.page = self.exchange.page, self.others.page  # type: ignore[method-assign]
+        self.resume(self.file, self.progress)
+        self.connect()
+        self.wait(50)
+        self.assertEqual(set(self.file) & set(self.others.ledger), set())
+        self.exchange.page = page  # type: ignore[method-assign]
+        self.wait(200)
+        self.assertEqual((sorted(self.file), self.progress.gaps), (self.everything(), []))
 
     def test_history_may_lack_some_of_what_is_known(self) -> None:
         """What the socket alone told, and what is held back, are known as well."""

@@ -235,6 +235,18 @@ class HoldingBackTests(TapeTest):
         self.wait(100)
         self.assertEqual((sorted(self.file), self.progress.gaps, gap.filled), (self.everything(), [], 1))
 
+    def test_an_end_while_the_gap_is_being_saved(self) -> None:
+        """A kill before it is durable would leave rows behind a hole that nobody knows of."""
+        self.cut_off("restart")
+        self.trade(told=False)
+        self.exchange.fault = "empty"
+        self.connect(1)
+        self.wait(HOLD + 1, save=False)
+        self.tape.stop(self.moment)
+        self.assertFalse(self.tape.has_released)
+        self.save()
+        self.assertEqual((self.file, len(self.progress.gaps)), (self.everything(), 1))
+
     def test_an_end_with_nothing_held_back_changes_nothing(self) -> None:
         """No gap is made of every stop."""
         self.live()

@@ -73,9 +73,9 @@ class WalkTests(TapeTest):
 
     def test_a_full_page_that_leads_past_the_beginning_is_not_followed(self) -> None:
         """Else weeks of history might be read before the trade that is missing there is looked for again."""
-        walk = Walk(Mark(1, 100_000), limit=2)
+        walk = Walk(Mark(1, 100_000), limit=3)
         asked = walk.request()
-        page = [Trade(number, 102_000 + number, b"1", b"1") for number in (2, 3)]
+        page = [Trade(number, mts, b"1", b"1") for number, mts in ((2, 100_100), (3, 100_200), (4, 102_000))]
         self.assertTrue(walk.take(page, lambda _: False, 0.0).again)
         self.assertEqual(walk.request(), asked)
 

@@ -73,6 +73,7 @@ class ArrayFrames(SynchronousTestCase):
         self.assertEqual(decode(b"[5, [[1, 2, 3], [4, 5, 6]], 7, 8]"), decode(b"[5,[[1,2,3],[4,5,6]],7,8]"))
         self.assertEqual(decode(b'[5, "te", [1, 2, 0.5, 4], 7]'), decode(b'[5,"te",[1,2,0.5,4],7]'))
         self.assertEqual(decode(b'[5, "tu", [1, 2, 0.5, 4], 7]'), decode(b'[5,"tu",[1,2,0.5,4],7]'))
+        self.assertEqual(decode(b'[5,"te",[1, 2, 0.5 , 4 ],7]'), decode(b'[5,"te",[1,2,0.5,4],7]'))
         self.assertEqual(decode(b'[5, "cs", -3, 7]'), Checksum(5, -3, 7, None))
         self.assertEqual(decode(b'[5 , "hb" , 7]'), Heartbeat(5, 7, None))
 
