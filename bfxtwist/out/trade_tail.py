@@ -56,7 +56,7 @@ def read_tail(path: Path, limit: int, since: int, must_have: Sequence[int]) -> T
         while True:
             length = min(wanted, TAIL_LIMIT, size)
             data = os.pread(file.fileno(), length, size - length)
-            rows = _rows(data if length == size else data.partition(b"\n")[2])
+            rows = _rows(data.partition(b"\n")[2])  # without the header, or the end of a row
             reached = _reaches(rows, limit, since) and _in_order(rows) and _has(rows, must_have)
             certain = reached or (length == size and not _has_parts(path))
             if certain or length == min(TAIL_LIMIT, size):
