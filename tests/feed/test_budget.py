@@ -138,8 +138,18 @@ class Shared(SynchronousTestCase):
         descriptor = os.open(self.path, os.O_RDWR)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         self.assertEqual(budget.ask(0), 0.1, "not now, but soon")
+        self.assertEqual((budget.wait(0), budget.status(0).used), (0.0, None), "nothing is known just now")
         os.close(descriptor)
         self.assertEqual(budget.ask(0.1), 0)
+
+    def test_a_429_while_another_has_it(self) -> None:
+        """At least who was told keeps still."""
+        budget = ConnectBudget(SharedLedger(self.path))
+        descriptor = os.open(self.path, os.O_RDWR)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        budget.block(0, 60)
+        os.close(descriptor)
+        self.assertEqual(budget.ask(10), 50)
 
     def test_what_is_no_ledger_is_not_believed(self) -> None:
         ledger = SharedLedger(self.path)

@@ -140,6 +140,7 @@ class HistoryTests(SynchronousTestCase):
             (429, b'["error",11010,"ratelimit: error"]'),
             (429, b'{"error":"ERR_RATE_LIMIT"}'),
             (500, b'["error",11010,""]'),
+            (500, b'{"error":"ERR_RATE_LIMIT"}'),
             (429, b"<html>Too Many Requests</html>"),
         ]
         for status, body in cases:

@@ -6,8 +6,10 @@ from typing import Any
 
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHostnameResolver, IResolutionReceiver
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent
 from zope.interface import implementer
@@ -23,9 +25,11 @@ class Stuck(SynchronousTestCase):
         client = HTTPClient(Agent(self.reactor))
         return Deferred.fromCoroutine(get(client, "http://127.0.0.1:9/v2", {}, self.reactor, timeout=5))
 
-    def connect(self) -> None:
+    def connect(self) -> StringTransport:
         factory = self.reactor.tcpClients[-1][2]
-        factory.buildProtocol(None).makeConnection(StringTransport())
+        transport = StringTransport()
+        factory.buildProtocol(None).makeConnection(transport)
+        return transport
 
     def test_while_it_connects(self) -> None:
         """A firewall that drops what is sent to the exchange; the endpoint itself would wait for longer."""
@@ -42,11 +46,10 @@ class Stuck(SynchronousTestCase):
     def test_a_stop_in_the_meantime_is_told_as_one(self) -> None:
         for connected in (False, True):
             asking = self.ask()
-            if connected:
-                self.connect()
+            transport = self.connect() if connected else None
             asking.cancel()
             self.failureResultOf(asking, CancelledError)
-
+            self.assertEqual(transport is not None and transport.disconnected, connected, "nothing is left of it")
 
     def test_a_stop_while_the_name_is_looked_up(self) -> None:
         """It is not told as a name that was not found; nor does what comes of it later matter."""
@@ -79,13 +82,14 @@ class Asked(SynchronousTestCase):
 class Packed(SynchronousTestCase):
     """Bodies that a server packs, each in one answer over a connection in memory."""
 
-    def answer(self, body: bytes, *headers: bytes) -> "Deferred[Answer]":
+    def answer(self, body: bytes, *headers: bytes, length: int | None = None) -> "Deferred[Answer]":
         reactor: Any = MemoryReactorClock()
         client = HTTPClient(AsSent(Agent(reactor)))
         asking = Deferred.fromCoroutine(get(client, "http://127.0.0.1:9/v2", {}, reactor, largest=1000))
-        protocol = reactor.tcpClients[-1][2].buildProtocol(None)
+        protocol = self.protocol = reactor.tcpClients[-1][2].buildProtocol(None)
         protocol.makeConnection(StringTransport())
-        protocol.dataReceived(b"\r\n".join([b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(body), *headers, b"", body]))
+        size = b"Content-Length: %d" % (len(body) if length is None else length)
+        protocol.dataReceived(b"\r\n".join([b"HTTP/1.1 200 OK", size, *headers, b"", body]))
         return asking
 
     def fails(self, words: str, body: bytes, *headers: bytes) -> None:
@@ -113,6 +117,14 @@ class Packed(SynchronousTestCase):
         self.fails("more than 1000 bytes", bomb, b"Content-Encoding: gzip")
         self.fails("not asked for", compress(bomb), b"Content-Encoding: gzip, gzip")
         self.fails("not asked for", compress(bomb), b"Content-Encoding: gzip", b"Content-Encoding: gzip")
+
+    def test_what_still_comes_after_too_much(self) -> None:
+        """The connection ends, and what was on its way is no bug."""
+        asking = self.answer(b" " * 1001, b"X: y", length=10_000)
+        self.assertTrue(self.protocol.transport.disconnecting)
+        self.protocol.dataReceived(b" " * 1001)
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertIn("more than 1000 bytes", str(self.failureResultOf(asking, RequestFailed)))
 
     def test_what_cannot_be_unpacked(self) -> None:
         self.fails("it cannot be unpacked", b"[1]", b"Content-Encoding: gzip")
