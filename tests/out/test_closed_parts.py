@@ -5,18 +5,21 @@ import zlib
 from pathlib import Path
 from random import Random
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SkipTest
 
 from bfxtwist.core.trade_rows import HEADER
 from bfxtwist.files.trade_file import MissingDecompressor, zstandard
 from bfxtwist.files.verify import verify
-from bfxtwist.out.closed_parts import Compression, PartsDiffer, Stopped, compress_part
+from bfxtwist.out.closed_parts import ClosedParts as Compressing
+from bfxtwist.out.closed_parts import Compression, PartsDiffer, Stopped, compress_part, unpacked
 from bfxtwist.out.disk import OsDisk
 from tests.crash_disk import CrashDisk
-from tests.out.recording import SlowThread
+from tests.out.recording import SlowThread, at_once
 from tests.out.rotating import SIZE, RotationTest
 
 PART, PACKED = "/trade-2023-11-13.csv", "/trade-2023-11-13.csv.gz"
+OTHER_PART = "/trade-2023-11-14.csv"
 
 
 class ClosedParts(RotationTest):
@@ -65,6 +68,22 @@ class ClosedParts(RotationTest):
         disk.put(PACKED, whole)
         compress_part(disk, PART, Compression.GZIP, lambda: False)
         self.assertEqual(list(disk.names), [PACKED])
+
+    def test_a_part_that_is_not_the_same_keeps_no_other_from_being_compressed(self) -> None:
+        """It is named in the log."""
+        disk = CrashDisk()
+        for name in (PART, OTHER_PART):
+            disk.put(name, HEADER)
+        disk.put(PACKED, b"mine")
+        with capturedLogs() as logs:
+            Compressing(disk, Compression.GZIP, at_once).compress([PART, OTHER_PART])
+        self.assertEqual(sorted(disk.names), [PART, PACKED, f"{OTHER_PART}.gz"])
+        told = f"{PART} stays as it is: {PACKED} is there, too, and does not hold the same: look which of them is right"
+        self.assertEqual([formatEvent(event) for event in logs], [told])
+
+    def test_what_stands_behind_the_end_of_a_compressed_part_is_seen(self) -> None:
+        """Though it is in another piece than the end."""
+        self.assertRaises(EOFError, list, unpacked(iter((gzip.compress(HEADER), b"x")), Compression.GZIP.decompressor()))
 
     def test_half_a_part_that_could_not_be_removed_is_in_nobody_s_way(self) -> None:
         disk = CrashDisk()

@@ -7,7 +7,7 @@ import os
 from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.out import disk as disk_module
-from bfxtwist.out.disk import OsDisk, read_all, write_all
+from bfxtwist.out.disk import OsDisk, read_all, replace_file, write_all
 from tests.crash_disk import CrashDisk
 
 
@@ -45,6 +45,33 @@ class DiskTests(SynchronousTestCase):
         path = os.path.join(self.mktemp(), "x")
         OsDisk().remove(path)
         self.assertIsNone(OsDisk().find(path))
+
+    def test_names_and_what_they_name_are_synced(self) -> None:
+        """What a power loss shows, and no test on a disk in memory: that it is the kernel that is asked, and for what."""
+        synced: list[int] = []
+        for module, name in ((os, "fsync"), (disk_module, "_fdatasync")):
+            self.patch(module, name, lambda fd: synced.append(os.fstat(fd).st_ino))
+        self.patch(disk_module, "_FULL_SYNC", None)
+        folder = self.mktemp()
+        os.mkdir(folder)
+        path = os.path.join(folder, "x")
+        replace_file(OsDisk(), path, b"1", 0o600)
+        self.assertEqual(synced, [os.stat(path).st_ino, os.stat(folder).st_ino])
+
+    def test_half_a_file_that_a_kill_has_left_is_in_nobody_s_way(self) -> None:
+        """Else no state would ever be saved again."""
+        disk = CrashDisk()
+        disk.put("/x.tmp", b"hal")
+        replace_file(disk, "/x", b"whole", 0o600)
+        self.assertEqual((list(disk.names), disk.content("/x")), (["/x"], b"whole"))
+
+    def test_a_file_that_cannot_be_made_leaves_nothing(self) -> None:
+        """Neither half of it, which takes room on a disk that is full, nor the old one's end."""
+        disk = CrashDisk()
+        disk.put("/x", b"old")
+        disk.room = 2
+        self.assertRaises(OSError, replace_file, disk, "/x", b"whole", 0o600)
+        self.assertEqual((list(disk.names), disk.content("/x"), disk.descriptors), (["/x"], b"old", 0))
 
     def test_lock_errors_other_than_being_locked(self) -> None:
         """A descriptor that is none."""

@@ -13,7 +13,7 @@ from bfxtwist.core.limits import Limits
 from bfxtwist.core.trade_rows import HEADER, Arrival
 from bfxtwist.core.trades import Mode
 from bfxtwist.out.trade_errors import DiskFailed
-from tests.out.recording import LAYOUT, Recording, SlowThread, at_once, live
+from tests.out.recording import LAYOUT, Recording, SlowThread, at_once, live, with_open_gap
 
 SMALL = Limits(queue=10, unsynced=2000)
 
@@ -127,6 +127,16 @@ class RecorderTests(SynchronousTestCase):
         recording.connect()
         self.assertIsNone(self.successResultOf(recording.recorder.stop()))
         self.assertEqual(recording.clock.getDelayedCalls(), [])
+        self.assertTrue(waiting.called, "given up: its trades would come to a file that is closed")
+
+    def test_stop_while_it_waits_for_a_turn(self) -> None:
+        """Others have it: a pair that is taken out of the settings asks nothing more."""
+        recording = live()
+        turns = in_line(recording)
+        recording.wait(40)
+        self.assertEqual(len(turns), 1)
+        self.assertIsNone(self.successResultOf(recording.recorder.stop()))
+        self.assertEqual(turns, [])
 
     def test_stop_asks_nothing_more(self) -> None:
         """Though history takes its cancelling for a failure like any other, after which it would be asked again."""
@@ -205,6 +215,19 @@ class RecorderTests(SynchronousTestCase):
         recording.connect()
         self.assertEqual(len(turns), 1)
 
+    def test_a_place_in_line_is_kept_for_an_open_gap(self) -> None:
+        """It is filled without a connection, too; with many pairs, who began anew at each end of one might have no turn."""
+        recording = with_open_gap(live())
+        turns = in_line(recording)
+        recording.wait(100)
+        [turn] = turns
+        recording.lost()
+        self.assertIs(turns[0], turn)
+        del recording.exchange.turn
+        recording.exchange.fault = ""
+        turn.callback(None)
+        self.assertEqual(recording.recorder.status().gaps[GapState.OPEN], 0)
+
     def test_no_turn_is_kept_while_the_disk_is_full(self) -> None:
         """Those of many pairs would all be used in the moment when there is room: the exchange blocks who asks so often."""
         recording = live()
@@ -228,6 +251,7 @@ class RecorderTests(SynchronousTestCase):
         recording = live()
         recording.lost()
         self.assertEqual(recording.recorder.not_ready(), "tBTCUSD: trades are not live: sequence")
+        self.assertEqual(recording.recorder.status().reason, "sequence")
         recording.missed(3)
         recording.wait(1)
         recording.exchange.fault = "down"
@@ -235,6 +259,7 @@ class RecorderTests(SynchronousTestCase):
             recording.connect(1)
             waiting = "tBTCUSD: trades are held back until history tells what was missed: down"
             self.assertEqual(recording.recorder.not_ready(), waiting)
+            self.assertEqual(recording.recorder.status().history_error, "down")
             recording.wait(62)
             self.assertIsNone(recording.recorder.not_ready())
             recording.exchange.fault = ""
@@ -289,16 +314,18 @@ class RecorderTests(SynchronousTestCase):
         self.assertEqual((recording.ids(), recording.recorder.not_ready()), (recording.ledger(), None))
 
     def test_disk_that_is_full_for_long(self) -> None:
-        """Memory is bounded: rows are forgotten, and fetched again when there is room."""
-        recording = live(limits=SMALL)
-        recording.crash_disk.room = 30
-        for _ in range(100):
-            recording.trade(pause=1)
-            self.assertLessEqual(recording.recorder.status().queue, 110)
-        self.assertGreater(recording.recorder.tape.counters.forgotten, 0)
-        recording.crash_disk.room = None
-        recording.wait(100)
-        self.assertEqual((sorted(recording.ids()), recording.recorder.not_ready()), (recording.ledger(), None))
+        """Memory is bounded: rows are forgotten, also those a question waits for, and fetched again when there is room."""
+        for before in (0, 22):
+            recording = live(limits=SMALL)
+            recording.wait(before)
+            recording.crash_disk.room = 30
+            for _ in range(100):
+                recording.trade(pause=1)
+                self.assertLessEqual(recording.recorder.status().queue, 110)
+            self.assertGreater(recording.recorder.tape.counters.forgotten, 0)
+            recording.crash_disk.room = None
+            recording.wait(100)
+            self.assertEqual((sorted(recording.ids()), recording.recorder.not_ready()), (recording.ledger(), None))
 
     def test_disk_that_syncs_no_more(self) -> None:
         """What is not synced is bounded, too: nothing is written beyond it, until it works again."""

@@ -364,6 +364,21 @@ class SavingTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(recording.recorder.stop()))
         self.assertEqual(recording.saved().synced, len(recording.content()))
 
+    def test_a_stop_waits_for_the_saving_under_way(self) -> None:
+        """Two at once might leave the older state on disk."""
+        thread = SlowThread()
+        recording = live(in_thread=thread)
+        recording.trade(pause=1)
+        self.assertEqual(len(thread.jobs), 1)
+        recording.trade(pause=0)
+        stopping = recording.recorder.stop()
+        self.assertEqual(len(thread.jobs), 1)
+        thread.end_one()
+        self.assertNoResult(stopping)
+        thread.end_all()
+        self.assertIsNone(self.successResultOf(stopping))
+        self.assertEqual(recording.saved().last_id, recording.ledger()[-1])
+
     def test_giving_up_is_told_once(self) -> None:
         """After the third failure in a row, and never again."""
         recording = live()
@@ -391,3 +406,13 @@ class SavingTests(SynchronousTestCase):
                 recording.trade(pause=1)
             told = [f"/trade.csv cannot be written: {os.strerror(number)}"] if gives_up else []
             self.assertEqual([str(error) for error in recording.gave_up], told)
+
+    def test_a_disk_that_fails_now_and_then_is_not_given_up(self) -> None:
+        """Not in a row: over the months these would be many."""
+        recording = live()
+        recording.wait(3)
+        for _ in range(5):
+            recording.crash_disk.failing_writes = recording.crash_disk.failing_syncs = 2
+            recording.trade(pause=10)
+        self.assertEqual((recording.ids(), recording.recorder.not_ready()), (recording.ledger(), None))
+        self.assertEqual(recording.gave_up, [])

@@ -137,6 +137,23 @@ class SuccessionTests(SynchronousTestCase):
         recording = self.rotated(remove)
         self.assertEqual(recording.ids(), recording.ledger()[-2:])
 
+    def test_a_disk_that_does_not_count_names(self) -> None:
+        """Some file systems in user space do not: no file seems to have one, and none was removed for it."""
+        recording = Recording()
+        disk = recording.crash_disk
+        facts = disk.facts
+        disk.facts = lambda fd: facts(fd)._replace(names=0)  # type: ignore[method-assign]
+        recording.live()
+        recording.trade(pause=0)
+        self.assertNotEqual(disk.names["/trade.csv"].unsynced, [])
+        disk.names["/trade.csv.1"] = disk.names.pop("/trade.csv")
+        recording.recorder.reopen()
+        self.assertEqual(disk.names["/trade.csv.1"].unsynced, [], "what is left is on disk")
+        recording.trade(pause=2)
+        self.assertIsNone(recording.recorder.not_ready())
+        older = [int(i) for i in LAYOUT.ids(disk.content("/trade.csv.1")[len(HEADER) :]) or []]
+        self.assertEqual([*older, *recording.ids()], recording.ledger())
+
     def test_file_that_was_truncated(self) -> None:
         """copytruncate: the header again, then the next rows. What came in between is in neither."""
 

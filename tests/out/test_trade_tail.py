@@ -98,6 +98,15 @@ class ReadTailTest(SynchronousTestCase):
         self.assertEqual(len(self.reads), 1)
         self.assertLess(self.reads[0], 5_000)
 
+    def test_trades_of_one_moment_are_in_order(self) -> None:
+        """One order often takes several, and the exchange tells them by the millisecond."""
+        layout = Layout("tBTCUSD")
+        trades = [trade(number, T0 + number // 3) for number in range(1, 20_001)]
+        self.path.write_bytes(HEADER + b"".join(layout.line(Arrival(one, START)) for one in trades))
+        found = self.tail(10)
+        self.assertEqual(([one.id for one in found.trades], found.certain), (list(range(19_991, 20_001)), True))
+        self.assertEqual(len(self.reads), 1)
+
     def test_however_much_is_asked_for_there_is_a_bound(self) -> None:
         self.write(*range(1, 20_001))
         found = self.tail(10_000)
