@@ -208,14 +208,36 @@ class RecorderMachine(RecorderWorld):
         """One of our files alone is put back from a backup, or is lost. A trade.csv without rows would be a new one."""
         self.die()
         self.disk.kill()
-        header, *rows = self.disk.content(PATH).splitlines(keepends=True) or [b""]
-        if which == "rows" and header == HEADER and len(rows) > part:
-            self.disk.put(PATH, b"".join([header, *rows[: len(rows) * part // 4 or 1]]))
+        older = self.older_file(part)
+        if which == "rows" and older:
+            self.disk.put(PATH, older)
             self.sealed = b""
         elif which == "old state" and self.state:
             self.disk.put(STATE, self.state)
         elif which.startswith("no "):
             self.disk.names.pop(STATE if which == "no state" else LEDGER, None)
+
+    def older_file(self, part: int) -> bytes:
+        """So many quarters of the rows, but not all; nothing if there are too few."""
+        header, *rows = self.disk.content(PATH).splitlines(keepends=True) or [b""]
+        return b"".join([header, *rows[: len(rows) * part // 4 or 1]]) if header == HEADER and len(rows) > part else b""
+
+    @precondition(lambda self: self.recorder is not None)
+    @rule(part=st.integers(1, 3), copied_over=st.booleans())
+    def put_back_while_it_runs(self, part: int, copied_over: bool) -> None:
+        """It is seen within a second."""
+        self.disk.mend()
+        older = self.older_file(part)
+        if not older:
+            return
+        if copied_over:
+            file = self.disk.names[PATH]
+            file.change(0, None)
+            file.change(0, older)
+        else:
+            self.disk.put(PATH, older)
+        self.sealed = b""
+        self.pass_time(2.5, step=1.0)
 
     @precondition(lambda self: self.recorder is not None)
     @rule()
