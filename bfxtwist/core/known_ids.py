@@ -65,6 +65,10 @@ class KnownIds:
         elif trade_id in self:
             del self._sorted[bisect_left(self._sorted, trade_id)]
 
+    def become(self, others: "KnownIds") -> None:
+        """Know these, and forget all else."""
+        self._sorted, self._late, self.largest = others._sorted[:], set(others._late), others.largest
+
     def forget_below(self, trade_id: int) -> None:
         """Forget all that are smaller."""
         self._fold()

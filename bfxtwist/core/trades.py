@@ -371,17 +371,20 @@ class Tape:
         self.counters.rows -= len(arrivals)
         newest = max(arrivals, key=lambda arrival: arrival.trade.id).trade
         ids = [arrival.trade.id for arrival in arrivals]
+        for trade_id in ids:
+            self.known.discard(trade_id)
         self._go_back(ids, None, Mark(newest.id, newest.mts), "the disk was full", moment)
 
-    def put_back(self, gone: list[int], progress: Progress, moment: Moment) -> None:
-        """Another file is open, compared as far as `progress` says, and these are in none: REST will tell them again."""
+    def put_back(self, known: KnownIds, waiting: Iterable[int], progress: Progress, moment: Moment) -> None:
+        """Of what was written, no more than `known` is on file any more, compared as far as `progress` says."""
+        self.known.become(known)
+        self.known.update([trade_id for trade_id in waiting if trade_id not in known])
+        gone = [trade_id for trade_id in self.comparison.recent if trade_id not in self.known]
         self._go_back(gone, progress, self.last_trade, "rows were missing from the trade file", moment)
 
     def _go_back(
         self, gone: list[int], progress: Progress | None, right: Mark | None, reason: str, moment: Moment
     ) -> None:
-        for trade_id in gone:
-            self.known.discard(trade_id)
         self.comparison.go_back(gone, moment.monotonic, progress)
         self._newest = None
         if self.mode is not Mode.DOWN:

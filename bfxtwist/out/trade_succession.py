@@ -256,9 +256,8 @@ class TradeSuccession:
 
     def _go_back(self, plan: Plan, moment: Moment) -> None:
         """Somebody has put an older file in place, or edited it: what is in no file here is fetched again, as at a start."""
-        tape, waiting = self._saving.tape, {arrival.trade.id for arrival in self._csv.waiting}
-        gone = [trade_id for trade_id in plan.known.unknown(tape.known) if trade_id not in waiting]
-        tape.put_back(gone, plan.progress, moment)
+        waiting = [arrival.trade.id for arrival in self._csv.waiting]
+        self._saving.tape.put_back(plan.known, waiting, plan.progress, moment)
         self._left = self._saving.record()
 
     def _begin_at(self, first: int | None) -> None:

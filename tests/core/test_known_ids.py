@@ -77,6 +77,16 @@ class KnownIdsTests(SynchronousTestCase):
                 others.update([trade_id])
         self.assertEqual(known.unknown(others), sorted({*there, *late} - here))
 
+    @given(st.sets(ids), st.sets(ids), st.sets(ids))
+    def test_what_others_know_and_nothing_else(self, here: set[int], there: set[int], later: set[int]) -> None:
+        """And neither changes with the other then."""
+        known, others = KnownIds(here), KnownIds(there)
+        known.become(others)
+        assert (len(known), known.smallest, known.largest) == (len(there), min(there, default=None), max(there, default=0))
+        known.update(later - there)
+        assert [i for i in range(20) if i in known] == sorted(there | later)
+        assert [i for i in range(20) if i in others] == sorted(there)
+
     def test_upper_end(self) -> None:
         """From an id up, at least and at most so many."""
         known = KnownIds(range(1, 101))
