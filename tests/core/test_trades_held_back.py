@@ -349,6 +349,7 @@ class HoldingBackTests(TapeTest):
             self.live()
             for _ in range(3):
                 self.trade(pause=50)
+            self.wait(100)
             first = self.exchange.ledger[1001].stored
             self.file = self.file[:2]
             if not connected:
