@@ -119,7 +119,7 @@ class Books(SynchronousTestCase):
         talk.book.blamed = talk.now
         talk.advance(36, beats=[99])
         talk.unsubscribed()
-        talk.advance(5, beats=[99])
+        talk.advance(29, beats=[99])
         talk.subscribed(8)
         with self.assertRaises(StillWrong):
             talk.advance(36, beats=[99])

@@ -29,3 +29,9 @@ class Carried(SynchronousTestCase):
             market.feed(BOOK)
         with self.assertRaises(KeyError):
             market.forget(TRADES)
+
+    def test_trades_are_forgotten_and_the_book_is_not(self) -> None:
+        market = Market()
+        book, _ = market.carry(BOOK, at(0)), market.carry(TRADES, at(0))
+        market.forget(TRADES)
+        self.assertEqual([*market.feeds()], [book])
