@@ -2,17 +2,18 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.bench.cpu import memory
 from tests.bench.environments import BFXAPI, CACHE, CCXT, CRYPTOFEED, node_folder, python_of
 from tests.bench.replay import Replay
 from tests.bench.script import Workload
@@ -48,7 +49,7 @@ class Work(NamedTuple):
         return json.dumps({
             "ws_url": self.ws_url, "rest_url": self.rest_url, "symbols": workload.symbols, "pairs": pairs(workload.pairs),
             "channel": workload.channel, "levels": workload.levels, "precision": workload.precision,
-            "file": str(self.folder / "trades.csv"), "paced": self.paced, "root": str(ROOT),
+            "file": str(self.folder / "trade.csv"), "paced": self.paced, "root": str(ROOT),
         })  # fmt: skip
 
 
@@ -168,26 +169,38 @@ class Running:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.work.http_port}{path}", timeout=10) as response:
             return json.load(response)
 
-    def finish(self) -> dict[str, Any]:
-        """End it. What it has seen: messages, checksums, mismatches, rows; raises RuntimeError if it had died."""
+    def peak_memory(self) -> int:
+        """The most bytes that it has had; raises RuntimeError if it has died."""
         if self._process.poll() is not None:
             raise RuntimeError(f"{self._contestant.name} died: {self.log()}")
+        return memory(self.pid)[1]
+
+    def finish(self) -> dict[str, Any]:
+        """End it. What it has seen; raises RuntimeError if it had died.
+
+        `updates` of books; `checksums` that it verified (None where that does not show); `mismatches` that it complained
+        of; `rows`: how many of the streamed trades stand in its file.
+        """
+        self.peak_memory()
         if self._contestant is BFXTWIST:
             seen = self._bfxtwist_saw()
         else:
             self._process.send_signal(signal.SIGTERM)
-            answer, _errors = self._process.communicate(timeout=30)
-            seen = json.loads(answer.split(b"\n")[-2])
+            try:
+                seen = json.loads(self._process.communicate(timeout=30)[0].splitlines()[-1])
+            except (subprocess.TimeoutExpired, IndexError):
+                raise RuntimeError(f"{self._contestant.name} does not say what it has seen: {self.log()}") from None
         if self.work.workload.channel == "trades":
-            seen["rows"] = sum(path.read_bytes().count(b"\n") for path in self.folder.rglob("trade*.csv"))
+            numbers = {int(one) for path in self.folder.rglob("trade.csv") for one in re.findall(rb"\d+", path.read_bytes())}
+            seen["rows"] = len(numbers.intersection(self.work.workload.trade_ids))
         return seen
 
     def _bfxtwist_saw(self) -> dict[str, Any]:
         feeds = [feed["counters"] for feed in self.get("/status")["feeds"]]
         total = {name: sum(counters[name] for counters in feeds) for name in feeds[0]}
-        time.sleep(1.1 if self.work.workload.channel == "trades" else 0)  # one interval of --sync
+        checked = total["checksums_matched"] + total["checksums_mismatched"]
         return {
-            "messages": total["frames"] - total["snapshots"],
-            "checksums": total["checksums_matched"],
+            "updates": total["frames"] - total["snapshots"] - checked,
+            "checksums": checked,
             "mismatches": total["checksums_mismatched"],
         }

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ NODE_PACKAGE = {
 }
 
 
+@cache
 def python_of(environment: Environment) -> Path | None:
     """The interpreter of an environment, made if missing; None, with the reason on stderr, where it cannot be made."""
     folder = CACHE / environment.name
@@ -46,21 +48,26 @@ def python_of(environment: Environment) -> Path | None:
     print(f"making {folder} for {' '.join(environment.packages)} …", file=sys.stderr)  # noqa: T201
     made = _run([base, "-m", "venv", "--clear", str(folder)])
     if not made or not _run([str(interpreter), "-m", "pip", "install", "-q", *environment.packages]):
+        print(f"{environment.name} is left out", file=sys.stderr)  # noqa: T201
         return None
     ready.touch()
     return interpreter
 
 
+@cache
 def node_folder() -> Path | None:
-    """The folder with bitfinex-api-node's modules; None where there is no node or no registry."""
+    """The folder with bitfinex-api-node's modules; None, with the reason on stderr, where it cannot be made."""
     folder = CACHE / "node"
     if (folder / ".ready").exists():
         return folder
     if not shutil.which("node") or not shutil.which("npm"):
+        print("bitfinex-api-node is left out: no node, or no npm, on the path", file=sys.stderr)  # noqa: T201
         return None
+    print(f"making {folder} for bitfinex-api-node …", file=sys.stderr)  # noqa: T201
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "package.json").write_text(json.dumps(NODE_PACKAGE))
-    if not _run(["npm", "install", "--silent", "--no-audit", "--no-fund"], folder):
+    if not _run(["npm", "install", "--loglevel=error", "--no-audit", "--no-fund"], folder):
+        print("bitfinex-api-node is left out", file=sys.stderr)  # noqa: T201
         return None
     (folder / ".ready").touch()
     return folder
@@ -73,6 +80,13 @@ def versions(interpreter: Path, packages: Sequence[str]) -> dict[str, str]:
     done = subprocess.run([interpreter, "-c", code, *packages], capture_output=True, check=True)
     found: dict[str, str] = json.loads(done.stdout)
     return found
+
+
+def node_versions(folder: Path) -> dict[str, str]:
+    """The version of bitfinex-api-node in its folder, and of node."""
+    package = json.loads((folder / "node_modules" / "bitfinex-api-node" / "package.json").read_text())
+    node = subprocess.run(["node", "--version"], capture_output=True, check=True, text=True).stdout.strip()
+    return {"bitfinex-api-node": f"{package['version']} (node {node.removeprefix('v')})"}
 
 
 def _newest_python() -> str:

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 from tests.bench.script import Workload
@@ -48,6 +49,7 @@ class Conversation:
         self.peer = peer
         self.channels: dict[str, int] = {}  # symbol -> channel id, of those whose snapshot was sent
         self.frames: list[bytes] = []
+        self.checksums = 0  # among the frames
         self._pieces: list[bytes] = []
         self._sending = threading.Lock()  # an answer must not come to stand within a frame of the stream
         self.first_seq = 0
@@ -121,15 +123,18 @@ class Conversation:
             return b"[%d,%b,%d]" % (channel_id, body, self._seq)
         return b"[%d,%b,%d,%d]" % (channel_id, body, self._seq, time.time_ns() // 1_000_000)
 
-    def encode(self, bodies: Sequence[tuple[str, bytes]]) -> None:
-        """Make the frames of what is subscribed here, as the flags are now."""
-        checksums = bool(self._flags & CHECKSUMS)
+    def encode(self, bodies: Sequence[tuple[str, bytes]], skipped: int | None = None) -> None:
+        """Make the frames of what is subscribed here, as the flags are now. No body has the `skipped`th number."""
+        wants_checksums = bool(self._flags & CHECKSUMS)
         self.first_seq = self._seq + 1
-        self.frames = [
-            frame(TEXT, self._numbered(self.channels[symbol], body))
-            for symbol, body in bodies
-            if symbol in self.channels and (checksums or not body.startswith(b'"cs"'))
-        ]
+        self.frames, self.checksums = [], 0
+        for symbol, body in bodies:
+            is_checksum = body.startswith(b'"cs"')
+            if symbol not in self.channels or (is_checksum and not wants_checksums):
+                continue
+            self._seq += len(self.frames) == skipped
+            self.frames.append(frame(TEXT, self._numbered(self.channels[symbol], body)))
+            self.checksums += is_checksum
         self._pieces = [b"".join(self.frames[at : at + PIECE]) for at in range(0, len(self.frames), PIECE)]
 
     def send(self, frames: bytes) -> None:
@@ -138,15 +143,21 @@ class Conversation:
             self.peer.sendall(frames)
 
     def send_pieces(self) -> None:
-        """Send the stream."""
-        for piece in self._pieces:
-            self.send(piece)
+        """Send the stream, for as long as the client is there."""
+        with suppress(OSError):
+            for piece in self._pieces:
+                self.send(piece)
 
     def ping(self) -> bytes:
         """A ping frame whose pong will be timed."""
         payload = b"%d" % time.monotonic_ns()
         self._pings[payload] = time.monotonic()
         return frame(PING, payload)
+
+    @property
+    def unanswered(self) -> int:
+        """How many pings have no pong."""
+        return len(self._pings)
 
     def take_pongs(self) -> list[float]:
         """How long each pong took since the last call, in seconds."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Answers(NamedTuple):
-    """How many answers came, in how many seconds, how many were not 200; p50 and p99 of the time to each, in ms."""
+    """How many answers came, in how many seconds, how many were not 200 or not whole; p50 and p99 of the time, in ms."""
 
     answered: int
     seconds: float
@@ -19,7 +19,7 @@ class Answers(NamedTuple):
 
 
 class Load:
-    """A context manager: while it lasts, `connections` ask. `answers` afterwards."""
+    """A context manager: while it lasts, `connections` ask. `answers` afterwards; RuntimeError if not all were good."""
 
     def __init__(self, port: int, connections: int, rate: float | None = None, *, alike: bool = True) -> None:
         """`rate`: requests a second, over all connections; None for as many as are answered. `alike`: byte for byte."""
@@ -33,10 +33,12 @@ class Load:
         self._process.start()
         return self
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, exception: type[BaseException] | None, *_more: object) -> None:
         self._pipe.send("stop")
         self.answers = Answers(*self._pipe.recv())
         self._process.join()
+        if exception is None and (self.answers.failed or not self.answers.answered):
+            raise RuntimeError(f"{self.answers.failed} of {self.answers.answered} answers are not whole, or not 200")
 
 
 class _Client:
@@ -70,7 +72,7 @@ class _Client:
         if len(body) < length and data:
             return False
         self.times.append(time.perf_counter() - self._at)
-        self.failed += not head.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200"))
+        self.failed += len(body) < length or not head.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200"))
         self._got, self.idle = b"", True
         if not data or b"connection: close" in head.lower() or head.startswith(b"HTTP/1.0"):
             self._selector.unregister(self.socket)

@@ -11,6 +11,7 @@ import json
 import threading
 import time
 from bisect import bisect_left
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -35,6 +36,8 @@ class Latency(NamedTuple):
 
 
 def _latency(seconds: list[float], cpu: float = 0.0) -> Latency:
+    if not seconds:
+        raise RuntimeError("nothing of what was sent was seen to arrive")
     ordered = sorted(seconds)
     return Latency(1e3 * median(ordered), 1e3 * ordered[int(0.99 * (len(ordered) - 1))], cpu)
 
@@ -50,6 +53,8 @@ def to_book(contestant: Contestant, rate: float, burst: int, seconds: float) -> 
         sent: dict[int, float] = replay.pace(rate, burst, count)["sent"]
         used = cpu_seconds(running.pid) - before
         arrived: dict[int, float] = dict(running.finish()["arrived"])
+    if max(arrived, default=0) < max(sent):
+        raise RuntimeError(f"{contestant.name} has not taken in all that was sent")
     return _latency(_taken(sent, arrived), 1e6 * used / count)
 
 
@@ -102,7 +107,9 @@ def to_csv(rate: float, burst: int, seconds: float) -> Latency:
     first = min(sent)
     numbers = [0, 1, *range(2, count, 2)]
     sent_rows = [sent[first + number] for number in numbers if first + number in sent]
-    return _latency([at - sent_rows[row] for row, at in rows if row < len(sent_rows)])
+    if len(rows) != len(sent_rows):
+        raise RuntimeError(f"{len(rows)} rows were written for {len(sent_rows)} trades")
+    return _latency([at - sent_rows[row] for row, at in rows])
 
 
 def _follow(path: Path, done: threading.Event, rows: list[tuple[int, float]]) -> None:
@@ -121,12 +128,16 @@ def under_load(rate: float, seconds: float, connections: int, requests: float | 
     """When the feed turns to a frame, while `connections` ask for the book: flat out, or so many times a second."""
     count = int(rate * seconds)
     workload = Workload("paced", levels=250, messages=count + 1000)
-    with Replay(workload) as replay, Running(BFXTWIST, workload, replay) as running:
-        if not connections:
-            return _latency(replay.pace(rate, 1, count, ping_every=10)["pongs"])
-        with Load(running.work.http_port, connections, requests):
-            time.sleep(0.5)
-            return _latency(replay.pace(rate, 1, count, ping_every=10)["pongs"])
+    with (
+        Replay(workload) as replay,
+        Running(BFXTWIST, workload, replay) as running,
+        Load(running.work.http_port, connections, requests) if connections else nullcontext(),
+    ):
+        time.sleep(0.5)
+        found = replay.pace(rate, 1, count, ping_every=10)
+    if found["unanswered"]:
+        raise RuntimeError(f"{found['unanswered']} pings were not answered")
+    return _latency(found["pongs"])
 
 
 def compare(rates: list[float], seconds: float, rounds: int) -> list[dict[str, Any]]:

@@ -16,13 +16,20 @@ import threading
 import time
 from itertools import count
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.bench.exchange_side import Conversation, answer_http, read_head
 from tests.bench.script import Script, Workload, script
 
 #: A client that has subscribed everything may still have a `conf` to send (ccxt does).
 SETTLE = 1.0
+
+
+class Sent(NamedTuple):
+    """What was streamed: `messages`, and how many of them were checksums."""
+
+    messages: int
+    checksums: int
 
 
 class Replay:
@@ -49,16 +56,16 @@ class Replay:
         if not self._answer(seconds + 60):
             raise TimeoutError(f"not everything was subscribed within {seconds:g} s")
 
-    def stream(self) -> int:
-        """Send everything as fast as the client takes it. How many messages that was."""
+    def stream(self) -> Sent:
+        """Send everything as fast as the client takes it."""
         self._pipe.send(("stream",))
-        return int(self._answer(600))
+        return Sent(*self._answer(600))
 
     def pace(self, rate: float, burst: int, count: int, ping_every: int = 0) -> dict[str, Any]:
         """Send `count` messages, `burst` at a time, `rate` a second, on the first connection.
 
-        `sent`: by sequence number, when (s, monotonic). `pongs`: how long each ping took that went out with every
-        `ping_every`th piece.
+        `sent`: by sequence number, when (s, monotonic); checksums are left out. `pongs`: how long each ping took that went
+        out with every `ping_every`th piece; `unanswered`: how many pings had none half a second after the last piece.
         """
         self._pipe.send(("pace", rate, burst, count, ping_every))
         answer: dict[str, Any] = self._answer(count / rate + 60)
@@ -111,19 +118,20 @@ class _Exchange:
         while time.monotonic() < end:
             if set(self._script.snapshots) <= {symbol for one in self._conversations for symbol in one.channels}:
                 time.sleep(SETTLE)
+                skipped = len(self._script.bodies) // 2 if self._workload.fault == "sequence" else None
                 for conversation in self._conversations:
-                    conversation.encode(self._script.bodies)
+                    conversation.encode(self._script.bodies, skipped)
                 return True
             time.sleep(0.02)
         return False
 
-    def stream(self) -> int:
+    def stream(self) -> tuple[int, int]:
         senders = [threading.Thread(target=one.send_pieces) for one in self._conversations]
         for sender in senders:
             sender.start()
         for sender in senders:
             sender.join()
-        return sum(len(one.frames) for one in self._conversations)
+        return sum(len(one.frames) for one in self._conversations), sum(one.checksums for one in self._conversations)
 
     def pace(self, rate: float, burst: int, most: int, ping_every: int) -> dict[str, Any]:
         conversation = next(one for one in self._conversations if one.channels)
@@ -143,4 +151,4 @@ class _Exchange:
             sent.update((seq, now) for seq, frame in burst_of if b'"cs"' not in frame)
         self._position += len(pieces) * burst
         time.sleep(0.5)
-        return {"sent": sent, "pongs": conversation.take_pongs()}
+        return {"sent": sent, "pongs": conversation.take_pongs(), "unanswered": conversation.unanswered}

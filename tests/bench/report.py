@@ -8,7 +8,8 @@ from tests.bench.targets import Verdict, verdicts
 
 def table(figures: dict[str, Any]) -> str:
     """Markdown, which reads well on a terminal too."""
-    return "\n".join([*_machine(figures), *_streams(figures), *_others(figures), *_verdicts(verdicts(figures))]) + "\n"
+    parts = (_machine(figures), _checks(figures), _streams(figures), _others(figures), _verdicts(verdicts(figures)))
+    return "\n".join(line for part in parts for line in part) + "\n"
 
 
 def _machine(figures: dict[str, Any]) -> Iterator[str]:
@@ -16,6 +17,16 @@ def _machine(figures: dict[str, Any]) -> Iterator[str]:
     yield "{cpu}, {cores} cores, Linux {kernel}, Python {python}, {when}".format_map(machine)
     yield ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
     yield ""
+
+
+def _checks(figures: dict[str, Any]) -> Iterator[str]:
+    if "checks" in figures:
+        yield "| a stream with a fault | a wrong checksum | a missing number |"
+        yield "|---|---|---|"
+        for name, noticed in figures["checks"].items():
+            words = {True: "noticed", False: "**not noticed**", None: ""}
+            yield f"| {name} | {words[noticed.get('checksums')]} | {words[noticed.get('sequence')]} |"
+        yield ""
 
 
 def _streams(figures: dict[str, Any]) -> Iterator[str]:

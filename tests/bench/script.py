@@ -35,11 +35,22 @@ class Workload(NamedTuple):
     messages: int = 200_000
     recording: Path | None = None
     by_turns: bool = False  # of many books each update is another one's, which is harder than anything recorded
+    fault: str = ""  # one "checksum" is wrong, or one number of the "sequence" is missing, half-way
 
     @property
     def symbols(self) -> list[str]:
         """The exchange's symbols of the pairs."""
         return symbols(self.pairs)
+
+    @property
+    def has_checksums(self) -> bool:
+        """Whether there are checksums to verify: the recording was made without."""
+        return self.channel == "book" and self.recording is None
+
+    @property
+    def trade_ids(self) -> range:
+        """The ids of the trades that are streamed."""
+        return range(FIRST_TRADE, FIRST_TRADE + 3 * (self.messages // 2), 3)
 
 
 class Script(NamedTuple):
@@ -141,7 +152,11 @@ def books(workload: Workload) -> Script:
         one = pick.randrange(len(names))
         batch = 1 if workload.by_turns else pick.randint(*BATCH)
         bodies += [(names[one], next(streams[one])) for _ in range(batch)]
-    return Script(snapshots, bodies[: workload.messages])
+    del bodies[workload.messages :]
+    if workload.fault == "checksum":
+        at = next(at for at in range(len(bodies) // 2, len(bodies)) if bodies[at][1].startswith(b'"cs"'))
+        bodies[at] = (bodies[at][0], b'"cs",1')
+    return Script(snapshots, bodies)
 
 
 def trades(workload: Workload) -> Script:
@@ -149,10 +164,10 @@ def trades(workload: Workload) -> Script:
     names, pick = workload.symbols, random.Random(5)
     bodies: list[tuple[str, bytes]] = []
     told: list[tuple[str, bytes]] = []
-    for number in range(workload.messages // 2):
+    for number, trade_id in enumerate(workload.trade_ids):
         amount = f"{pick.uniform(-5, 5):.8f}".rstrip("0").rstrip(".") or "0.5"
         price = b"%d.%d" % (10_000 + pick.randrange(500), pick.randrange(1, 10))
-        row = b"[%d,%d,%b,%b]" % (FIRST_TRADE + number * 3, FIRST_MTS + number, amount.encode(), price)
+        row = b"[%d,%d,%b,%b]" % (trade_id, FIRST_MTS + number, amount.encode(), price)
         symbol = names[number % len(names)]
         bodies.append((symbol, b'"te",' + row))
         told.append((symbol, b'"tu",' + row))

@@ -4,9 +4,13 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from tests.bench.contestants import Contestant, Running
-from tests.bench.cpu import cpu_seconds, memory, wait_idle
-from tests.bench.replay import Replay
+from tests.bench.cpu import cpu_seconds, wait_idle
+from tests.bench.replay import Replay, Sent
 from tests.bench.script import Workload
+
+
+class Unsound(RuntimeError):
+    """A contestant has not taken in what it was sent, or found fault with it."""
 
 
 class Run(NamedTuple):
@@ -24,7 +28,8 @@ class Figure(NamedTuple):
     contestant: str
     micros: list[float]
     memory: int
-    seen: dict[str, Any]
+    messages: int
+    error: str = ""
 
     @property
     def median(self) -> float:
@@ -32,23 +37,41 @@ class Figure(NamedTuple):
 
 
 def run(contestant: Contestant, workload: Workload) -> Run:
-    """One run, from a fresh process to its end."""
+    """One run, from a fresh process to its end. Raises Unsound: who has lost something is no measure."""
     with Replay(workload) as replay, Running(contestant, workload, replay) as running:
         wait_idle(running.pid)
         before = cpu_seconds(running.pid)
-        messages = replay.stream()
+        sent = replay.stream()
         after = wait_idle(running.pid)
-        most = memory(running.pid)[1]
+        most = running.peak_memory()
         seen = running.finish()
     seen.pop("arrived", None)
-    # Some clients do not show checksums to who listens. Who misses more than those has lost something, and is no measure.
-    if seen["messages"] < 0.97 * messages:
-        raise RuntimeError(f"{contestant.name} took in {seen['messages']:,} of {messages:,} messages")
-    return Run(messages, after - before, most, {**seen, "of": messages})
+    if found := faults(workload, sent, seen):
+        raise Unsound(f"{contestant.name}: {found}")
+    return Run(sent.messages, after - before, most, seen)
+
+
+def faults(workload: Workload, sent: Sent, seen: dict[str, Any]) -> str:
+    """In words, where a contestant has seen something else than was sent; empty where it has not."""
+    if workload.channel == "trades":
+        expected = {"rows": len(workload.trade_ids)}
+    else:
+        expected = {"updates": sent.messages - sent.checksums, "checksums": sent.checksums, "mismatches": 0}
+    wrong = {name: number for name, number in expected.items() if seen[name] not in (number, None)}
+    return ", ".join(f"{seen[name]:,} {name}, not {number:,}" for name, number in wrong.items())
+
+
+def notices(contestant: Contestant, fault: str) -> bool:
+    """Whether a wrong "checksum", or a missing number of the "sequence", is noticed: nobody is sent all of it again."""
+    try:
+        run(contestant, Workload("fault", messages=2000, fault=fault))
+    except Unsound:
+        return True
+    return False
 
 
 class Race:
-    """A workload and who runs it: one run each a round. What fails once is left out from then on, its error in `seen`."""
+    """A workload and who runs it: one run each a round. What fails once is left out from then on, with its error."""
 
     def __init__(self, workload: Workload, contestants: list[Contestant], rounds: int) -> None:
         self.workload = workload
@@ -73,11 +96,11 @@ class Race:
                 contestant.name,
                 [1e6 * one.cpu / one.messages for one in runs],
                 max(one.memory for one in runs),
-                runs[-1].seen,
+                runs[-1].messages,
             )
             for contestant, runs in self._runs.items()
             if runs and contestant.name not in self._errors
-        ] + [Figure(name, [], 0, {"error": error}) for name, error in self._errors.items()]
+        ] + [Figure(name, [], 0, 0, error) for name, error in self._errors.items()]
 
 
 def compare(races: list[Race]) -> None:

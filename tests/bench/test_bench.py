@@ -2,6 +2,7 @@
 
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,11 +11,11 @@ from bfxtwist.core.messages import BookUpdate, Checksum, Rows
 from bfxtwist.core.raw_book import book_of
 from bfxtwist.core.wire import decode
 from tests.bench import checksums, paced, servers, streams
-from tests.bench.__main__ import RECORDING
+from tests.bench.__main__ import RECORDING, failures
 from tests.bench.contestants import BFXTWIST, CONTESTANTS, Running
 from tests.bench.http_load import Load
 from tests.bench.plot import svg
-from tests.bench.replay import Replay
+from tests.bench.replay import Replay, Sent
 from tests.bench.report import table
 from tests.bench.script import Workload, script
 from tests.bench.symbols import symbols
@@ -73,9 +74,29 @@ class Runs(SynchronousTestCase):
 
     def test_books(self) -> None:
         workload = Workload("book-25", pairs=2, messages=400)
-        seen = streams.run(BFXTWIST, workload).seen
-        self.assertEqual((seen["messages"], seen["mismatches"]), (400, 0))
-        self.assertGreater(seen["checksums"], 3)
+        ran = streams.run(BFXTWIST, workload)
+        checksums = ran.seen["checksums"]
+        self.assertEqual((ran.messages, ran.seen["updates"], ran.seen["mismatches"]), (400, 400 - checksums, 0))
+        self.assertGreater(checksums, 3)
+
+    def test_a_fault_is_noticed_by_who_looks(self) -> None:
+        for fault in ("checksum", "sequence"):
+            self.assertTrue(streams.notices(BFXTWIST, fault))
+        self.assertFalse(streams.notices(FLOOR, "checksum"))
+
+    def test_who_loses_something_is_no_measure(self) -> None:
+        sent = Sent(100, 2)
+        books, trades = Workload("b"), Workload("t", channel="trades", messages=200)
+        for workload, seen, words in (
+            (books, {"updates": 98, "checksums": 2, "mismatches": 0}, ""),
+            (books, {"updates": 98, "checksums": None, "mismatches": 0}, ""),
+            (books, {"updates": 97, "checksums": 2, "mismatches": 0}, "97 updates, not 98"),
+            (books, {"updates": 98, "checksums": 1, "mismatches": 0}, "1 checksums, not 2"),
+            (books, {"updates": 98, "checksums": 2, "mismatches": 1}, "1 mismatches, not 0"),
+            (trades, {"rows": 100}, ""),
+            (trades, {"rows": 71}, "71 rows, not 100"),
+        ):
+            self.assertEqual(streams.faults(workload, sent, seen), words)
 
     def test_trades_and_the_report(self) -> None:
         races = [
@@ -84,8 +105,10 @@ class Runs(SynchronousTestCase):
         ]
         streams.compare(races)
         [trades], [floor] = (race.figures() for race in races)
-        self.assertEqual((trades.seen["messages"], trades.seen["rows"]), (200, 100 + 30 + 1))
-        shown = {
+        self.assertEqual((trades.messages, trades.error, floor.error), (200, "", ""))
+        shown: dict[str, Any] = {
+            "failed": [],
+            "checks": {"bfxtwist": {"checksums": True, "sequence": True}, "ccxt.pro": {"checksums": False}, "floor": {}},
             "machine": {"cpu": "a", "cores": 2, "kernel": "6", "python": "3", "when": "now"},
             "versions": {},
             "streams": {
@@ -99,6 +122,10 @@ class Runs(SynchronousTestCase):
         }  # fmt: skip
         self.assertIn("| bfxtwist |", table(shown))
         self.assertIn("not measured", table(shown))
+        self.assertIn("| ccxt.pro | **not noticed** |  |", table(shown))
+        self.assertEqual(failures(shown), ["ccxt.pro does not notice a fault in its checksums"])
+        shown["streams"]["trades"]["cryptofeed"] = {"error": "it lost some"}
+        self.assertEqual(failures(shown)[0], "trades: it lost some")
         self.assertTrue(svg(shown).startswith("<svg"))
         self.assertEqual(len(verdicts(shown)), 20)
 
@@ -112,10 +139,18 @@ class Runs(SynchronousTestCase):
         with Replay(workload) as replay, Running(BFXTWIST, workload, replay) as running:
             load = Load(running.work.http_port, 2, 50)
             with load:
-                while not replay.pace(100, 1, 10)["sent"]:
-                    pass
+                replay.pace(100, 1, 10)
         self.assertGreater(load.answers.answered, 0)
-        self.assertEqual(load.answers.failed, 0)
+
+    def test_requests_that_are_refused_are_no_measure(self) -> None:
+        workload = Workload("trades", channel="trades", messages=10)
+        with (
+            Replay(workload) as replay,
+            Running(BFXTWIST, workload, replay) as running,
+            self.assertRaisesRegex(RuntimeError, "not 200"),
+            Load(running.work.http_port, 1, 50),
+        ):
+            replay.pace(100, 1, 10)
 
     def test_one_checksum(self) -> None:
         self.assertGreater(checksums.measure()["kept"], 0)

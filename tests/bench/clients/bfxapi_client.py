@@ -14,7 +14,6 @@ keyed_by = 0 if WORK["precision"] != "R0" else 1
 
 
 def take(symbol, row):
-    SEEN["messages"] += 1
     side = books[symbol]["bids" if row.amount > 0 else "asks"]
     key, gone = (row.price, row.count == 0) if not keyed_by else (row.order_id, row.price == 0)
     if gone:
@@ -29,7 +28,6 @@ def text(number):
 
 @bfx.wss.on("checksum")
 def on_checksum(subscription, value):
-    SEEN["messages"] += 1
     SEEN["checksums"] += 1
     book = books[subscription["symbol"]]
     bids = sorted(book["bids"].values(), key=lambda row: -row["price"])[:25]
@@ -52,10 +50,10 @@ async def on_open():
 def on_snapshot(subscription, rows):
     for row in rows:
         take(subscription["symbol"], row)
-    SEEN["messages"] = 0
 
 
 def on_update(subscription, row):
+    SEEN["updates"] += 1
     take(subscription["symbol"], row)
 
 
@@ -70,12 +68,7 @@ if WORK["channel"] == "trades":
 
     @bfx.wss.on("t_trade_execution")
     def on_executed(_subscription, trade):
-        SEEN["messages"] += 1
         write((trade.mts, trade.id, trade.amount, trade.price))
-
-    @bfx.wss.on("t_trade_execution_update")
-    def on_confirmed(_subscription, _trade):
-        SEEN["messages"] += 1
 
 
 bfx.wss.run()

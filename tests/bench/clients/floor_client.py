@@ -36,7 +36,7 @@ for symbol in WORK["symbols"]:
 
 def take_in(books, data):
     """Every whole frame; what is left of the last one."""
-    at, size, messages = 0, len(data), 0
+    at, size, updates = 0, len(data), 0
     while at + 4 <= size:
         length = data[at + 1]
         start = at + 2
@@ -53,9 +53,9 @@ def take_in(books, data):
                 side[price] = (count, amount)
             else:
                 side.pop(price, None)
-            messages += 1
+            updates += 1
         at = end
-    SEEN["messages"] += messages
+    SEEN["updates"] += updates
     return data[at:]
 
 

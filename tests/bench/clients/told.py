@@ -7,7 +7,7 @@ import sys
 import time
 
 WORK = json.loads(sys.argv[1])  # ws_url, rest_url, symbols, pairs, channel, levels, precision, file, paced
-SEEN = {"messages": 0, "checksums": 0, "mismatches": 0}
+SEEN = {"updates": 0, "checksums": 0, "mismatches": 0}  # updates: of a book, its snapshot not counted
 ARRIVED = {}  # by sequence number, when (s, monotonic); only where the run is paced
 FINISHING = []  # called before the end
 
