@@ -12,9 +12,8 @@ import threading
 import time
 from bisect import bisect_left
 from contextlib import nullcontext
-from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from tests.bench.contestants import BFXTWIST, CONTESTANTS, Contestant, Running, scripted
 from tests.bench.cpu import cpu_seconds, wait_idle
@@ -95,33 +94,32 @@ def to_csv(rate: float, burst: int, seconds: float) -> Latency:
     count = int(rate * seconds)
     workload = Workload("paced", channel="trades", messages=count + 100)
     with Replay(workload) as replay, Running(BFXTWIST, workload, replay) as running:
-        path = next(Path(running.folder).rglob("trade.csv"))
-        rows: list[tuple[int, float]] = []
+        rows: list[float] = []
         done = threading.Event()
-        follower = threading.Thread(target=_follow, args=(path, done, rows))
-        follower.start()
-        sent: dict[int, float] = replay.pace(rate, burst, count)["sent"]
-        done.set()
-        follower.join()
+        with next(running.folder.rglob("trade.csv")).open("rb") as file:
+            file.seek(0, 2)
+            follower = threading.Thread(target=_follow, args=(file, done, rows))
+            follower.start()
+            sent: dict[int, float] = replay.pace(rate, burst, count)["sent"]
+            done.set()
+            follower.join()
     # The sequence starts with the snapshot; of the messages after it, the first two and then every other one are new.
     first = min(sent)
     numbers = [0, 1, *range(2, count, 2)]
     sent_rows = [sent[first + number] for number in numbers if first + number in sent]
     if len(rows) != len(sent_rows):
         raise RuntimeError(f"{len(rows)} rows were written for {len(sent_rows)} trades")
-    return _latency([at - sent_rows[row] for row, at in rows])
+    return _latency([at - when for when, at in zip(sent_rows, rows, strict=True)])
 
 
-def _follow(path: Path, done: threading.Event, rows: list[tuple[int, float]]) -> None:
-    with path.open("rb") as file:
-        file.seek(0, 2)
-        row = 0
-        while not done.is_set():
-            lines = file.read().count(b"\n")
-            now = time.monotonic()
-            rows += [(number, now) for number in range(row, row + lines)]
-            row += lines
-            time.sleep(0.0002)
+def _follow(file: BinaryIO, done: threading.Event, rows: list[float]) -> None:
+    """When each row was there."""
+    last = False
+    while not last:
+        last = done.is_set()
+        lines = file.read().count(b"\n")
+        rows += [time.monotonic()] * lines
+        time.sleep(0.0002)
 
 
 def under_load(rate: float, seconds: float, connections: int, requests: float | None) -> Latency:
