@@ -63,4 +63,4 @@ $(VENV)/.checks: $(VENV)/.installed pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) .venv-bench dist demo-data _trial_temp* .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .venv-bench build dist demo-data _trial_temp* .mypy_cache .ruff_cache .hypothesis
