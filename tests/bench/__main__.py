@@ -86,7 +86,7 @@ def measure_streams(extent: Extent, figures: dict[str, Any]) -> None:
         found = race.figures()
         figures["streams"][race.workload.name] = {one.contestant: _figure(one, race.workload) for one in found}
         if race.workload.name == "book-300-pairs":
-            figures["memory"] = {one.contestant: one.memory for one in found}
+            figures["memory"] = {one.contestant: one.memory for one in found if not one.error}
 
 
 def _suited(everybody: list[Contestant], workload: Workload, extent: Extent) -> list[Contestant]:
@@ -148,7 +148,7 @@ def measure_fairness(extent: Extent, figures: dict[str, Any]) -> None:
 def measure_rest(extent: Extent, figures: dict[str, Any]) -> None:
     """One checksum; and the memory of a book, from a process with 300 of them and one with 1."""
     figures["checksum"] = checksums.measure()
-    if "memory" in figures:
+    if "bfxtwist" in figures.get("memory", {}):
         one = streams.run(BFXTWIST, Workload("book-25", messages=extent.messages)).memory
         figures["memory"]["kb_per_book"] = (figures["memory"]["bfxtwist"] - one) / 299 / 1000
 
