@@ -2,7 +2,8 @@
 
     python tests/wheel_check.py dist/bfxtwist-0.1.0-py3-none-any.whl
 
-The demo runs with the newest of what the wheel requires, and once more with the oldest that it says will do.
+The demo runs with the newest of what the wheel requires, and once more with the oldest that it says will do. With these it
+runs over TLS, too, whose libraries depend on each other the most.
 """
 
 import json
@@ -16,8 +17,13 @@ import time
 import urllib.error
 import urllib.request
 import venv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
+
+import trustme
 
 _ROOT = Path(__file__).parents[1]
 
@@ -44,7 +50,8 @@ def main(wheel: str) -> None:
         _run_demo(twistd, home / "newest")
         subprocess.run([*pip, *_oldest(home / "venv/bin/python")], check=True, cwd=home)
         _run_demo(twistd, home / "oldest")
-    sys.stdout.write("the wheel brings both commands, and its demo is live with the newest and the oldest libraries\n")
+        _run_over_tls(twistd, home / "tls")
+    sys.stdout.write("the wheel brings both commands, and runs with the newest and the oldest libraries\n")
 
 
 def _package_files() -> set[str]:
@@ -60,36 +67,72 @@ def _oldest(python: Path) -> list[str]:
 
 
 def _run_demo(twistd: Path, home: Path) -> None:
+    """Everything in one process, and over TCP: the exchange is within."""
     home.mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = f"-n --pidfile= bfx --demo -p BTC/USD -c book -c trades -f data -l tcp:{port}:interface=127.0.0.1".split()
-    with open(home / "log", "wb") as log:
-        daemon = subprocess.Popen([twistd, *words], cwd=home, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            book = _live_book(f"http://127.0.0.1:{port}/book", daemon)
-            if not (book["bids"] and book["asks"] and book["status"] == "live"):
-                sys.exit(f"the demo served {book}")
-        except BaseException:
-            sys.stderr.write((home / "log").read_text())
-            raise
-        finally:
-            daemon.send_signal(signal.SIGTERM)
-            daemon.wait(10)
+    port = _free_port()
+    words = f"bfx --demo -p BTC/USD -c book -c trades -f data -l tcp:{port}:interface=127.0.0.1"
+    with _running(twistd, home, words) as demo:
+        _look(port, demo)
     if len((home / "data/trade.csv").read_text().splitlines()) < 2:
         sys.exit("the demo wrote no trades")
 
 
-def _live_book(url: str, daemon: subprocess.Popen[bytes]) -> dict[str, object]:
+def _run_over_tls(twistd: Path, home: Path) -> None:
+    """Two processes, as with the true exchange: wss and https, with a certificate that an authority vouches for."""
+    home.mkdir()
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(home / "authority.pem")
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(home / "certificate.pem")
+    port, theirs = _free_port(), _free_port()
+    exchange = f"bfx-exchange -p BTC/USD -l ssl:{theirs}:interface=127.0.0.1:privateKey=certificate.pem"
+    daemon = f"bfx -p BTC/USD -c book -c trades -f data -l tcp:{port}:interface=127.0.0.1 --ca-file authority.pem"
+    urls = f"--ws-url wss://localhost:{theirs}/ws/2 --rest-url https://localhost:{theirs}/v2"
+    with _running(twistd, home, exchange), _running(twistd, home, f"{daemon} {urls}") as running:
+        _look(port, running)
+        _answer(f"http://127.0.0.1:{port}/status", running, lambda status: status["recorders"]["tBTCUSD"]["pages"] > 0)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _running(twistd: Path, home: Path, words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A daemon until the end of the block. What it logged is shown if that fails."""
+    path = home / f"{words.partition(" ")[0]}.log"
+    with path.open("wb") as log:
+        command = [twistd, "-n", "--pidfile=", *words.split()]
+        daemon = subprocess.Popen(command, cwd=home, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            yield daemon
+        except BaseException:
+            sys.stderr.write(path.read_text())
+            raise
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait(10)
+
+
+def _look(port: int, daemon: subprocess.Popen[bytes]) -> None:
+    book = _answer(f"http://127.0.0.1:{port}/book", daemon, bool)
+    if not (book["bids"] and book["asks"] and book["status"] == "live"):
+        sys.exit(f"the daemon served {book}")
+
+
+def _answer(url: str, daemon: subprocess.Popen[bytes], enough: Callable[[Any], bool]) -> Any:
+    """A JSON document as soon as it says enough."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and daemon.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:  # a loopback address of our own making
-                return dict(json.load(answer))
+                if enough(document := json.load(answer)):
+                    return document
         except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.2)
-    sys.exit(f"no live book within 60 s (exit code {daemon.poll()})")
+            pass  # no book yet, or nobody listens
+        time.sleep(0.2)
+    sys.exit(f"{url} did not say enough within 60 s (exit code {daemon.poll()})")
 
 
 if __name__ == "__main__":
