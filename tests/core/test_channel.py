@@ -45,6 +45,8 @@ class Books(SynchronousTestCase):
         talk, tape = conversation_with_trades()
         talk.frame(7, '"cs",12345')
         self.assertIs(talk.book.state, FeedState.STALE, "in the same turn")
+        why = f"BTC/USD book: checksum 12345 sent, {CHECKSUM} computed; subscribing again"
+        self.assertEqual(talk.happened, [why])
         self.assertEqual(talk.taken(), [{"event": "unsubscribe", "chanId": 7}])
         talk.frame(7, "[98,1,1]")  # still on its way
         talk.frame(7, '"cs",12345')
