@@ -5,6 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bfxtwist.core.messages import ChannelName
 from bfxtwist.core.subscription import Subscription
+from bfxtwist.core.uplink_status import ConnectionState
 from bfxtwist.exchange.venue import Limits
 from tests.feed.network import BOOK, TRADES, World
 
@@ -58,6 +59,18 @@ class Life(SynchronousTestCase):
         self.assertFalse(stopped.called, "a close was sent, and its answer is waited for")
         world.advance(2)
         self.assertTrue(stopped.called)
+
+    def test_stop_after_a_connection_was_lost(self) -> None:
+        """While it waits for the next attempt, and while that is made: nobody is there to say goodbye to."""
+        for mood in ("refused", "silent"):
+            world = World().start()
+            world.network.mood = mood
+            world.network.cut()
+            world.advance(100)
+            [connection] = world.service.status().connections
+            self.assertEqual((connection.state is ConnectionState.OPEN, connection.session), (False, None))
+            world.stop()
+            self.assertEqual(world.clock.getDelayedCalls(), [], mood)
 
     def test_stop_says_goodbye(self) -> None:
         world = World().start()
