@@ -101,9 +101,9 @@ def _free_port() -> int:
 @contextmanager
 def _running(twistd: Path, home: Path, words: str) -> Iterator[subprocess.Popen[bytes]]:
     """A daemon until the end of the block. What it logged is shown if that fails."""
-    path = home / f"{words.partition(" ")[0]}.log"
+    command = [str(twistd), "-n", "--pidfile=", *words.split()]
+    path = home / f"{command[3]}.log"
     with path.open("wb") as log:
-        command = [twistd, "-n", "--pidfile=", *words.split()]
         daemon = subprocess.Popen(command, cwd=home, stdout=log, stderr=subprocess.STDOUT)
         try:
             yield daemon
