@@ -2,6 +2,7 @@
 
 import errno
 import os
+from zlib import crc32
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -45,10 +46,9 @@ class StateFileTests(SynchronousTestCase):
 
     def test_whole_text_that_is_no_state(self) -> None:
         """A checksum alone does not make it one."""
-        self.disk.put("/trade.csv.state", b"bfxtwist trade state 1\n{}\n%08x" % 0xA3EEF2F5)
-        self.assertIsNone(self.state.load())
-        self.disk.put("/trade.csv.state", b"bfxtwist trade state 1\n[]\n0d9fd5e5")
-        self.assertIsNone(self.state.load())
+        for body in (b"{}", b"[]", b"null", b"?", b'{"exchange":"bitfinex"}'):
+            self.disk.put("/trade.csv.state", b"bfxtwist trade state 1\n%b\n%08x" % (body, crc32(body)))
+            self.assertIsNone(self.state.load(), body)
 
     def test_failed_save_leaves_the_old_one(self) -> None:
         """And the next one does not stumble over what is left."""
