@@ -57,7 +57,7 @@ ROWS = [
         [
             f"{_SCENARIO}plug_pulled_*",
             f"{_SCENARIO}nothing_at_all",
-            "core.test_session.Watchdogs.*",
+            "core.test_session_watchdogs.Watchdogs.*",
             "feed.test_websocket.Frames.test_a_silent_peer_is_dropped_without_a_tick",
             "test_cable.Cable.*",
         ],
@@ -235,9 +235,9 @@ ROWS = [
         "portions in each turn; a process that was held up blames nobody; stale while frames come 20 s later than usual",
         [
             "test_load.Load.*",
-            "core.test_session.Watchdogs.test_a_process_that_was_held_up_*",
-            "core.test_session.Watchdogs.test_what_waits_on_a_line_that_was_down_is_old_when_it_comes",
-            "core.test_session.Watchdogs.test_a_line_that_falls_behind_more_and_more",
+            "core.test_session_watchdogs.Watchdogs.test_a_process_that_was_held_up_*",
+            "core.test_session_watchdogs.Watchdogs.test_what_waits_on_a_line_that_was_down_is_old_when_it_comes",
+            "core.test_session_watchdogs.Watchdogs.test_a_line_that_falls_behind_more_and_more",
         ],
         found="a book of 26 s ago live, for as long as it took to read what had come meanwhile",
     ),

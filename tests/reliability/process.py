@@ -71,7 +71,7 @@ ROWS = [
         "timers go on; no connection ends for it, and no old book is live; rows carry the exchange's time",
         [
             "test_clock_steps.ClockSteps.*",
-            "core.test_session.Watchdogs.test_a_process_that_was_held_up_blames_nobody",
+            "core.test_session_watchdogs.Watchdogs.test_a_process_that_was_held_up_blames_nobody",
             "test_app.ClockTest.test_it_goes_on_while_the_machine_is_suspended",
         ],
     ),
