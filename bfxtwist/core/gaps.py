@@ -92,8 +92,11 @@ class GapLedger:
                 raise ValueError(why) from error
 
     def record(self, gap: Gap) -> None:
-        """Write down what is now known of a gap."""
-        self._put(gap.line())
+        """Write down what is now known of a gap. A count never falls: the state may not know of it, after a kill."""
+        line = gap.line()
+        before = self._lines.get(_key(_row(line)))
+        counted = 0 if before is None else int(_row(before)["filled"])
+        self._put(line if gap.filled >= counted else msgspec.structs.replace(gap, filled=counted).line())
 
     def text(self) -> bytes:
         """The whole ledger."""

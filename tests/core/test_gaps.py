@@ -39,6 +39,20 @@ class LedgerTests(SynchronousTestCase):
         self.assertEqual([*ledger.counts().values()], [0, 1, 0])
         self.assertEqual(ledger.text().count(b"\n"), 2)
 
+    def test_a_count_never_falls(self) -> None:
+        """Of a gap that is fetched once more, its rows being on file."""
+        ledger, opened, filled = GapLedger(), gap("down"), gap("down")
+        ledger.record(opened)
+        filled.filled = 12
+        filled.close(GapState.FILLED, NOTICED + 10_000_000)
+        ledger.record(filled)
+        opened.close(GapState.FILLED, NOTICED + 20_000_000)
+        ledger.record(opened)
+        [line] = ledger.text().splitlines()[1:]
+        self.assertIn(b",filled,12,", line)
+        self.assertTrue(line.endswith(opened.line().rsplit(b",", 1)[1].strip()), "it was closed then")
+        self.assertEqual(opened.filled, 0)
+
     def test_what_is_open_can_be_fetched_again(self) -> None:
         """From its beginning, as it was, but for what was filled."""
         ledger, one, other = GapLedger(), gap('it "said"\nno'), gap("restart")

@@ -141,6 +141,28 @@ class Start(SynchronousTestCase):
         self.assertEqual(recording.ids(), recording.ledger())
         self.assertNotIn(b",open,", recording.crash_disk.content("/trade.gaps.csv"))
 
+    def test_kill_after_the_ledger_has_counted_what_filled_a_gap_and_before_the_state_has(self) -> None:
+        """Its trades are on file, and are not counted again."""
+        recording = with_open_gap(live())
+
+        def before(call: str) -> None:
+            if call == "rename" and b'",filled,' in recording.crash_disk.content("/trade.gaps.csv"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        recording.crash_disk.before = before
+        recording.exchange.fault = ""
+        recording.wait(100)
+        [ledger] = recording.crash_disk.content("/trade.gaps.csv").splitlines()[1:]
+        self.assertIn(b",filled,8,", ledger)
+        self.assertEqual([gap.filled for gap in recording.saved().progress.gaps], [0])
+        recording.crash_disk.mend()
+        recording.restart()
+        recording.connect()
+        recording.wait(100)
+        [ledger] = recording.crash_disk.content("/trade.gaps.csv").splitlines()[1:]
+        self.assertIn(b",filled,8,", ledger)
+        self.assertEqual((sorted(recording.ids()), recording.saved().progress.gaps), (recording.ledger(), []))
+
     def test_a_ledger_that_is_lost_names_again_what_is_open(self) -> None:
         """At once, and not when it is filled."""
         recording = with_open_gap(live())
