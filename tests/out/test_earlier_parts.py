@@ -230,7 +230,7 @@ class AtAStart(RotationTest):
             self.assertGreater(recording.ids()[0], recording.recorder.tape.comparison.progress.gaps[0].end.id)
             recording.exchange.fault = ""
             recording.wait(40)
-            self.assertIn(b",filled,", disk.content("/trade.gaps.csv"))
+            self.assertIn(b'",filled,', disk.content("/trade.gaps.csv"))
             recording.clock.calls.clear()
             disk.put("/trade.csv", backup["/trade.csv"])
             if with_ledger:
