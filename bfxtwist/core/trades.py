@@ -389,4 +389,4 @@ class Tape:
         self._newest = None
         if self.mode is not Mode.DOWN:
             self.reason = reason
-            self._synchronise(right, moment)
+            self._synchronise(self._hold.right if self.mode is Mode.SYNC else right, moment)

@@ -362,6 +362,22 @@ class HoldingBackTests(TapeTest):
             self.wait(10)
             self.assertEqual((sorted(self.file), self.tape.mode), (self.everything(), Mode.LIVE))
 
+    def test_an_older_file_while_trades_are_held_back(self) -> None:
+        """History must still catch up with what the socket told first after the connection was lost."""
+        self.live()
+        for _ in range(3):
+            self.trade(pause=50)
+        first = self.exchange.ledger[1001].stored
+        self.tape.lost("sequence")
+        self.trade(told=False, publish_after=20)
+        self.tape.snapshot([self.trade(told=False, publish_after=20)], self.moment)
+        self.file = self.file[:2]
+        self.tape.put_back(KnownIds(self.file), [], Progress(first.id, Mark(first.id, first.mts), first.id), self.moment)
+        self.wait(10)
+        self.assertIs(self.tape.mode, Mode.SYNC)
+        self.wait(30)
+        self.assertEqual((self.file, self.tape.mode), (self.everything(), Mode.LIVE))
+
     def test_forgotten_while_down(self) -> None:
         """Nothing is asked for until the socket is back."""
         self.live()
