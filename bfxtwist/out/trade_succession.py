@@ -69,8 +69,8 @@ class TradeSuccession:
         self._saving.follow(tape)
         self._begin_at(first)
         tape.comparison.changes += [gap for gap in plan.progress.gaps if not self._saving.ledger.names(gap)]
-        file = self._file
-        if saved is None or not plan.as_saved or saved.file != file.file or saved.synced > file.synced:
+        own = self._saving.record()
+        if saved is None or saved.file != own.file or saved.synced > own.synced or not (plan.as_saved or saved == own):
             self._saving.promise()  # as in `_enter`: no row is written before the state knows of this file
 
     def _in_full(self, plan: Plan, saved: Saved | None) -> tuple[Plan, int | None]:

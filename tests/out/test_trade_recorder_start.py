@@ -101,6 +101,23 @@ class Start(SynchronousTestCase):
         older = LAYOUT.ids(recording.crash_disk.content("/trade.csv.1")[len(HEADER) :]) or []
         self.assertEqual([*map(int, older), *recording.ids()], recording.ledger())
 
+    def test_disk_that_is_full_at_the_start(self) -> None:
+        """Whether there was a trade yet or not, nothing is to be written before one comes: books can be served."""
+        for traded in (False, True):
+            recording = live() if traded else Recording().start()
+            recording.wait(100)
+            recording.clock.calls.clear()
+            recording.crash_disk.kill()
+            recording.crash_disk.room = len(b"4194304\n")  # the pid
+            recording.recorder = recording.make()
+            recording.recorder.start()
+            self.assertIsNotNone(recording.recorder.not_ready())
+            recording.crash_disk.mend()
+            recording.trade(told=False, pause=1)
+            recording.connect()
+            recording.wait(100)
+            self.assertEqual(recording.ids(), recording.ledger())
+
     def test_a_gap_that_the_ledger_alone_names_is_filled(self) -> None:
         """The state is lost, or an older one was put back."""
         for older in (True, False):
