@@ -56,7 +56,7 @@ class TradeSuccession:
         self._limits = limits
         self._parts = parts
         self._rotation = rotation
-        self._left: Saved | None = None  # what is true of the rows of the last file that was open, once it is left
+        self._left: Saved | None = None  # what is true of the rows of the file that was left, until the next one is open
 
     # --- start and stop -----------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class TradeSuccession:
             self.error = f"opening anew failed: {reason}"
             _log.error("{error}", error=self.error)
         else:
-            self.error = None
+            self.error = self._left = None
             self._csv.reopened(written)
             if self._rotation is not None:
                 self._rotation.compress()

@@ -1,7 +1,9 @@
 """One trade.csv after another: what somebody else does to the file, and SIGHUP. Our own rotation is in test_rotation.py."""
 
 import errno
+import tracemalloc
 from collections.abc import Callable
+from gc import collect
 from itertools import count
 from random import Random
 
@@ -127,6 +129,21 @@ class SuccessionTests(SynchronousTestCase):
         recording.trade(pause=0)
         recording.restart()
         self.assertEqual(recording.ids(), recording.ledger())
+
+    def test_nothing_is_kept_of_a_file_that_was_left(self) -> None:
+        """A thousand ids for each pair, once the next one is open."""
+        recording = live()
+        for _ in range(1500):
+            recording.trade(pause=0)
+        recording.wait(3)
+        disk = recording.crash_disk
+        disk.names["/trade.csv.1"] = disk.names.pop("/trade.csv")
+        collect()
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        recording.recorder.reopen()
+        collect()
+        self.assertLess(tracemalloc.get_traced_memory()[0], 20_000)
 
     def test_file_that_was_removed(self) -> None:
         """It is made again, and what was in it is known to have been recorded; what comes meanwhile waits for it."""
