@@ -20,6 +20,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bfxtwist.core.errors import one_line
 from bfxtwist.settings import LISTEN, REST_URL, WS_URL, FeedSettings, Settings, feed, settings
 
 PREFIX = "BFXTWIST_"
@@ -226,8 +227,8 @@ def _line(name: str, sourced: Sourced) -> str:
             text = f"[{', '.join(map(_quoted, value))}]"
         case _:
             text = _quoted(value)
-    return f"{f'{name} = {text}':<60} # {sourced.source}"
+    return f"{f'{name} = {text}':<60} # {one_line(sourced.source)}"
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)  # whose escapes are TOML's, too
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON's escapes are TOML's, which has one more

@@ -157,11 +157,19 @@ class Order(SynchronousTestCase):
 
 class Description(SynchronousTestCase):
     def test_it_is_a_file_that_gives_the_same(self) -> None:
-        said = {"pair": ["BTC/USD"], "channel": ["book", "trades"], "file_path": 'a "folder"\\\n\x01é', "strict_disk": True}
+        said = {"pair": ["BTC/USD"], "channel": ["book", "trades"], "strict_disk": True}
+        said["file_path"] = 'a "folder"\\\n\x01\x7fé'
         config = gather(said, {})
         path = Path(self.mktemp())
         path.write_text(config.describe())
         self.assertEqual(gather({}, {}, path).settings(), config.settings())
+
+    def test_the_name_of_a_file_with_a_line_end_in_it_is_one_line(self) -> None:
+        path, again = Path(f"{self.mktemp()}\n\x1b.toml"), Path(self.mktemp())
+        path.write_text(FILE)
+        config = gather({}, {}, path)
+        again.write_text(config.describe())
+        self.assertEqual(gather({}, {}, again).settings(), config.settings())
 
     def test_feeds_of_a_file_are_described_as_such(self) -> None:
         path, again = Path(self.mktemp()), Path(self.mktemp())
