@@ -24,6 +24,9 @@ from tests.bench.script import Script, Workload, script
 #: A client that has subscribed everything may still have a `conf` to send (ccxt does).
 SETTLE = 1.0
 
+#: How long what was sent at a pace may take to be read after its end, in seconds: a machine may be slow.
+PATIENCE = 30.0
+
 
 class Sent(NamedTuple):
     """What was streamed: `messages`, and how many of them were checksums."""
@@ -65,7 +68,7 @@ class Replay:
         """Send `count` messages, `burst` at a time, `rate` a second, on the first connection.
 
         `sent`: by sequence number, when (s, monotonic); checksums are left out. `pongs`: how long each ping took that went
-        out with every `ping_every`th piece; `unanswered`: how many pings had none half a second after the last piece.
+        out with every `ping_every`th piece, and behind the last one; `unanswered`: how many pings had none in `PATIENCE`.
         """
         self._pipe.send(("pace", rate, burst, count, ping_every))
         answer: dict[str, Any] = self._answer(count / rate + 60)
@@ -150,5 +153,9 @@ class _Exchange:
             burst_of = enumerate(frames[at : at + burst], first + at)
             sent.update((seq, now) for seq, frame in burst_of if b'"cs"' not in frame)
         self._position += len(pieces) * burst
+        conversation.send(conversation.ping())  # when it is answered, all before it has been read
+        end = time.monotonic() + PATIENCE
+        while conversation.unanswered and time.monotonic() < end:
+            time.sleep(0.02)
         time.sleep(0.5)
         return {"sent": sent, "pongs": conversation.take_pongs(), "unanswered": conversation.unanswered}

@@ -1,7 +1,10 @@
 """The harness itself, on a tiny workload: every part that needs nothing installed, and no time looked at."""
 
+import os
+import signal
 from itertools import groupby
 from pathlib import Path
+from threading import Timer
 from typing import Any
 from unittest import SkipTest
 
@@ -128,6 +131,16 @@ class Runs(SynchronousTestCase):
         self.assertEqual(failures(shown)[0], "trades: it lost some")
         self.assertTrue(svg(shown).startswith("<svg"))
         self.assertEqual(len(verdicts(shown)), 20)
+
+    def test_who_is_late_is_waited_for(self) -> None:
+        """A machine may be slow: only what is never answered is lost."""
+        workload = Workload("paced", messages=100)
+        with Replay(workload) as replay, Running(BFXTWIST, workload, replay) as running:
+            os.kill(running.pid, signal.SIGSTOP)
+            waking = Timer(1.5, os.kill, (running.pid, signal.SIGCONT))
+            waking.start()
+            self.assertEqual(replay.pace(1000, 1, 100, ping_every=10)["unanswered"], 0)
+            waking.join()
 
     def test_paces_and_loads(self) -> None:
         self.assertGreater(paced.to_book(paced.WITHIN, 500, 5, 0.2).p50, 0)
