@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 import venv
 from collections.abc import Callable, Iterator
@@ -129,8 +128,8 @@ def _answer(url: str, daemon: subprocess.Popen[bytes], enough: Callable[[Any], b
             with urllib.request.urlopen(url, timeout=5) as answer:  # a loopback address of our own making
                 if enough(document := json.load(answer)):
                     return document
-        except (urllib.error.URLError, ConnectionError):
-            pass  # no book yet, or nobody listens
+        except OSError:
+            pass  # no book yet, nobody listens, or it is busy
         time.sleep(0.2)
     sys.exit(f"{url} did not say enough within 60 s (exit code {daemon.poll()})")
 
