@@ -196,4 +196,3 @@ def ids(path: Path) -> list[int]:
 def tokens(feed: BookFeed) -> tuple[list[tuple[bytes, ...]], list[tuple[bytes, ...]]]:
     """A copy of both sides."""
     return list(feed.book.bids.rows), list(feed.book.asks.rows)
-

@@ -139,5 +139,3 @@ class InstallTests(SynchronousTestCase):
         self.assertIsNone(self.install(nodaemon=True, syslog=True))
         self.assertIsNone(install(object(), {"nodaemon": True}, "text", Clock()))
         self.assertIsNone(self.install(), "nor under `twist`")
-
-

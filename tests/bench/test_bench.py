@@ -167,5 +167,3 @@ class Runs(SynchronousTestCase):
 
     def test_one_checksum(self) -> None:
         self.assertGreater(checksums.measure()["kept"], 0)
-
-

@@ -1,6 +1,5 @@
 """The recorder of one pair, from the socket to the disk, on a clock."""
 
-
 import msgspec
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
