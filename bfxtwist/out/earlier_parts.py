@@ -1,9 +1,10 @@
-"""What is in the parts that are closed, for a start at which the state beside trade.csv does not know all that is wanted.
+"""What is in the parts that are closed, where neither trade.csv nor the state beside it knows all that is wanted.
 
-Four things make that so: history was out of reach for so long that the state could not hold an id for each trade since,
-somebody has renamed trade.csv while no daemon ran, there is no state, or rows are missing of which it knows. What is asked
-for then would be written once more; and where nothing else tells how far the recording had come, what happened since would
-not be asked for at all. Parts are read from the newest back; one that cannot be read is done without, and the log says so.
+It is read at a start, and where somebody has put an older trade.csv in place while the daemon runs. Four things make that
+so: history was out of reach for so long that the state could not hold an id for each trade since, somebody has renamed
+trade.csv while no daemon ran, there is no state, or rows are missing of which it knows. What is asked for then would be
+written once more; and where nothing else tells how far the recording had come, what happened since would not be asked for
+at all. Parts are read from the newest back; one that cannot be read is done without, and the log says so.
 """
 
 import os

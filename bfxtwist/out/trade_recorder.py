@@ -7,7 +7,7 @@ a trade.csv that is there by `core/recovery.py`, which file is trade.csv by `tra
     trade.csv.state           how far they are synced and compared  trade_saving.py, when and what; trade_state.py, the bytes
     trade.gaps.csv            where trades may be missing           the same
     trade.csv.lock            keeps other recorders off             trade_state.py
-    trade-2026-11-21.csv.gz   a closed part                         rotation.py, closed_parts.py; earlier_parts.py at a start
+    trade-2026-11-21.csv.gz   a closed part                         rotation.py, closed_parts.py; earlier_parts.py to read it
 
 Here is only the order of things, and the order is what makes it durable:
 
