@@ -84,19 +84,24 @@ class _Client:
 def _ask(port: int, connections: int, rate: float | None, alike: bool, pipe: Connection) -> None:
     selector = selectors.DefaultSelector()
     request = b"GET /book HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-Request-Id: %%d\r\n\r\n" % port
-    clients = [_Client(port, selector) for _ in range(connections)]
+    clients: list[_Client] = []
     start = time.perf_counter()
-    asked = 0
-    while not pipe.poll():
-        due = connections if rate is None else int((time.perf_counter() - start) * rate) - asked
-        for client in [one for one in clients if one.idle][: max(due, 0)]:
-            client.ask(request % (0 if alike else asked))
-            asked += 1
-        events: list[Any] = selector.select(0.1 if rate is None else 0.002)
-        for key, _mask in events:
-            key.data.read()
+    cut_off = 0
+    try:
+        clients += (_Client(port, selector) for _ in range(connections))
+        asked = 0
+        while not pipe.poll():
+            due = connections if rate is None else int((time.perf_counter() - start) * rate) - asked
+            for client in [one for one in clients if one.idle][: max(due, 0)]:
+                client.ask(request % (0 if alike else asked))
+                asked += 1
+            events: list[Any] = selector.select(0.1 if rate is None else 0.002)
+            for key, _mask in events:
+                key.data.read()
+    except OSError:  # the server is gone
+        cut_off = 1
     pipe.recv()
-    times = sorted(one for client in clients for one in client.times) or [0.0]
-    failed = sum(client.failed for client in clients)
-    p50, p99 = (1e3 * times[int(share * (len(times) - 1))] for share in (0.5, 0.99))
+    times = sorted(one for client in clients for one in client.times)
+    failed = cut_off + sum(client.failed for client in clients)
+    p50, p99 = (1e3 * times[int(share * (len(times) - 1))] if times else 0.0 for share in (0.5, 0.99))
     pipe.send((len(times), time.perf_counter() - start, failed, p50, p99))

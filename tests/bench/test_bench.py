@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import time
 from itertools import groupby
 from pathlib import Path
 from threading import Timer
@@ -164,6 +166,19 @@ class Runs(SynchronousTestCase):
             Load(running.work.http_port, 1, 50),
         ):
             replay.pace(100, 1, 10)
+
+    def test_a_server_that_says_nothing_or_hangs_up_is_no_measure(self) -> None:
+        for hangs_up in (False, True):
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                load = Load(server.getsockname()[1], 1)
+                with self.assertRaisesRegex(RuntimeError, "not 200"), load:
+                    peer, _ = server.accept()
+                    peer.recv(1)
+                    if hangs_up:
+                        server.close()
+                        peer.close()  # with the rest unread, which resets the connection
+                        time.sleep(0.2)  # the clients see it before they are told to stop
+                peer.close()
 
     def test_one_checksum(self) -> None:
         self.assertGreater(checksums.measure()["kept"], 0)
