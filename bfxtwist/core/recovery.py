@@ -182,7 +182,7 @@ def plan(layout: Layout, read: Read, size: int, file: FileId, saved: Saved | Non
     last = row_before(layout, read, found.end)
     newest = last if last is not None and last.id == known.largest else None
     assert found.first is not None
-    if saved is not None and _is_as_saved(layout, read, found.end, found.first, saved):
+    if saved is not None and _is_as_saved(layout, read, found, saved):
         known.update(known.unknown(KnownIds(saved.earlier)))
         rewrite_from = saved.synced if saved.file == file else max(found.end - TORN_LIMIT, 0)
         return Plan(found.end, rewrite_from, known, saved.progress, [], True, newest)
@@ -226,13 +226,14 @@ def _check_tail(found: Scan, size: int, file: FileId, saved: Saved | None) -> No
         raise CannotContinue(reason, "mend that line, bring the file back from a backup, or move it away to begin a new one")
 
 
-def _is_as_saved(layout: Layout, read: Read, end: int, first: Mark, saved: Saved) -> bool:
+def _is_as_saved(layout: Layout, read: Read, found: Scan, saved: Saved) -> bool:
     """Whether the rows that the state speaks of are still there. A state from before the first row says nothing of these."""
-    if saved.progress.frontier is None or saved.synced > end:
+    if saved.progress.frontier is None or saved.synced > found.end:
         return False
     if saved.last_id is None:  # it had no row yet: one that was not new then is of an earlier file that was put back
-        earlier = saved.earlier
-        return not earlier or (earlier[0] < first.id and first.id not in earlier)
+        earlier, first = saved.earlier, found.first
+        assert first is not None
+        return not earlier or (earlier[0] < first.id and not any(trade_id in found.known for trade_id in earlier))
     last = row_before(layout, read, saved.synced)
     return last is not None and last.id == saved.last_id
 

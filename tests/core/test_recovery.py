@@ -190,8 +190,11 @@ class RecoveryTests(SynchronousTestCase):
         self.assertEqual((ids(found), found.as_saved), ([11, 12], False))
 
     def test_rows_from_before_the_file_that_the_state_is_of_was_begun(self) -> None:
-        """That one has no row yet: a backup of an earlier one was put in its place. What it had later is missing."""
-        for earlier in ([1, 2, 3, 4], [3, 4]):
+        """That one has no row yet: a backup of an earlier one was put in its place. What it had later is missing.
+
+        Its first row may be unknown: the file was lost, and that trade is in no history.
+        """
+        for earlier in ([1, 2, 3, 4], [3, 4], [0, 3, 4]):
             found = recover(self.rows, saved(HEADER, earlier=earlier))
             self.assertEqual((ids(found), found.as_saved), ([1, 2, 3], False))
 
