@@ -31,5 +31,5 @@ class ItemsTest(SynchronousTestCase):
 class LimitsTest(SynchronousTestCase):
     def test_they_are_those_of_the_document(self) -> None:
         limits = Limits()
-        told = f"{limits.heartbeat_seconds:g} s; {limits.channels} channels; cut after {limits.idle_seconds:g} s without"
-        self.assertIn(f"heartbeats each {told}", DOCUMENT.read_text())
+        channels = f"{limits.channels} channels a connection; one without a channel is cut after {limits.idle_seconds:g} s"
+        self.assertIn(f"heartbeats each {limits.heartbeat_seconds:g} s; {channels} without", DOCUMENT.read_text())
