@@ -243,7 +243,7 @@ class TradeSuccession:
         plan = self._file.open(elsewhere, moment.wall)
         first = _known_from(plan, elsewhere)
         try:
-            if not plan.as_saved and plan.progress.frontier is not None:
+            if not plan.as_saved and plan.progress.frontier is not None:  # it has rows, but not those that were left
                 plan, first = self._in_full(plan, elsewhere)
                 self._go_back(plan, moment)
             self._saving.promise()

@@ -11,6 +11,16 @@ from bfxtwist.out.trade_errors import Locked, WrongFile
 from tests.out.recording import LAYOUT, Recording, live, with_history_down, with_open_gap
 
 
+def no_state_beside_a_ledger_with(recording: Recording, words: bytes) -> None:
+    """From now on the disk is full when a state is to be saved, if the ledger has these words already."""
+
+    def before(call: str) -> None:
+        if call == "rename" and words in recording.crash_disk.content("/trade.gaps.csv"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    recording.crash_disk.before = before
+
+
 class Start(SynchronousTestCase):
     """`TradeRecorder.open`, on a disk in memory."""
 
@@ -142,12 +152,7 @@ class Start(SynchronousTestCase):
     def test_kill_after_the_ledger_has_named_a_gap_and_before_the_state_has(self) -> None:
         """What comes after it was not written yet, but told."""
         recording = with_history_down(live())
-
-        def before(call: str) -> None:
-            if call == "rename" and b",open," in recording.crash_disk.content("/trade.gaps.csv"):
-                raise OSError(errno.ENOSPC, "No space left on device")
-
-        recording.crash_disk.before = before
+        no_state_beside_a_ledger_with(recording, b",open,")
         recording.wait(62)
         self.assertEqual(recording.saved().progress.gaps, [])
         recording.crash_disk.mend()
@@ -161,12 +166,7 @@ class Start(SynchronousTestCase):
     def test_kill_after_the_ledger_has_counted_what_filled_a_gap_and_before_the_state_has(self) -> None:
         """Its trades are on file, and are not counted again."""
         recording = with_open_gap(live())
-
-        def before(call: str) -> None:
-            if call == "rename" and b'",filled,' in recording.crash_disk.content("/trade.gaps.csv"):
-                raise OSError(errno.ENOSPC, "No space left on device")
-
-        recording.crash_disk.before = before
+        no_state_beside_a_ledger_with(recording, b'",filled,')
         recording.exchange.fault = ""
         recording.wait(100)
         [ledger] = recording.crash_disk.content("/trade.gaps.csv").splitlines()[1:]
